@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Disk images behind one asynchronous block interface: what a virtio-blk
+ * device, qcow-tool and mkimage all stand on. See vmmcore-disk(7).
+ *
+ * A disk belongs to one thread at a time, the one that submits and polls.
+ * Requests complete in any order and only inside vc_disk_poll() (never inside
+ * vc_disk_submit()).
+ */
+#ifndef VMMCORE_DISK_H
+#define VMMCORE_DISK_H
+
+#include <sys/uio.h>
+#include <vmmcore/util.h>
+
+VC_BEGIN_DECLS
+
+#define VC_DISK_SECTOR 512
+#define VC_DISK_MAX_BYTES (INT64_MAX & ~UINT64_C(511))
+#define VC_DISK_MAX_DEPTH 64 /* of a backing chain */
+#define VC_DISK_MAX_IOV 1024
+
+struct vc_disk;
+
+enum vc_disk_format {
+	VC_DISK_FORMAT_PROBE, /* look at the header once, at open */
+	VC_DISK_FORMAT_RAW,
+	VC_DISK_FORMAT_QCOW2,
+};
+/* "raw", "qcow2"; NULL-terminated, indexed by vc_disk_format - 1. */
+extern const char *const vc_disk_format_names[];
+
+struct vc_disk_open_opts {
+	enum vc_disk_format format;
+	bool writable;
+	bool direct;	    /* O_DIRECT */
+	bool lock;	    /* OFD lock (shared for readers) and flock */
+	bool allow_backing; /* open the backing chain and external data files
+			     * the header names; otherwise they are refused */
+	bool repair;	    /* open in spite of the dirty/corrupt bits */
+	const char *name;   /* for messages; borrowed during the call */
+};
+
+/* Open the image at `path`. VC_E_CORRUPT, VC_E_UNSUPPORTED, VC_E_LIMIT name the
+ * header field. */
+int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
+		 struct vc_disk **ret, struct vc_error *err) VC_MUST_CHECK;
+/* The same of an open descriptor, owned only on success. Opens nothing else:
+ * an image with a backing or data file is refused unless `backing` (owned on
+ * success, may be NULL) is given for it. */
+int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
+		    struct vc_disk *backing, struct vc_disk **ret,
+		    struct vc_error *err) VC_MUST_CHECK;
+/* Flush, mark clean, close. The object is gone even on failure: an error
+ * means that what was written last may not be on the medium. */
+int vc_disk_close(struct vc_disk *disk, struct vc_error *err) VC_MUST_CHECK;
+/* Without flushing, for clean-up after a failure; NULL is fine; returns NULL. */
+struct vc_disk *vc_disk_drop(struct vc_disk *disk);
+
+VC_DEFINE_CLEANUP(vc_disk, struct vc_disk *, vc_disk_drop)
+
+enum vc_disk_format vc_disk_get_format(const struct vc_disk *disk);
+uint64_t vc_disk_get_size(const struct vc_disk *disk); /* virtual, bytes */
+bool vc_disk_is_writable(const struct vc_disk *disk);
+/* What a guest should be told: the granularity of a discard, in bytes. */
+uint32_t vc_disk_get_discard_granularity(const struct vc_disk *disk);
+
+/* --- requests ---------------------------------------------------------- */
+
+enum vc_disk_op {
+	VC_DISK_READ,
+	VC_DISK_WRITE,
+	VC_DISK_FLUSH,
+	VC_DISK_DISCARD, /* contents undefined-but-stable; may do nothing */
+	VC_DISK_WRITE_ZEROES, /* reads back zero */
+};
+
+enum vc_disk_status {
+	VC_DISK_OK = 0,
+	VC_DISK_EIO,
+	VC_DISK_ENOSPC,
+	VC_DISK_ERANGE, /* outside the disk, or iov and length disagree */
+	VC_DISK_EROFS,
+	VC_DISK_ENOTSUP,
+};
+const char *vc_disk_status_str(enum vc_disk_status status);
+int vc_disk_status_errno(enum vc_disk_status status); /* 0 for OK */
+
+#define VC_DISK_REQ_FUA 1u   /* WRITE: durable when done */
+#define VC_DISK_REQ_UNMAP 2u /* WRITE_ZEROES: may deallocate */
+
+struct vc_disk_req {
+	enum vc_disk_op op;
+	unsigned flags;
+	uint64_t offset_bytes; /* any alignment */
+	uint64_t length_bytes; /* iov's total for READ and WRITE; 0 for FLUSH */
+	const struct iovec *iov; /* borrowed until done */
+	int nr_iov;
+	/* Called exactly once, from vc_disk_poll(); may submit. */
+	void (*done)(struct vc_disk_req *req, enum vc_disk_status status);
+	void *priv[8]; /* the disk layer's while in flight */
+};
+
+/* Start `req`, which stays with the disk until done. A bad request fails
+ * through done as well. */
+void vc_disk_submit(struct vc_disk *disk, struct vc_disk_req *req);
+/* Push what was submitted to the kernel: call once after a batch. */
+void vc_disk_kick(struct vc_disk *disk);
+/* An fd that is readable when vc_disk_poll() has work, for a vc_loop. */
+int vc_disk_get_poll_fd(const struct vc_disk *disk);
+/* Complete what is ready; with `wait`, block until at least one is, if any is
+ * in flight. Returns how many completed. */
+int vc_disk_poll(struct vc_disk *disk, bool wait);
+/* Complete everything in flight. */
+void vc_disk_drain(struct vc_disk *disk);
+
+/* --- the same, waiting: for tools -------------------------------------- */
+
+int vc_disk_read(struct vc_disk *disk, uint64_t offset, void *buf, size_t len,
+		 struct vc_error *err) VC_MUST_CHECK;
+int vc_disk_write(struct vc_disk *disk, uint64_t offset, const void *buf,
+		  size_t len, struct vc_error *err) VC_MUST_CHECK;
+int vc_disk_zero(struct vc_disk *disk, uint64_t offset, uint64_t len,
+		 struct vc_error *err) VC_MUST_CHECK;
+int vc_disk_flush(struct vc_disk *disk, struct vc_error *err) VC_MUST_CHECK;
+
+/* --- making, looking, checking ------------------------------------------ */
+
+#define VC_QCOW2_MIN_CLUSTER 512
+#define VC_QCOW2_MAX_CLUSTER (2 * 1024 * 1024)
+
+struct vc_disk_create_opts {
+	enum vc_disk_format format; /* not PROBE */
+	uint64_t size_bytes;	    /* multiple of 512 */
+	uint32_t cluster_bytes;	    /* qcow2: power of two; 0 = 65536 */
+	unsigned refcount_bits;	    /* qcow2: 1..64, power of two; 0 = 16 */
+	const char *backing_file;   /* qcow2: stored name, or NULL */
+	const char *backing_format; /* qcow2: stored beside it */
+};
+/* Write an empty image to the open, empty, writable regular file `fd`
+ * (borrowed), or size it for raw. */
+int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
+		   struct vc_error *err) VC_MUST_CHECK;
+
+enum vc_disk_extent_kind {
+	VC_DISK_DATA, /* has bytes */
+	VC_DISK_ZERO, /* reads zero, known without reading */
+	VC_DISK_HOLE, /* not in this image: zero, or the backing file's */
+};
+struct vc_disk_extent {
+	enum vc_disk_extent_kind kind;
+	uint64_t offset_bytes, length_bytes; /* in the virtual disk */
+	uint64_t host_offset; /* DATA: in the image file; UINT64_MAX if none */
+	unsigned depth;	      /* 0: this image, 1: its backing file, ... */
+};
+/* The extent at `offset`, at most `max_len` long, as long as possible. */
+int vc_disk_map(struct vc_disk *disk, uint64_t offset, uint64_t max_len,
+		struct vc_disk_extent *ret, struct vc_error *err) VC_MUST_CHECK;
+
+struct vc_disk_info {
+	enum vc_disk_format format;
+	uint64_t virtual_bytes;
+	uint64_t file_bytes;	  /* length of the file */
+	uint64_t allocated_bytes; /* st_blocks * 512 */
+	uint32_t cluster_bytes;	  /* 0 when the format has none */
+	unsigned version;	  /* qcow2: 2 or 3 */
+	unsigned refcount_bits;
+	unsigned nr_snapshots;
+	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
+		has_lazy_refcounts, has_extended_l2;
+	const char *compression; /* "zlib", "zstd"; NULL if none */
+	char backing_file[1024]; /* "" if none */
+	char backing_format[16]; /* "" if not said */
+};
+/* Reads headers only and opens nothing else. */
+int vc_disk_info_fd(int fd, enum vc_disk_format format,
+		    struct vc_disk_info *ret,
+		    struct vc_error *err) VC_MUST_CHECK;
+
+struct vc_disk_check {
+	uint64_t nr_corruptions, nr_leaks;
+	uint64_t nr_allocated_clusters, nr_total_clusters;
+	uint64_t image_end_bytes; /* where the last used cluster ends */
+	/* Called per finding; may be NULL. */
+	void (*report)(struct vc_disk_check *chk, bool is_leak,
+		       const char *text);
+	void *opaque;
+};
+/* Verify every reference of the metadata. The image is not changed. */
+int vc_disk_check_fd(int fd, enum vc_disk_format format,
+		     struct vc_disk_check *chk,
+		     struct vc_error *err) VC_MUST_CHECK;
+
+VC_END_DECLS
+
+#endif

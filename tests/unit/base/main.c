@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/lib/test.h"
+
+Suite *suite_kv(void);
+Suite *suite_number(void);
+
+TEST_MAIN(suite_kv, suite_number)

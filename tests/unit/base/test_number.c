@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <vmmcore/util.h>
+#include "tests/lib/test.h"
+
+static struct vc_error err;
+
+START_TEST(parses_sizes)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} t[] = {
+		{ "0", 0 },
+		{ "4096", 4096 },
+		{ "64k", 65536 },
+		{ "1.5G", UINT64_C(3) << 29 },
+		{ "8E", UINT64_C(8) << 60 },
+		{ "512b", 512 },
+		{ "0.5K", 512 },
+	};
+	uint64_t v;
+
+	ck_ok(vc_parse_size(t[_i].text, &v, &err), &err);
+	ck_assert_uint_eq(v, t[_i].bytes);
+}
+END_TEST
+
+START_TEST(refuses_sizes)
+{
+	static const char *const bad[] = { "",	  "k",	 "-1",	 "1.5", "1kk",
+					   "16E", "1.k", "0x10", " 1",	"1 " };
+	uint64_t v;
+
+	ck_fails(vc_parse_size(bad[_i], &v, &err), &err, VC_E_ARG);
+}
+END_TEST
+
+START_TEST(parses_whole_numbers)
+{
+	uint64_t v;
+
+	ck_ok(vc_parse_u64("0x1F", 100, &v, &err), &err);
+	ck_assert_uint_eq(v, 31);
+	ck_ok(vc_parse_u64("0b11", 100, &v, &err), &err);
+	ck_assert_uint_eq(v, 3);
+	ck_ok(vc_parse_u64("007", 100, &v, &err), &err);
+	ck_assert_uint_eq(v, 7);
+	ck_fails(vc_parse_u64("101", 100, &v, &err), &err, VC_E_ARG);
+	ck_fails(vc_parse_u64("18446744073709551616", UINT64_MAX, &v, &err),
+		 &err, VC_E_ARG);
+	ck_fails(vc_parse_u64("0x", 100, &v, &err), &err, VC_E_ARG);
+}
+END_TEST
+
+TEST_SUITE(suite_number)
+{
+	Suite *s = suite_create("base/number");
+	TCase *tc = test_case(s, "number");
+
+	tcase_add_loop_test(tc, parses_sizes, 0, 7);
+	tcase_add_loop_test(tc, refuses_sizes, 0, 10);
+	tcase_add_test(tc, parses_whole_numbers);
+	return s;
+}
