@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <getopt.h>
+#include <string.h>
+#include <vmmcore/options.h>
+
+#define HELP_COLUMN 28
+/* getopt_long() returns FIRST_LONG + index; short letters are below it */
+#define FIRST_LONG 256
+
+static const struct vc_option help_option = { "help", 'h', NULL,
+					      "show this help" };
+
+struct tables {
+	struct option long_opts[VC_MAX_OPTIONS + 2];
+	char short_opts[2 * VC_MAX_OPTIONS + 8];
+};
+
+static void add_option(struct tables *t, size_t i, const struct vc_option *opt)
+{
+	size_t n = strlen(t->short_opts);
+
+	t->long_opts[i] =
+		(struct option){ opt->name,
+				 opt->arg ? required_argument : no_argument,
+				 NULL, FIRST_LONG + (int)i };
+	if (opt->letter) {
+		t->short_opts[n++] = opt->letter;
+		if (opt->arg)
+			t->short_opts[n++] = ':';
+		t->short_opts[n] = '\0';
+	}
+}
+
+static void build_tables(const struct vc_command *cmd, bool stop_at_operand,
+			 struct tables *t)
+{
+	size_t i;
+
+	memset(t, 0, sizeof(*t));
+	strcpy(t->short_opts, stop_at_operand ? "+:" : ":");
+	for (i = 0; i < cmd->nr_options; i++)
+		add_option(t, i, &cmd->options[i]);
+	add_option(t, i, &help_option);
+}
+
+static const struct vc_option *find_option(const struct vc_command *cmd, int c)
+{
+	size_t i;
+
+	if (c >= FIRST_LONG) {
+		i = (size_t)(c - FIRST_LONG);
+		return i < cmd->nr_options ? &cmd->options[i] : &help_option;
+	}
+	for (i = 0; i < cmd->nr_options; i++)
+		if (cmd->options[i].letter == c)
+			return &cmd->options[i];
+	return &help_option;
+}
+
+static int bad_option(int c, char *const *argv, struct vc_error *err)
+{
+	char shown[80], letter[3] = { '-', (char)optopt, '\0' };
+	const char *text = argv[optind - 1];
+
+	if (optopt > 0 && optopt < FIRST_LONG)
+		text = letter;
+	vc_printable(text, shown, sizeof(shown));
+	if (c == ':')
+		return vc_fail(err, VC_E_ARG, 0,
+			       "option '%s' needs an argument", shown);
+	if (optopt >= FIRST_LONG)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "option '%s' takes no argument", shown);
+	return vc_fail(err, VC_E_ARG, 0, "unknown option '%s'", shown);
+}
+
+int vc_options_parse(const struct vc_command *cmd, int argc, char **argv,
+		     bool stop_at_operand, void *ctx, int *ret_first,
+		     bool *ret_is_help, struct vc_error *err)
+{
+	struct tables t;
+	int c;
+
+	*ret_is_help = false;
+	if (cmd->nr_options > VC_MAX_OPTIONS)
+		return vc_fail(err, VC_E_INTERNAL, 0, "too many options");
+	build_tables(cmd, stop_at_operand, &t);
+	optind = 0; /* start afresh: a command may parse after its program */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, t.short_opts, t.long_opts, NULL)) !=
+	       -1) {
+		const struct vc_option *opt;
+
+		if (c == '?' || c == ':')
+			return bad_option(c, argv, err);
+		opt = find_option(cmd, c);
+		if (opt == &help_option) {
+			*ret_is_help = true;
+			return 0;
+		}
+		if (cmd->on_option(ctx, opt, optarg, err) < 0)
+			return vc_prefix(err, "--%s", opt->name);
+	}
+	*ret_first = optind;
+	return 0;
+}
+
+static void print_indented(const char *text, FILE *to)
+{
+	for (; *text; text++) {
+		fputc(*text, to);
+		if (*text == '\n')
+			fprintf(to, "%*s", HELP_COLUMN, "");
+	}
+	fputc('\n', to);
+}
+
+static void print_option(const struct vc_option *opt, FILE *to)
+{
+	char head[80];
+	int n;
+
+	if (!opt->help)
+		return;
+	n = snprintf(head, sizeof(head), "  %c%c%c --%s%s%s",
+		     opt->letter ? '-' : ' ', opt->letter ? opt->letter : ' ',
+		     opt->letter ? ',' : ' ', opt->name, opt->arg ? " " : "",
+		     opt->arg ? opt->arg : "");
+	fputs(head, to);
+	if (n >= HELP_COLUMN)
+		fprintf(to, "\n%*s", HELP_COLUMN, "");
+	else
+		fprintf(to, "%*s", HELP_COLUMN - n, "");
+	print_indented(opt->help, to);
+}
+
+void vc_command_help(const struct vc_command *cmd, FILE *to)
+{
+	size_t i;
+
+	fprintf(to, "Usage: %s %s\n\n%s\n\nOptions:\n", cmd->name,
+		cmd->synopsis, cmd->summary);
+	for (i = 0; i < cmd->nr_options; i++)
+		print_option(&cmd->options[i], to);
+	print_option(&help_option, to);
+	if (cmd->epilogue)
+		fprintf(to, "\n%s\n", cmd->epilogue);
+}
+
+int vc_report(FILE *to, const char *program, const struct vc_error *err)
+{
+	char line[sizeof(err->msg) + 128];
+
+	fprintf(to, "%s: %s\n", program, vc_error_str(err, line, sizeof(line)));
+	if (err->code == VC_E_ARG)
+		fprintf(to, "Try '%s --help'.\n", program);
+	return vc_exit_status(err);
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sub-commands: each gets argv from its own name on and returns an exit
+ * status. */
+#ifndef VMM_CLI_COMMANDS_H
+#define VMM_CLI_COMMANDS_H
+
+int cmd_version(int argc, char **argv);
+
+#endif
