@@ -32,17 +32,23 @@ enum vc_vq_status {
 
 struct vc_vq {
 	/* set by vc_vq_start() */
-	struct vc_mem *mem; /* borrowed */
+	struct vc_mem *mem; /* borrowed; its regions stay as they are while the
+			     * queue runs */
 	uint16_t size;	    /* power of two, <= VC_VQ_MAX_SIZE */
 	gpa_t desc, avail, used;
+	/* the same in host memory, resolved and checked once; private */
+	uint8_t *desc_host, *avail_host, *used_host;
 	bool has_event_idx, has_indirect;
 	/* state */
 	bool is_running, is_broken;
+	bool kicks_off;	     /* NO_NOTIFY is set in the used ring */
 	uint16_t next_avail; /* index of the next entry to take */
+	uint16_t avail_seen; /* the driver's index when last read */
 	uint16_t next_used;  /* index of the next entry to fill */
 	uint16_t signalled_used;
 	bool signalled_valid;
-	unsigned nr_inflight;
+	unsigned nr_unsignalled; /* pushed since the last notify */
+	unsigned nr_inflight;	 /* popped and not yet pushed */
 	int call_fd; /* eventfd that interrupts the driver; borrowed; -1: none */
 	void (*call)(struct vc_vq *vq); /* instead of call_fd, if not NULL */
 	const char *broken_why;		/* a constant text, for the log */
@@ -61,16 +67,21 @@ struct vc_vq_chain {
 
 /* Reset to the stopped state. */
 void vc_vq_init(struct vc_vq *vq);
-/* Start at ring index `base` (what vc_vq_stop() or GET_VRING_BASE gave).
- * Checks size, alignment and that all three parts are in RAM. */
+/* Start at ring index `base` (what vc_vq_stop() or GET_VRING_BASE gave); the
+ * used index goes on from what the ring in memory says. Checks size, alignment
+ * and that all three parts are in RAM, each within one region. `call_fd` and
+ * `call` are left as they are. */
 int vc_vq_start(struct vc_vq *vq, struct vc_mem *mem, uint16_t size, gpa_t desc,
 		gpa_t avail, gpa_t used, uint64_t features, uint16_t base,
 		struct vc_error *err) VC_MUST_CHECK;
-/* Stop; returns the next available index. Chains in flight must be done. */
+/* Stop; returns the next available index. Chains in flight must be done.
+ * Stopping a stopped queue is fine. */
 uint16_t vc_vq_stop(struct vc_vq *vq);
 
 /* Take the next chain. VC_VQ_EMPTY re-enables notifications and has looked
- * again after doing so; VC_VQ_BROKEN is final until the next start. */
+ * again after doing so; a stopped queue is empty. VC_VQ_BROKEN is final until
+ * the next start. A descriptor of length 0 is allowed and adds nothing to the
+ * chain; its address is not looked at. */
 enum vc_vq_status vc_vq_pop(struct vc_vq *vq, struct vc_vq_chain *chain);
 /* Undo the last pop (the device cannot take it now). */
 void vc_vq_unpop(struct vc_vq *vq);
@@ -81,7 +92,7 @@ void vc_vq_disable_kicks(struct vc_vq *vq);
 void vc_vq_push(struct vc_vq *vq, uint16_t head, uint32_t len);
 /* Interrupt the driver if it wants to be for what was pushed since. */
 void vc_vq_notify(struct vc_vq *vq);
-/* Interrupt whatever it wants (configuration of queues being broken). */
+/* No more pops until the next start. `why` is a constant text. */
 void vc_vq_mark_broken(struct vc_vq *vq, const char *why);
 
 /* Copy between a flat buffer and chain->out / chain->in, starting `skip` bytes
