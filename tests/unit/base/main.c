@@ -3,5 +3,6 @@
 
 Suite *suite_kv(void);
 Suite *suite_number(void);
+Suite *suite_outfile(void);
 
-TEST_MAIN(suite_kv, suite_number)
+TEST_MAIN(suite_kv, suite_number, suite_outfile)

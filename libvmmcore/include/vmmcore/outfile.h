@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An output file that exists whole or not at all: it is written without a name
+ * (or under a temporary one in the same folder) and gets its own name at the
+ * end. What goes wrong before, a signal included, leaves nothing behind.
+ */
+#ifndef VMMCORE_OUTFILE_H
+#define VMMCORE_OUTFILE_H
+
+#include <vmmcore/util.h>
+
+VC_BEGIN_DECLS
+
+#define VC_OUTFILE_MAX_OPEN 8 /* at a time, in one process */
+
+struct vc_outfile;
+
+/* Start writing `path`, which must not exist unless `force`; a file that does
+ * must be a regular one (a symbolic link is followed). VC_E_SYS with EEXIST
+ * when it is there and must not be replaced. */
+int vc_outfile_open(const char *path, bool force, struct vc_outfile **ret,
+		    struct vc_error *err) VC_MUST_CHECK;
+/* Empty at first, open for reading and writing; borrowed until commit. */
+int vc_outfile_get_fd(const struct vc_outfile *of);
+/* Whether commit waits for the medium: true unless set otherwise. Without it
+ * a power cut soon after can leave an incomplete file under the name. */
+void vc_outfile_set_sync(struct vc_outfile *of, bool sync);
+/* Give the file its name. Without `force` a file that has appeared meanwhile
+ * is kept and this fails. The object is gone either way. */
+int vc_outfile_commit(struct vc_outfile *of,
+		      struct vc_error *err) VC_MUST_CHECK;
+/* Leave nothing behind; NULL is fine; returns NULL. Keeps errno. */
+struct vc_outfile *vc_outfile_abort(struct vc_outfile *of);
+
+VC_DEFINE_CLEANUP(vc_outfile, struct vc_outfile *, vc_outfile_abort)
+
+/* For main(), before threads: on SIGINT, SIGTERM and SIGHUP remove what is
+ * unfinished, then die of the signal. A signal that is ignored stays so. */
+int vc_outfile_catch_signals(struct vc_error *err) VC_MUST_CHECK;
+
+VC_END_DECLS
+
+#endif
