@@ -86,20 +86,31 @@ static void on_kick(struct vc_watch *w, uint32_t events)
 	dev->ops->kick(dev, r->index);
 }
 
+struct ring_gpas {
+	gpa_t desc, avail, used;
+};
+
+/* Where the ring is in `mem`: virtio 1.2, 2.7, each part with its event index. */
+static bool ring_translate(const struct ring *r, const struct vc_mem *mem,
+			   struct ring_gpas *ret)
+{
+	uint64_t size = r->size;
+
+	return vc_mem_user_to_gpa(mem, r->desc, 16 * size, &ret->desc) &&
+	       vc_mem_user_to_gpa(mem, r->avail, 6 + 2 * size, &ret->avail) &&
+	       vc_mem_user_to_gpa(mem, r->used, 6 + 8 * size, &ret->used);
+}
+
 static int ring_start(struct ring *r, struct vc_error *err)
 {
 	struct vc_virtio_dev *dev = r->be->dev;
 	struct vc_mem *mem = r->be->mem;
-	uint64_t size = r->size;
-	gpa_t desc, avail, used;
+	struct ring_gpas at;
 
-	/* virtio 1.2, 2.7: the three parts, each with its event index */
-	if (!mem || !vc_mem_user_to_gpa(mem, r->desc, 16 * size, &desc) ||
-	    !vc_mem_user_to_gpa(mem, r->avail, 6 + 2 * size, &avail) ||
-	    !vc_mem_user_to_gpa(mem, r->used, 6 + 8 * size, &used))
+	if (!mem || !ring_translate(r, mem, &at))
 		return vc_fail(err, VC_E_PEER, 0,
 			       "queue %u: ring is outside of memory", r->index);
-	if (vc_vq_start(ring_vq(r), mem, r->size, desc, avail, used,
+	if (vc_vq_start(ring_vq(r), mem, r->size, at.desc, at.avail, at.used,
 			dev->features, r->base, err) < 0)
 		return vc_prefix(err, "queue %u", r->index);
 	ring_vq(r)->call_fd = r->call_fd;
@@ -260,6 +271,21 @@ static int map_regions(struct vc_vhu_backend *be, struct vc_mem **ret,
 	return 0;
 }
 
+/* Every ring that runs must be in the new table, or the old one stays. */
+static int check_rings(struct vc_vhu_backend *be, const struct vc_mem *mem,
+		       struct vc_error *err)
+{
+	struct ring_gpas at;
+	unsigned i;
+
+	for (i = 0; i < be->dev->nr_queues; i++)
+		if (be->dev->vq[i].is_running &&
+		    !ring_translate(&be->rings[i], mem, &at))
+			return vc_fail(err, VC_E_PEER, 0,
+				       "queue %u runs outside of it", i);
+	return 0;
+}
+
 static int set_mem_table(struct vc_vhu_backend *be, struct vc_error *err)
 {
 	struct vc_mem *mem;
@@ -268,6 +294,10 @@ static int set_mem_table(struct vc_vhu_backend *be, struct vc_error *err)
 
 	if (map_regions(be, &mem, err) < 0)
 		return -1;
+	if (check_rings(be, mem, err) < 0) {
+		vc_mem_free(mem);
+		return -1;
+	}
 	stop_all(be); /* nothing holds an address of the old table now */
 	vc_mem_free(be->mem);
 	be->mem = mem;
@@ -276,34 +306,34 @@ static int set_mem_table(struct vc_vhu_backend *be, struct vc_error *err)
 	return rc;
 }
 
-static int find_ring(struct vc_vhu_backend *be, uint64_t index,
-		     struct ring **ret, struct vc_error *err)
+static struct ring *find_ring(struct vc_vhu_backend *be, uint64_t index,
+			      struct vc_error *err)
 {
-	if (index >= be->dev->nr_queues)
-		return vc_fail(err, VC_E_PEER, 0, "no queue %llu",
-			       (unsigned long long)index);
-	*ret = &be->rings[index];
-	return 0;
+	if (index < be->dev->nr_queues)
+		return &be->rings[index];
+	vc_fail(err, VC_E_PEER, 0, "no queue %llu", (unsigned long long)index);
+	return NULL;
 }
 
 /* The ring, if it may be set up: running ones may not. */
-static int find_stopped(struct vc_vhu_backend *be, uint32_t index,
-			struct ring **ret, struct vc_error *err)
+static struct ring *find_stopped(struct vc_vhu_backend *be, uint32_t index,
+				 struct vc_error *err)
 {
-	if (find_ring(be, index, ret, err) < 0)
-		return -1;
-	if (ring_vq(*ret)->is_running)
-		return vc_fail(err, VC_E_PEER, 0, "queue %u runs", index);
-	return 0;
+	struct ring *r = find_ring(be, index, err);
+
+	if (!r || !ring_vq(r)->is_running)
+		return r;
+	vc_fail(err, VC_E_PEER, 0, "queue %u runs", index);
+	return NULL;
 }
 
 static int set_vring_num(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 			 struct vc_error *err)
 {
 	uint32_t max = be->dev->queue_size_max, num = msg->state.num;
-	struct ring *r;
+	struct ring *r = find_stopped(be, msg->state.index, err);
 
-	if (find_stopped(be, msg->state.index, &r, err) < 0)
+	if (!r)
 		return -1;
 	if (!vc_is_pow2(num) || num > max || num > VC_VQ_MAX_SIZE)
 		return vc_fail(err, VC_E_PEER, 0, "queue %u: size %u",
@@ -315,9 +345,9 @@ static int set_vring_num(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 static int set_vring_addr(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 			  struct vc_error *err)
 {
-	struct ring *r;
+	struct ring *r = find_stopped(be, msg->addr.index, err);
 
-	if (find_stopped(be, msg->addr.index, &r, err) < 0)
+	if (!r)
 		return -1;
 	if (msg->addr.flags)
 		return vc_fail(err, VC_E_PEER, 0, "queue %u: flags 0x%x",
@@ -332,9 +362,9 @@ static int set_vring_addr(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 static int set_vring_base(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 			  struct vc_error *err)
 {
-	struct ring *r;
+	struct ring *r = find_stopped(be, msg->state.index, err);
 
-	if (find_stopped(be, msg->state.index, &r, err) < 0)
+	if (!r)
 		return -1;
 	if (msg->state.num > UINT16_MAX)
 		return vc_fail(err, VC_E_PEER, 0, "queue %u: base %u",
@@ -346,9 +376,9 @@ static int set_vring_base(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 static int set_vring_enable(struct vc_vhu_backend *be,
 			    const struct vhu_msg *msg, struct vc_error *err)
 {
-	struct ring *r;
+	struct ring *r = find_ring(be, msg->state.index, err);
 
-	if (find_ring(be, msg->state.index, &r, err) < 0)
+	if (!r)
 		return -1;
 	if (msg->state.num > 1)
 		return vc_fail(err, VC_E_PEER, 0, "queue %u: state %u",
@@ -362,9 +392,9 @@ static int set_vring_fd(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 			struct vc_error *err)
 {
 	vc_auto_fd int fd = vhu_chan_take_fd(&be->chan, 0);
-	struct ring *r;
+	struct ring *r = find_ring(be, msg->u64 & VHU_MAX_QUEUE_INDEX, err);
 
-	if (find_ring(be, msg->u64 & VHU_MAX_QUEUE_INDEX, &r, err) < 0)
+	if (!r)
 		return -1;
 	if (fd >= 0 && vc_set_nonblock(fd, err) < 0)
 		return -1;
@@ -392,9 +422,9 @@ static int set_vring_fd(struct vc_vhu_backend *be, const struct vhu_msg *msg,
 static int get_vring_base(struct vc_vhu_backend *be, struct vhu_msg *reply,
 			  struct vc_error *err)
 {
-	struct ring *r;
+	struct ring *r = find_ring(be, reply->state.index, err);
 
-	if (find_ring(be, reply->state.index, &r, err) < 0)
+	if (!r)
 		return -1;
 	ring_stop(r);
 	vc_close(&r->kick_fd);

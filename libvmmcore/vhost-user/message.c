@@ -91,40 +91,26 @@ static bool is_reply_side(enum vhu_side side)
 	return side == VHU_REPLY_OF_BACKEND || side == VHU_REPLY_OF_FRONTEND;
 }
 
-/* Least and most bytes a payload of this kind has. */
-static void size_bounds(enum vhu_payload kind, uint32_t *min, uint32_t *max)
-{
-	switch (kind) {
-	case VHU_P_INVALID:
-	case VHU_P_NONE:
-		*min = *max = 0;
-		return;
-	case VHU_P_U64:
-		*min = *max = 8;
-		return;
-	case VHU_P_STATE:
-		*min = *max = STATE_BYTES;
-		return;
-	case VHU_P_ADDR:
-		*min = *max = ADDR_BYTES;
-		return;
-	case VHU_P_MEM:
-		*min = MEM_HEADER_BYTES;
-		*max = MEM_HEADER_BYTES + VHU_MAX_REGIONS * REGION_BYTES;
-		return;
-	case VHU_P_CONFIG:
-		/* a refused GET_CONFIG may have no payload at all */
-		*min = 0;
-		*max = CONFIG_HEADER_BYTES + VHU_MAX_CONFIG;
-		return;
-	}
-}
+/* Least and most bytes a payload of each kind has. */
+static const struct {
+	uint32_t min, max;
+} bounds[] = {
+	[VHU_P_INVALID] = { 0, 0 },
+	[VHU_P_NONE] = { 0, 0 },
+	[VHU_P_U64] = { 8, 8 },
+	[VHU_P_STATE] = { STATE_BYTES, STATE_BYTES },
+	[VHU_P_ADDR] = { ADDR_BYTES, ADDR_BYTES },
+	[VHU_P_MEM] = { MEM_HEADER_BYTES,
+			MEM_HEADER_BYTES + VHU_MAX_REGIONS *REGION_BYTES },
+	/* a refused GET_CONFIG may have no payload at all */
+	[VHU_P_CONFIG] = { 0, CONFIG_HEADER_BYTES + VHU_MAX_CONFIG },
+};
 
 int vhu_parse_header(enum vhu_side side, const uint8_t *buf,
 		     struct vhu_msg *ret, struct vc_error *err)
 {
 	struct vc_bytes c = vc_bytes_init(buf, VHU_HEADER_BYTES);
-	uint32_t request = 0, flags = 0, size = 0, min, max;
+	uint32_t request = 0, flags = 0, size = 0;
 	bool is_reply = is_reply_side(side);
 	const struct row *row;
 	enum vhu_payload kind;
@@ -147,8 +133,7 @@ int vhu_parse_header(enum vhu_side side, const uint8_t *buf,
 	kind = is_reply ? row->reply : row->request;
 	if (is_reply && kind == VHU_P_INVALID)
 		kind = VHU_P_U64;
-	size_bounds(kind, &min, &max);
-	if (size < min || size > max)
+	if (size < bounds[kind].min || size > bounds[kind].max)
 		return vc_fail(err, VC_E_PEER, 0, "%s: %u bytes of payload",
 			       row->name, size);
 	*ret = (struct vhu_msg){ .request = request,
