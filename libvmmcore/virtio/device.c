@@ -61,6 +61,12 @@ bool virtio_dev_pop(struct vc_virtio_dev *dev, unsigned qi,
 	return false;
 }
 
+void virtio_dev_reject(struct vc_virtio_dev *dev, unsigned qi, const char *why)
+{
+	vc_vq_unpop(&dev->vq[qi]);
+	vc_virtio_guest_error(dev, qi, why);
+}
+
 void virtio_dev_warn(struct vc_virtio_dev *dev, const char *fmt, ...)
 {
 	char text[160];

@@ -18,6 +18,9 @@ void virtio_dev_init(struct vc_virtio_dev *dev, const struct vc_virtio_ops *ops,
 bool virtio_dev_pop(struct vc_virtio_dev *dev, unsigned qi,
 		    struct vc_vq_chain *chain);
 
+/* The chain just popped breaks the rules of the device: guest error. */
+void virtio_dev_reject(struct vc_virtio_dev *dev, unsigned qi, const char *why);
+
 /* Warn, at a limited rate, about the host's side of things. */
 void virtio_dev_warn(struct vc_virtio_dev *dev, const char *fmt, ...)
 	VC_PRINTF(2, 3);

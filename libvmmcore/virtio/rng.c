@@ -71,9 +71,7 @@ static void rng_kick(struct vc_virtio_dev *dev, unsigned qi)
 	vc_vq_disable_kicks(vq);
 	while (virtio_dev_pop(dev, qi, &rng->chain)) {
 		if (rng->chain.nr_out) {
-			vc_vq_unpop(vq);
-			vc_virtio_guest_error(dev, qi,
-					      "a readable buffer for rng");
+			virtio_dev_reject(dev, qi, "a readable buffer");
 			break;
 		}
 		vc_vq_push(vq, rng->chain.head, fill(rng, RNG_MAX_BYTES));
