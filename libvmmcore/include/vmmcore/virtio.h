@@ -100,7 +100,8 @@ int vc_virtio_blk_new(struct vc_loop *loop, const struct vc_virtio_blk_opts *o,
 		      struct vc_error *err) VC_MUST_CHECK;
 
 /* virtio-console, 5.3, one port: bytes of in_fd to the guest, of the guest to
- * out_fd. Either may be -1. The fds may be the same description. */
+ * out_fd. Either may be -1; both may be the same. They are made non-blocking.
+ * The process must ignore SIGPIPE: out_fd may be a pipe nobody reads. */
 int vc_virtio_console_new(struct vc_loop *loop, int in_fd, int out_fd,
 			  struct vc_virtio_dev **ret,
 			  struct vc_error *err) VC_MUST_CHECK;
