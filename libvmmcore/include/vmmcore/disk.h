@@ -30,6 +30,13 @@ enum vc_disk_format {
 /* "raw", "qcow2"; NULL-terminated, indexed by vc_disk_format - 1. */
 extern const char *const vc_disk_format_names[];
 
+/* How file I/O is done. */
+enum vc_disk_io {
+	VC_DISK_IO_AUTO,  /* io_uring where the host has it, else SYNC */
+	VC_DISK_IO_URING, /* or fail */
+	VC_DISK_IO_SYNC,  /* plain system calls */
+};
+
 struct vc_disk_open_opts {
 	enum vc_disk_format format;
 	bool writable;
@@ -38,6 +45,9 @@ struct vc_disk_open_opts {
 	bool allow_backing; /* open the backing chain and external data files
 			     * the header names; otherwise they are refused */
 	bool repair;	    /* open in spite of the dirty/corrupt bits */
+	bool no_sync; /* never wait for the medium: for an image that is worth
+		       * nothing unless its writer finishes */
+	enum vc_disk_io io; /* ignored where `backing` brings its own */
 	const char *name;   /* for messages; borrowed during the call */
 };
 

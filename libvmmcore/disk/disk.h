@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a disk format implements and what it may use. The functions of the
+ * public header check ranges, alignment and permission once, then call here.
+ */
+#ifndef DISK_DISK_H
+#define DISK_DISK_H
+
+#include <vmmcore/checked.h>
+#include <vmmcore/disk.h>
+#include "disk/engine.h"
+
+/* The most of a file's head a probe may look at. */
+#define DISK_PROBE_BYTES 4096
+
+struct disk_ops;
+
+struct req_queue {
+	struct vc_disk_req *head, *tail;
+};
+
+/* Base of every open image; the formats embed it as first member. */
+struct vc_disk {
+	const struct disk_ops *ops;
+	struct engine *engine;	 /* borrowed from `backing` if there is one */
+	struct vc_disk *backing; /* owned; NULL if none */
+	int fd;			 /* owned */
+	int direct_fd;		 /* the same file with O_DIRECT, or -1 */
+	uint32_t direct_align;
+	uint64_t size; /* virtual, bytes, a multiple of 512 */
+	bool writable;
+	bool no_sync;
+	bool is_regular; /* a file, not a block device */
+	unsigned nr_in_flight;
+	struct req_queue finished; /* done() is due in vc_disk_poll() */
+	char *name;		   /* printable, for messages */
+	dev_t dev;		   /* which file it is, to see loops */
+	ino_t ino;
+};
+
+struct disk_ops {
+	const char *name;
+	/* Looks at the first bytes only. NULL: matches anything. */
+	bool (*probe)(const uint8_t *head, size_t len);
+	/* A zeroed object, its base filled in by the caller. */
+	struct vc_disk *(*alloc)(void);
+	/* d->fd, name, writable are set. Sets size. If the image has a backing
+	 * file and d->backing is NULL, fails unless the caller looks it up
+	 * first through info(). */
+	int (*open)(struct vc_disk *d, const struct vc_disk_open_opts *opts,
+		    struct vc_error *err);
+	/* A request that was checked; ends in disk_complete(), in any order,
+	 * also before returning. */
+	void (*submit)(struct vc_disk *d, struct vc_disk_req *req);
+	/* Make all completed writes durable, for `req`. */
+	void (*flush)(struct vc_disk *d, struct vc_disk_req *req);
+	/* Nothing is in flight; after the last flush of a writable disk. May
+	 * be NULL. */
+	int (*close)(struct vc_disk *d, struct vc_error *err);
+	/* Also for half-opened objects; frees `d` but nothing of the base. */
+	void (*free)(struct vc_disk *d);
+	/* Within the disk, max_len > 0; nothing is in flight. */
+	int (*map)(struct vc_disk *d, uint64_t offset, uint64_t max_len,
+		   struct vc_disk_extent *ret, struct vc_error *err);
+	/* file_bytes and allocated_bytes are filled in by the caller. */
+	int (*info)(int fd, struct vc_disk_info *ret, struct vc_error *err);
+	int (*create)(int fd, const struct vc_disk_create_opts *opts,
+		      struct vc_error *err);
+	/* May be NULL: nothing to check. */
+	int (*check)(int fd, struct vc_disk_check *chk, struct vc_error *err);
+	uint32_t (*discard_granularity)(const struct vc_disk *d);
+};
+
+extern const struct disk_ops raw_ops;
+extern const struct disk_ops qcow2_ops;
+
+/* What the head of `fd` looks like. */
+int disk_probe(int fd, enum vc_disk_format *ret,
+	       struct vc_error *err) VC_MUST_CHECK;
+/* The length of a file or block device. */
+int disk_file_size(int fd, uint64_t *ret, struct vc_error *err) VC_MUST_CHECK;
+
+/* Finish a request: done() is called from the next vc_disk_poll(). */
+void disk_complete(struct vc_disk *d, struct vc_disk_req *req,
+		   enum vc_disk_status status);
+enum vc_disk_status disk_status_of(int res); /* of 0 or -errno */
+
+/* The descriptor for an operation: the O_DIRECT one where its rules are kept.
+ * The kernel keeps both ways coherent. */
+int disk_fd_for(const struct vc_disk *d, const struct eng_io *io);
+
+#define DISK_ZEROES_BYTES (64 * 1024)
+extern const uint8_t disk_zeroes[DISK_ZEROES_BYTES];
+/* Set `io` to write `len` zeroes, at most DISK_ZEROES_MAX; false: no memory. */
+#define DISK_ZEROES_MAX ((uint64_t)DISK_ZEROES_BYTES * 256)
+bool disk_io_set_zeroes(struct eng_io *io, uint64_t len);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "disk/engine.h"
+
+void eng_queue_put(struct eng_queue *q, struct eng_io *io)
+{
+	io->next = NULL;
+	if (q->tail)
+		q->tail->next = io;
+	else
+		q->head = io;
+	q->tail = io;
+}
+
+struct eng_io *eng_queue_get(struct eng_queue *q)
+{
+	struct eng_io *io = q->head;
+
+	if (io) {
+		q->head = io->next;
+		if (!q->head)
+			q->tail = NULL;
+	}
+	return io;
+}
+
+static int try_engine(enum vc_disk_io want, struct engine **ret,
+		      struct vc_error *err)
+{
+	if (want == VC_DISK_IO_SYNC)
+		return sync_engine_new(ret, err);
+	if (uring_engine_new(ret, err) == 0)
+		return 0;
+	if (want == VC_DISK_IO_URING)
+		return -1;
+	return sync_engine_new(ret, err);
+}
+
+int engine_new(enum vc_disk_io want, struct engine **ret, struct vc_error *err)
+{
+	return try_engine(want, ret, err);
+}
+
+struct engine *engine_free(struct engine *e)
+{
+	if (e)
+		e->ops->free(e);
+	return NULL;
+}
+
+void eng_io_set_buf(struct eng_io *io, void *buf, size_t len)
+{
+	io->small[0] = (struct iovec){ buf, len };
+	io->iov = io->small;
+	io->nr_iov = 1;
+	io->heap = NULL;
+	io->len = len;
+}
+
+bool eng_io_set_iov(struct eng_io *io, const struct iovec *iov, int nr_iov,
+		    uint64_t skip, uint64_t len)
+{
+	int n = 0;
+
+	io->len = len;
+	io->heap = NULL;
+	io->iov = io->small;
+	while (nr_iov && skip >= iov->iov_len) {
+		skip -= iov->iov_len;
+		iov++;
+		nr_iov--;
+	}
+	if (nr_iov > ENG_SMALL_IOV) {
+		io->heap = malloc((size_t)nr_iov * sizeof(*iov));
+		if (!io->heap)
+			return false;
+		io->iov = io->heap;
+	}
+	for (; nr_iov && len; iov++, nr_iov--) {
+		size_t part = iov->iov_len - (size_t)skip;
+
+		if (part > len)
+			part = (size_t)len;
+		if (part)
+			io->iov[n++] =
+				(struct iovec){ (char *)iov->iov_base + skip,
+						part };
+		len -= part;
+		skip = 0;
+	}
+	io->nr_iov = n;
+	return true;
+}
+
+/* Drop `n` bytes from the front of what is still to be transferred. */
+static void consume(struct eng_io *io, size_t n)
+{
+	io->offset += n;
+	io->len -= n;
+	while (n && n >= io->iov->iov_len) {
+		n -= io->iov->iov_len;
+		io->iov++;
+		io->nr_iov--;
+	}
+	if (n) {
+		io->iov->iov_base = (char *)io->iov->iov_base + n;
+		io->iov->iov_len -= n;
+	}
+}
+
+static void fill_with_zeroes(struct eng_io *io)
+{
+	int i;
+
+	for (i = 0; i < io->nr_iov; i++)
+		memset(io->iov[i].iov_base, 0, io->iov[i].iov_len);
+}
+
+/* Returns true when `io` is finished, with its result in io->res. */
+bool eng_io_advance(struct eng_io *io, int res)
+{
+	io->res = res;
+	if (res == -EINTR || res == -EAGAIN)
+		return false;
+	if (res < 0 || io->op == ENG_SYNC || io->op == ENG_FALLOCATE)
+		return true;
+	io->res = 0;
+	if ((uint64_t)res >= io->len)
+		return true;
+	if (res == 0) {
+		if (io->op == ENG_READ)
+			fill_with_zeroes(io);
+		else
+			io->res = -EIO;
+		return true;
+	}
+	consume(io, (size_t)res);
+	return false;
+}
+
+void engine_submit(struct engine *e, struct eng_io *io)
+{
+	e->nr_in_flight++;
+	e->ops->submit(e, io);
+}
+
+void engine_kick(struct engine *e)
+{
+	e->ops->kick(e);
+}
+
+void engine_wake(struct engine *e)
+{
+	if (e->is_signalled)
+		return;
+	/* can fail only when the counter is full, hence readable */
+	if (eventfd_write(e->event_fd, 1) == 0)
+		e->is_signalled = true;
+}
+
+unsigned engine_reap(struct engine *e, bool wait)
+{
+	struct eng_queue batch;
+	struct eng_io *io;
+	eventfd_t v;
+	unsigned n = 0;
+
+	if (eventfd_read(e->event_fd, &v) == 0)
+		e->is_signalled = false;
+	e->ops->reap(e, wait && e->nr_in_flight && !e->finished.head);
+	batch = e->finished;
+	e->finished = (struct eng_queue){ NULL, NULL };
+	while ((io = eng_queue_get(&batch))) {
+		e->nr_in_flight--;
+		free(io->heap);
+		io->heap = NULL;
+		io->done(io, io->res);
+		n++;
+	}
+	return n;
+}

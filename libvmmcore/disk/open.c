@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Opening: the file, its lock, its format, its backing chain; and the
+ * functions that need no open disk.
+ *
+ * The name of a backing file comes from the image, that is from whoever made
+ * it: it is followed only if the caller allows that, is taken as a file name
+ * and nothing else (no "json:", no "nbd://"), and its format is the one the
+ * image states, never probed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include "disk/disk.h"
+
+/* Bytes that other programs of this kind lock: readers say what they need and
+ * what they do not share, so that neither side writes under the other. */
+#define LOCK_BYTE_READS 100
+#define LOCK_BYTE_NO_WRITERS 201
+#define LOCK_BYTE_NO_RESIZE 203
+
+const char *const vc_disk_format_names[] = { "raw", "qcow2", NULL };
+
+/* By vc_disk_format - 1. */
+static const struct disk_ops *const formats[] = { &raw_ops };
+
+static int find_ops(enum vc_disk_format format, const struct disk_ops **ret,
+		    struct vc_error *err)
+{
+	unsigned i = (unsigned)format - 1;
+
+	if (i >= VC_ARRAY_SIZE(formats))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0, "unknown format");
+	*ret = formats[i];
+	return 0;
+}
+
+int disk_file_size(int fd, uint64_t *ret, struct vc_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "stat");
+	if (S_ISBLK(st.st_mode)) {
+		if (ioctl(fd, BLKGETSIZE64, ret) < 0)
+			return vc_fail(err, VC_E_SYS, errno, "size of device");
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "neither a file nor a block device");
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+int disk_probe(int fd, enum vc_disk_format *ret, struct vc_error *err)
+{
+	uint8_t head[DISK_PROBE_BYTES];
+	ssize_t n;
+	size_t i;
+
+	do
+		n = pread(fd, head, sizeof(head), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return vc_fail(err, VC_E_SYS, errno, "read header");
+	*ret = VC_DISK_FORMAT_RAW;
+	for (i = 0; i < VC_ARRAY_SIZE(formats); i++)
+		if (formats[i]->probe && formats[i]->probe(head, (size_t)n))
+			*ret = (enum vc_disk_format)(i + 1);
+	return 0;
+}
+
+/* The operations of `*format`, found out first if it is to be probed. */
+static int choose_ops(int fd, enum vc_disk_format *format,
+		      const struct disk_ops **ret, struct vc_error *err)
+{
+	if (*format == VC_DISK_FORMAT_PROBE && disk_probe(fd, format, err) < 0)
+		return -1;
+	return find_ops(*format, ret, err);
+}
+
+static int lock_bytes(int fd, short type, off_t start, off_t len)
+{
+	struct flock fl = { .l_type = type,
+			    .l_whence = SEEK_SET,
+			    .l_start = start,
+			    .l_len = len };
+
+	return fcntl(fd, F_OFD_SETLK, &fl);
+}
+
+static int lock_file(int fd, bool writable, struct vc_error *err)
+{
+	int ret;
+
+	if (writable)
+		ret = lock_bytes(fd, F_WRLCK, 0, 0);
+	else
+		ret = lock_bytes(fd, F_RDLCK, LOCK_BYTE_READS, 1) |
+		      lock_bytes(fd, F_RDLCK, LOCK_BYTE_NO_WRITERS, 1) |
+		      lock_bytes(fd, F_RDLCK, LOCK_BYTE_NO_RESIZE, 1);
+	if (ret == 0)
+		ret = flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB);
+	if (ret < 0 &&
+	    (errno == EAGAIN || errno == EACCES || errno == EWOULDBLOCK))
+		return vc_fail(err, VC_E_SYS, EBUSY,
+			       "lock: in use by another process");
+	if (ret < 0)
+		return vc_fail(err, VC_E_SYS, errno, "lock");
+	return 0;
+}
+
+/* O_DIRECT belongs to the open file, and unaligned operations need one without
+ * it: open the same file once more. */
+static int open_direct(struct vc_disk *d, struct vc_error *err)
+{
+	struct statx stx;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", d->fd);
+	d->direct_fd = open(path, (d->writable ? O_RDWR : O_RDONLY) | O_DIRECT |
+					  O_CLOEXEC);
+	if (d->direct_fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "open with O_DIRECT");
+	d->direct_align = 4096;
+	if (statx(d->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    (stx.stx_mask & STATX_DIOALIGN) &&
+	    vc_is_pow2(stx.stx_dio_offset_align) &&
+	    vc_is_pow2(stx.stx_dio_mem_align))
+		d->direct_align =
+			stx.stx_dio_offset_align > stx.stx_dio_mem_align
+				? stx.stx_dio_offset_align
+				: stx.stx_dio_mem_align;
+	return 0;
+}
+
+static int set_name(struct vc_disk *d, const char *name, struct vc_error *err)
+{
+	char shown[256], quoted[sizeof(shown) + 2];
+
+	vc_printable(name ? name : "disk", shown, sizeof(shown));
+	snprintf(quoted, sizeof(quoted), "'%s'", shown);
+	d->name = strdup(quoted);
+	return d->name ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "open");
+}
+
+/* Everything about `d` but the file descriptor and the backing, which stay the
+ * caller's until success. */
+static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
+		  struct vc_error *err)
+{
+	struct stat st;
+
+	if (fstat(d->fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "stat");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "neither a file nor a block device");
+	d->is_regular = S_ISREG(st.st_mode);
+	d->dev = st.st_dev;
+	d->ino = st.st_ino;
+	if (opts->lock && lock_file(d->fd, opts->writable, err) < 0)
+		return -1;
+	if (opts->direct && open_direct(d, err) < 0)
+		return -1;
+	if (d->backing)
+		d->engine = d->backing->engine;
+	else if (engine_new(opts->io, &d->engine, err) < 0)
+		return -1;
+	return d->ops->open(d, opts, err);
+}
+
+int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
+		    struct vc_disk *backing, struct vc_disk **ret,
+		    struct vc_error *err)
+{
+	enum vc_disk_format format = opts->format;
+	const struct disk_ops *ops;
+	struct vc_disk *d;
+	char shown[256];
+
+	vc_printable(opts->name ? opts->name : "disk", shown, sizeof(shown));
+	if (choose_ops(fd, &format, &ops, err) < 0)
+		return vc_prefix(err, "'%s'", shown);
+	d = ops->alloc();
+	if (!d)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': open", shown);
+	d->ops = ops;
+	d->fd = fd;
+	d->direct_fd = -1;
+	d->backing = backing;
+	d->writable = opts->writable;
+	d->no_sync = opts->no_sync;
+	if (set_name(d, opts->name, err) < 0 || set_up(d, opts, err) < 0) {
+		if (d->name)
+			vc_prefix(err, "%s", d->name);
+		/* these two stay the caller's */
+		d->fd = -1;
+		if (d->backing)
+			d->engine = NULL;
+		d->backing = NULL;
+		vc_disk_drop(d);
+		return -1;
+	}
+	*ret = d;
+	return 0;
+}
+
+/* --- by path, with the backing chain --------------------------------------*/
+
+static int check_backing_name(const char *name, struct vc_error *err)
+{
+	size_t n = strcspn(name, ":/");
+	char shown[200];
+
+	if (!name[0] || name[n] == ':')
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file '%s': not a file name",
+			       vc_printable(name, shown, sizeof(shown)));
+	return 0;
+}
+
+static int backing_format(const struct vc_disk_info *info,
+			  enum vc_disk_format *ret, struct vc_error *err)
+{
+	char shown[sizeof(info->backing_format) * 4];
+	int i;
+
+	if (!info->backing_format[0])
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file: the image does not say its "
+			       "format");
+	for (i = 0; vc_disk_format_names[i]; i++)
+		if (!strcmp(vc_disk_format_names[i], info->backing_format)) {
+			*ret = (enum vc_disk_format)(i + 1);
+			return 0;
+		}
+	return vc_fail(err, VC_E_UNSUPPORTED, 0, "backing format '%s'",
+		       vc_printable(info->backing_format, shown,
+				    sizeof(shown)));
+}
+
+/* The backing file's name, relative to the folder of `path`; malloc'ed. */
+static char *join_path(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char *joined = NULL;
+
+	if (name[0] == '/' || !slash)
+		return strdup(name);
+	if (asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) <
+	    0)
+		return NULL;
+	return joined;
+}
+
+static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
+		      unsigned depth, struct vc_disk **ret,
+		      struct vc_error *err);
+
+static int open_backing(int fd, const char *path,
+			const struct vc_disk_open_opts *opts, unsigned depth,
+			struct vc_disk **ret, struct vc_error *err)
+{
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	struct vc_disk_open_opts sub = *opts;
+	vc_auto_free char *name = NULL;
+
+	if (!info)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	if (vc_disk_info_fd(fd, opts->format, info, err) < 0)
+		return -1;
+	if (!info->backing_file[0])
+		return 0;
+	if (depth + 1 >= VC_DISK_MAX_DEPTH)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "backing chain: deeper than %d, or a loop",
+			       VC_DISK_MAX_DEPTH);
+	if (check_backing_name(info->backing_file, err) < 0 ||
+	    backing_format(info, &sub.format, err) < 0)
+		return -1;
+	name = join_path(path, info->backing_file);
+	if (!name)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	sub.writable = false;
+	sub.name = NULL;
+	return open_chain(name, &sub, depth + 1, ret, err);
+}
+
+/* A name from an image is opened more carefully than one from the user: only
+ * files and block devices, and nothing of the kernel's own file systems (where
+ * reading, and even opening, may do anything). */
+static int open_named(const char *path, int flags, struct vc_error *err)
+{
+	struct statfs fs;
+	struct stat st;
+	char shown[256];
+	int fd;
+
+	vc_printable(path, shown, sizeof(shown));
+	if (stat(path, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "backing file '%s': open",
+			       shown);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file '%s': neither a file nor a block "
+			       "device",
+			       shown);
+	fd = open(path, flags);
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "backing file '%s': open",
+			       shown);
+	if (fstatfs(fd, &fs) == 0 &&
+	    (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+	     fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC)) {
+		close(fd);
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file '%s': not on a real file system",
+			       shown);
+	}
+	return fd;
+}
+
+static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
+		      unsigned depth, struct vc_disk **ret,
+		      struct vc_error *err)
+{
+	int flags = (opts->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+		    O_NONBLOCK | O_NOCTTY;
+	vc_auto(vc_disk) struct vc_disk *backing = NULL;
+	struct vc_disk_open_opts with_name = *opts;
+	vc_auto_fd int fd = -1;
+	char shown[256];
+
+	if (!with_name.name)
+		with_name.name = path;
+	vc_printable(with_name.name, shown, sizeof(shown));
+	/* O_NONBLOCK: a fifo is refused later, not waited for */
+	fd = depth ? open_named(path, flags, err)
+		   : vc_open(path, flags, 0, err);
+	if (fd < 0)
+		return -1;
+	if (with_name.format == VC_DISK_FORMAT_PROBE &&
+	    disk_probe(fd, &with_name.format, err) < 0)
+		return vc_prefix(err, "'%s'", shown);
+	if (opts->allow_backing &&
+	    open_backing(fd, path, &with_name, depth, &backing, err) < 0)
+		return depth ? -1 : vc_prefix(err, "'%s'", shown);
+	if (vc_disk_open_fd(fd, &with_name, backing, ret, err) < 0)
+		return -1;
+	(void)vc_steal_fd(&fd);
+	backing = NULL;
+	return 0;
+}
+
+int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
+		 struct vc_disk **ret, struct vc_error *err)
+{
+	return open_chain(path, opts, 0, ret, err);
+}
+
+/* --- without opening ------------------------------------------------------*/
+
+int vc_disk_info_fd(int fd, enum vc_disk_format format,
+		    struct vc_disk_info *ret, struct vc_error *err)
+{
+	const struct disk_ops *ops;
+	struct stat st;
+
+	if (choose_ops(fd, &format, &ops, err) < 0)
+		return -1;
+	memset(ret, 0, sizeof(*ret));
+	ret->format = format;
+	if (disk_file_size(fd, &ret->file_bytes, err) < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "stat");
+	ret->allocated_bytes = (uint64_t)st.st_blocks * 512;
+	return ops->info(fd, ret, err);
+}
+
+int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
+		   struct vc_error *err)
+{
+	const struct disk_ops *ops;
+
+	if (find_ops(opts->format, &ops, err) < 0)
+		return -1;
+	if (opts->size_bytes % VC_DISK_SECTOR)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "create: size is no multiple of 512");
+	if (opts->size_bytes > VC_DISK_MAX_BYTES)
+		return vc_fail(err, VC_E_LIMIT, 0, "create: size");
+	return ops->create(fd, opts, err);
+}
+
+int vc_disk_check_fd(int fd, enum vc_disk_format format,
+		     struct vc_disk_check *chk, struct vc_error *err)
+{
+	const struct disk_ops *ops;
+
+	if (choose_ops(fd, &format, &ops, err) < 0)
+		return -1;
+	chk->nr_corruptions = chk->nr_leaks = 0;
+	chk->nr_allocated_clusters = chk->nr_total_clusters = 0;
+	chk->image_end_bytes = 0;
+	if (!ops->check)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "format %s has nothing to check", ops->name);
+	return ops->check(fd, chk, err);
+}
