@@ -81,8 +81,9 @@ struct vc_vcpu_entry {
 	gpa_t cr3;
 	gpa_t gdt; /* where a 4-entry GDT (null, -, code, data) lies */
 };
-/* The boot processor's registers; others wait for SIPI. Also sets the MSRs and
- * LINT pins that firmware would have. */
+/* The boot processor's registers. Also sets the MSRs and LINT pins that firmware
+ * would have; `entry` NULL does only that, for the others, which wait for SIPI.
+ * After vc_vcpu_set_cpuid(). */
 int vc_vcpu_set_entry(struct vc_vcpu *vcpu, const struct vc_vcpu_entry *entry,
 		      struct vc_error *err) VC_MUST_CHECK;
 
@@ -116,8 +117,9 @@ void vc_vcpu_kick(struct vc_vcpu *vcpu, pthread_t thread);
  * the bytes there. Returns `buf`. */
 const char *vc_vcpu_describe(struct vc_vcpu *vcpu, char *buf, size_t size);
 
-/* Can this host run a stock kernel? `detail` gets a sentence: the back end, or
- * what is missing. */
+/* Can this host run a stock kernel? Runs a few instructions in a VM of its own
+ * to see. `detail` gets a sentence: the back end, or what is missing. `kvm_fd`
+ * is borrowed. Reads /sys: before any jail. */
 bool vc_hv_probe(int kvm_fd, char *detail, size_t size);
 
 VC_END_DECLS
