@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Open what the configuration names, and write down each process's command
+ * line. */
+#ifndef VMM_SUPERVISOR_RESOURCES_H
+#define VMM_SUPERVISOR_RESOURCES_H
+
+#include "vmm/supervisor/child.h"
+#include "vmm/supervisor/config.h"
+
+struct vm_processes {
+	struct child machine;
+	struct child devices[VM_MAX_DEVICES];
+	size_t nr_devices; /* started by us */
+	size_t nr_slots;   /* devices of the machine, foreign ones too */
+	const char
+		*slot_names[VM_MAX_DEVICES]; /* by slot: borrowed or constant */
+	char slot_name_buf[VM_MAX_DEVICES][32];
+	int link_fd; /* our end */
+	/* sockets made in the file system, to be removed at the end */
+	char *vsock_path;
+};
+
+void vm_processes_init(struct vm_processes *p);
+void vm_processes_fini(struct vm_processes *p);
+
+/* Everything is opened here; nothing is started. */
+int vm_processes_prepare(struct vm_processes *p, const struct vm_config *c,
+			 struct vc_error *err) VC_MUST_CHECK;
+
+#endif
