@@ -49,7 +49,7 @@ struct supervisor {
 	bool has_reason;
 	int status;
 	char reason[1024]; /* "" when there is nothing to say */
-	int lost_slot;	  /* device the machine lost, waiting for its pidfd */
+	int lost_slot;	   /* device the machine lost, waiting for its pidfd */
 };
 
 static void finish_if_done(struct supervisor *s)
