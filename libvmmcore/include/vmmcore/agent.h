@@ -9,6 +9,7 @@
 #ifndef VMMCORE_AGENT_H
 #define VMMCORE_AGENT_H
 
+#include <sys/types.h>
 #include <vmmcore/bytes.h>
 #include <vmmcore/error.h>
 
@@ -51,11 +52,13 @@ enum vc_agent_type {
 };
 #define VC_AGENT_WINDOW (256 * 1024)
 
-/* The payload of EXEC: le32 flags; then four strings lists, see encode. */
+/* The payload of EXEC: le32 flags; then cwd, user, argv and env as four lists
+ * of strings. A list is a le32 count and that many strings; a string is a le32
+ * length and bytes without NUL. cwd and user have at most one string. */
 struct vc_agent_exec {
-	uint32_t flags;	   /* 0 */
-	const char *cwd;   /* NULL or "": / */
-	const char *user;  /* NULL or "": root; a name or a number */
+	uint32_t flags;	  /* 0 */
+	const char *cwd;  /* NULL or "": / */
+	const char *user; /* NULL or "": root; USER[:GROUP], names or numbers */
 	char *const *argv; /* NULL-terminated, at least one */
 	char *const *env;  /* NULL-terminated "K=V", added to a default set */
 };
@@ -73,7 +76,8 @@ int vc_agent_exec_decode(const void *payload, size_t len,
 /* Incremental frame reader: feed bytes, take frames. */
 struct vc_agent_reader {
 	uint8_t *buf; /* owned: header + VC_AGENT_MAX_PAYLOAD */
-	size_t used;
+	size_t used;  /* bytes in buf that are not dropped */
+	size_t pos;   /* where they start */
 };
 enum vc_agent_status { VC_AGENT_OK, VC_AGENT_MORE, VC_AGENT_BROKEN };
 int vc_agent_reader_init(struct vc_agent_reader *r,
@@ -88,6 +92,63 @@ enum vc_agent_status vc_agent_reader_get(struct vc_agent_reader *r,
 					 const uint8_t **ret_payload,
 					 size_t *ret_len);
 void vc_agent_reader_drop(struct vc_agent_reader *r);
+
+/* Frames to be written, of bounded size: what a slow peer has not taken yet.
+ * Data frames leave room for control frames, which are never held back. */
+struct vc_agent_writer {
+	uint8_t *buf; /* owned */
+	size_t used;
+	size_t pos;
+};
+int vc_agent_writer_init(struct vc_agent_writer *w,
+			 struct vc_error *err) VC_MUST_CHECK;
+void vc_agent_writer_fini(struct vc_agent_writer *w);
+/* Where to put the payload of a data frame, and how much fits (0: no room
+ * now); then say how much it became. */
+uint8_t *vc_agent_writer_space(struct vc_agent_writer *w, size_t *ret_len);
+void vc_agent_writer_add(struct vc_agent_writer *w, enum vc_agent_type type,
+			 size_t len);
+/* Add a whole frame; false if it does not fit now. */
+bool vc_agent_writer_put(struct vc_agent_writer *w, enum vc_agent_type type,
+			 const void *payload, size_t len) VC_MUST_CHECK;
+/* A payload of a le32, or of two. */
+bool vc_agent_writer_put_u32(struct vc_agent_writer *w, enum vc_agent_type type,
+			     uint32_t value) VC_MUST_CHECK;
+bool vc_agent_writer_put_2u32(struct vc_agent_writer *w,
+			      enum vc_agent_type type, uint32_t first,
+			      uint32_t second) VC_MUST_CHECK;
+/* A payload of a le32 and text, which is cut to VC_AGENT_MAX_TEXT. */
+#define VC_AGENT_MAX_TEXT 512
+bool vc_agent_writer_put_text(struct vc_agent_writer *w,
+			      enum vc_agent_type type, uint32_t value,
+			      const char *text) VC_MUST_CHECK;
+/* Write what a non-blocking socket takes. VC_AGENT_OK: all is written. */
+enum vc_agent_status vc_agent_writer_flush(struct vc_agent_writer *w, int sock);
+
+/* The bytes received on one stream and not yet passed on: at most a window,
+ * which is all the sender has credit for. */
+struct vc_agent_ring {
+	uint8_t *buf; /* owned: VC_AGENT_WINDOW bytes */
+	size_t start, used;
+	uint32_t owed; /* passed on, and not yet given back as credit */
+	bool is_eof;   /* nothing comes after what is in it */
+};
+int vc_agent_ring_init(struct vc_agent_ring *r,
+		       struct vc_error *err) VC_MUST_CHECK;
+void vc_agent_ring_fini(struct vc_agent_ring *r);
+/* A data frame came in (empty: end of file). VC_AGENT_BROKEN if the sender had
+ * no credit for it, or had sent the end of file before. */
+enum vc_agent_status vc_agent_ring_put(struct vc_agent_ring *r,
+				       const uint8_t *data, size_t len);
+/* One write(2) of at most `max` bytes of it to `fd`: what write returned, 0 if
+ * it is empty. */
+ssize_t vc_agent_ring_write(struct vc_agent_ring *r, int fd, size_t max);
+/* Queue a CREDIT frame for `stream` if enough is owed and there is room. */
+void vc_agent_ring_grant(struct vc_agent_ring *r, struct vc_agent_writer *w,
+			 enum vc_agent_type stream);
+/* The sender's side: a CREDIT frame came in for a stream that has *credit.
+ * VC_AGENT_BROKEN if that makes more than a window. */
+enum vc_agent_status vc_agent_credit_add(uint32_t *credit, uint32_t more);
 
 VC_END_DECLS
 
