@@ -13,6 +13,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "device", "serve one virtio device over vhost-user", cmd_device },
 	{ "version", "print the version", cmd_version },
 };
 

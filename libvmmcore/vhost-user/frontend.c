@@ -70,10 +70,12 @@ static int wait_for(struct vc_vhu_frontend *fe, short events,
 static int check_quiet(struct vc_vhu_frontend *fe, struct vc_error *err)
 {
 	char c;
+	struct iovec iov = { &c, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	do
-		n = recv(fe->chan.sock, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+		n = recvmsg(fe->chan.sock, &msg, MSG_PEEK | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n > 0)
 		return vc_fail(err, VC_E_PEER, 0, "the backend spoke unasked");

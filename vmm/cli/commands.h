@@ -4,6 +4,7 @@
 #ifndef VMM_CLI_COMMANDS_H
 #define VMM_CLI_COMMANDS_H
 
+int cmd_device(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

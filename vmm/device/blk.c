@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmmcore/kv.h>
+#include "vmm/device/device.h"
+
+static const struct vc_option options[] = {
+	{ "disk", 0, "SPEC",
+	  "the image: path=PATH or fd=N, and [,ro]\n"
+	  "[,format=raw|qcow2][,id=SERIAL][,direct]\n"
+	  "[,num-queues=N][,block-size=N]" },
+};
+
+#define KEY(name, type, member, max, alias)                               \
+	{                                                                 \
+		name, type, offsetof(struct blk_opts, member), max, NULL, \
+			alias                                             \
+	}
+
+static int parse_disk(const char *text, struct blk_opts *o,
+		      struct vc_error *err)
+{
+	const struct vc_kv_key keys[] = {
+		KEY("path", VC_KV_STRING, path, 0, NULL),
+		KEY("fd", VC_KV_FD, fd, INT32_MAX, NULL),
+		KEY("ro", VC_KV_BOOL, is_readonly, 0, "readonly"),
+		{ "format", VC_KV_ENUM, offsetof(struct blk_opts, format), 0,
+		  vc_disk_format_names, NULL },
+		KEY("id", VC_KV_STRING, id, 0, "serial"),
+		KEY("direct", VC_KV_BOOL, is_direct, 0, NULL),
+		KEY("num-queues", VC_KV_U64, nr_queues, VC_VIRTIO_MAX_QUEUES,
+		    NULL),
+		KEY("block-size", VC_KV_SIZE, block_size, 0, NULL),
+	};
+
+	return vc_kv_parse(text, keys, VC_ARRAY_SIZE(keys), o, NULL, err);
+}
+
+static int blk_on_option(struct device *d, const struct vc_option *opt,
+			 const char *value, struct vc_error *err)
+{
+	struct blk_opts *o = &d->blk;
+
+	(void)opt;
+	if (o->is_given)
+		return vc_fail(err, VC_E_ARG, 0, "--disk: given twice");
+	*o = (struct blk_opts){ .is_given = true, .fd = -1, .format = -1 };
+	if (parse_disk(value, o, err) < 0)
+		return vc_prefix(err, "--disk");
+	if (!o->path == (o->fd < 0))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--disk: one of path= and fd= is needed");
+	if (o->block_size > 4096 ||
+	    (o->block_size &&
+	     (o->block_size < 512 || (o->block_size & (o->block_size - 1)))))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--disk: block-size: a power of two from 512 to "
+			       "4096");
+	return 0;
+}
+
+static int blk_open(struct device *d, struct vc_error *err)
+{
+	struct blk_opts *o = &d->blk;
+
+	if (!o->is_given)
+		return vc_fail(err, VC_E_ARG, 0, "--disk is needed");
+	if (o->fd < 0)
+		o->fd = vc_open(o->path,
+				(o->is_readonly ? O_RDONLY : O_RDWR) |
+					(o->is_direct ? O_DIRECT : 0),
+				0, err);
+	if (o->fd < 0)
+		return -1;
+	device_keep(d, o->fd);
+	return 0;
+}
+
+static int blk_create(struct device *d, struct vc_loop *loop,
+		      struct vc_virtio_dev **ret, struct vc_error *err)
+{
+	struct blk_opts *o = &d->blk;
+	const struct vc_disk_open_opts open_opts = {
+		.format = o->format < 0 ? VC_DISK_FORMAT_PROBE
+					: (enum vc_disk_format)(o->format + 1),
+		.writable = !o->is_readonly,
+		.direct = o->is_direct,
+		.lock = true,
+		.name = o->path ? o->path : d->name,
+	};
+	vc_auto(vc_disk) struct vc_disk *disk = NULL;
+	struct vc_virtio_blk_opts blk = {
+		.serial = o->id,
+		.nr_queues = (unsigned)o->nr_queues,
+		.block_size = (uint32_t)o->block_size,
+	};
+
+	if (vc_disk_open_fd(o->fd, &open_opts, NULL, &disk, err) < 0)
+		return -1;
+	blk.disk = disk;
+	/* nobody said it is raw: the guest must not make it look otherwise */
+	blk.guard_probe = open_opts.writable && o->format < 0 &&
+			  vc_disk_get_format(disk) == VC_DISK_FORMAT_RAW;
+	if (vc_virtio_blk_new(loop, &blk, ret, err) < 0)
+		return -1;
+	vc_steal_ptr(&disk);
+	return 0;
+}
+
+const struct device_class device_blk = {
+	.name = "blk",
+	.help = "a disk (virtio-blk)",
+	.role = VC_ROLE_BLK,
+	.needs_threads = true, /* io_uring's workers */
+	.options = options,
+	.nr_options = VC_ARRAY_SIZE(options),
+	.on_option = blk_on_option,
+	.open = blk_open,
+	.create = blk_create,
+};
