@@ -5,6 +5,7 @@
 #define VMM_CLI_COMMANDS_H
 
 int cmd_device(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif
