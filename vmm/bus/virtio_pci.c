@@ -99,7 +99,6 @@ static void backend_failed(struct vpci *v, struct vc_error *err)
 {
 	v->has_failed = true;
 	vpci_needs_reset(v);
-	vc_prefix(err, "%s", v->name);
 	v->on_failure(v->opaque, err);
 }
 
@@ -243,7 +242,8 @@ static void device_reset(struct vpci *v)
 	v->device_feature_select = v->driver_feature_select = 0;
 	v->queue_select = 0;
 	v->isr = 0;
-	v->status = 0; /* drivers wait for it, so also when the backend failed */
+	v->status =
+		0; /* drivers wait for it, so also when the backend failed */
 	backend_status(v);
 }
 
@@ -515,6 +515,8 @@ static void isr_read(struct vpci *v, uint64_t off, uint8_t *data, unsigned len)
 	v->isr = 0;
 }
 
+/* A backend may refuse what a driver asks of its configuration; a backend that
+ * died says so by hanging up. So neither ends anything here. */
 static void device_read(struct vpci *v, uint64_t off, uint8_t *data,
 			unsigned len)
 {
@@ -524,11 +526,10 @@ static void device_read(struct vpci *v, uint64_t off, uint8_t *data,
 	if (v->has_failed || !vc_range_ok(off, len, VC_VIRTIO_MAX_CONFIG))
 		return;
 	if (v->backend->ops->get_config(v->backend, (uint32_t)off, data, len,
-					&err) == 0)
-		return;
-	memset(data, 0, len);
-	if (err.code != VC_E_UNSUPPORTED)
-		backend_failed(v, &err);
+					&err) < 0) {
+		memset(data, 0, len);
+		vc_log(VC_LOG_DEBUG, v->name, "%s", err.msg);
+	}
 }
 
 static void device_write(struct vpci *v, uint64_t off, const uint8_t *data,
@@ -539,9 +540,8 @@ static void device_write(struct vpci *v, uint64_t off, const uint8_t *data,
 	if (v->has_failed || !vc_range_ok(off, len, VC_VIRTIO_MAX_CONFIG))
 		return;
 	if (v->backend->ops->set_config(v->backend, (uint32_t)off, data, len,
-					&err) < 0 &&
-	    err.code != VC_E_UNSUPPORTED)
-		backend_failed(v, &err);
+					&err) < 0)
+		vc_log(VC_LOG_DEBUG, v->name, "%s", err.msg);
 }
 
 static void notify_write(struct vpci *v, uint64_t off)
@@ -715,7 +715,10 @@ static int queues_init(struct vpci *v, unsigned min_queues,
 	unsigned nr = v->backend->ops->max_queues(v->backend), i;
 
 	if (nr < min_queues)
-		nr = min_queues;
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "%s: the device has %u of the %u queues that "
+			       "its class needs",
+			       v->name, nr, min_queues);
 	if (nr > VPCI_MAX_QUEUES)
 		nr = VPCI_MAX_QUEUES;
 	for (i = 0; i < nr; i++) {

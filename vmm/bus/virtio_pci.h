@@ -16,9 +16,8 @@
 #define VPCI_MAX_QUEUES VC_VIRTIO_MAX_QUEUES
 #define VPCI_QUEUE_SIZE 256 /* offered; the driver may choose less */
 
-/* The device behind it. A function that fails means the device is gone or
- * broke its protocol, except get_config and set_config with VC_E_UNSUPPORTED:
- * it has none. */
+/* The device behind it. A function that fails means that the device is gone or
+ * broke its protocol, except get_config and set_config: it may refuse those. */
 struct vpci_backend;
 struct vpci_backend_ops {
 	uint64_t (*features)(struct vpci_backend *be);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/lib/test.h"
+
+Suite *suite_pci(void);
+Suite *suite_pm(void);
+Suite *suite_rtc(void);
+Suite *suite_serial(void);
+Suite *suite_virtio_pci(void);
+
+TEST_MAIN(suite_pci, suite_pm, suite_rtc, suite_serial, suite_virtio_pci)
