@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/test.h"
 
+Suite *suite_blk(void);
 Suite *suite_rng(void);
 
-TEST_MAIN(suite_rng)
+TEST_MAIN(suite_blk, suite_rng)
