@@ -2,6 +2,7 @@
 #include "tests/lib/test.h"
 
 Suite *suite_blk(void);
+Suite *suite_console(void);
 Suite *suite_rng(void);
 
-TEST_MAIN(suite_blk, suite_rng)
+TEST_MAIN(suite_blk, suite_console, suite_rng)
