@@ -211,6 +211,16 @@ static void clear_eventfd(int fd)
 		;
 }
 
+void fg_connect(struct fg *fg, int sock, uint64_t but_not)
+{
+	ck_ok(vc_vhu_frontend_new(sock, &fg->fe, &err), &err);
+	vc_vhu_frontend_on_config_change(fg->fe, on_config_change, fg);
+	vc_vhu_frontend_set_err_fd(fg->fe, fg->err_fd);
+	ck_ok(vc_vhu_frontend_set_mem(fg->fe, fg->mem, &err), &err);
+	fg->features = vc_vhu_frontend_features(fg->fe) & ~but_not;
+	ck_ok(vc_vhu_frontend_set_features(fg->fe, fg->features, &err), &err);
+}
+
 void fg_attach(struct fg *fg, struct vc_virtio_dev *dev, uint64_t but_not)
 {
 	int pair[2];
@@ -227,12 +237,7 @@ void fg_attach(struct fg *fg, struct vc_virtio_dev *dev, uint64_t but_not)
 	      &err);
 	ck_assert_int_eq(pthread_create(&fg->thread, NULL, run, fg), 0);
 	fg->has_thread = true;
-	ck_ok(vc_vhu_frontend_new(pair[1], &fg->fe, &err), &err);
-	vc_vhu_frontend_on_config_change(fg->fe, on_config_change, fg);
-	vc_vhu_frontend_set_err_fd(fg->fe, fg->err_fd);
-	ck_ok(vc_vhu_frontend_set_mem(fg->fe, fg->mem, &err), &err);
-	fg->features = vc_vhu_frontend_features(fg->fe) & ~but_not;
-	ck_ok(vc_vhu_frontend_set_features(fg->fe, fg->features, &err), &err);
+	fg_connect(fg, pair[1], but_not);
 }
 
 void fg_add_ram(struct fg *fg, gpa_t gpa, size_t size)

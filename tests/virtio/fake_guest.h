@@ -36,6 +36,9 @@ struct vc_loop *fg_loop(struct fg *fg);
 /* Connect to `dev` (owned from here on), start its thread, and acknowledge all
  * the features it offers but those in `but_not` (bits as UINT64_C(1) << n). */
 void fg_attach(struct fg *fg, struct vc_virtio_dev *dev, uint64_t but_not);
+/* The same with a device in another process, behind the socket `sock` (owned).
+ * Its end is that process's affair. */
+void fg_connect(struct fg *fg, int sock, uint64_t but_not);
 /* Hang up and stop the thread; the device lives on until fg_free(). */
 void fg_detach(struct fg *fg);
 uint64_t fg_features(const struct fg *fg); /* acknowledged */

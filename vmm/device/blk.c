@@ -44,18 +44,18 @@ static int blk_on_option(struct device *d, const struct vc_option *opt,
 
 	(void)opt;
 	if (o->is_given)
-		return vc_fail(err, VC_E_ARG, 0, "--disk: given twice");
+		return vc_fail(err, VC_E_ARG, 0, "given twice");
 	*o = (struct blk_opts){ .is_given = true, .fd = -1, .format = -1 };
 	if (parse_disk(value, o, err) < 0)
-		return vc_prefix(err, "--disk");
+		return -1;
 	if (!o->path == (o->fd < 0))
 		return vc_fail(err, VC_E_ARG, 0,
-			       "--disk: one of path= and fd= is needed");
+			       "one of path= and fd= is needed");
 	if (o->block_size > 4096 ||
 	    (o->block_size &&
 	     (o->block_size < 512 || (o->block_size & (o->block_size - 1)))))
 		return vc_fail(err, VC_E_ARG, 0,
-			       "--disk: block-size: a power of two from 512 to "
+			       "block-size: a power of two from 512 to "
 			       "4096");
 	return 0;
 }

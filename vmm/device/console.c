@@ -20,10 +20,9 @@ static int console_on_option(struct device *d, const struct vc_option *opt,
 	int fd;
 
 	if (is_in ? o->in_path || o->in_fd : o->out_path || o->out_fd)
-		return vc_fail(err, VC_E_ARG, 0, "--%s: given twice",
-			       is_in ? "in" : "out");
+		return vc_fail(err, VC_E_ARG, 0, "given twice");
 	if (strstr(opt->name, "-fd")) {
-		if (device_parse_fd(opt->name, value, &fd, err) < 0)
+		if (device_parse_fd(value, &fd, err) < 0)
 			return -1;
 		*(is_in ? &o->in_fd : &o->out_fd) = fd + 1;
 	} else {

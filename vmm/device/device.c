@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "vmm/cli/commands.h"
 #include "vmm/device/device.h"
@@ -43,16 +44,29 @@ void device_keep(struct device *d, int fd)
 	d->keep[d->nr_keep++] = fd;
 }
 
-int device_parse_fd(const char *opt, const char *value, int *ret,
-		    struct vc_error *err)
+int device_parse_fd(const char *value, int *ret, struct vc_error *err)
 {
 	uint64_t n;
 
 	if (vc_parse_u64(value, INT32_MAX, &n, err) < 0)
-		return vc_prefix(err, "--%s", opt);
+		return -1;
 	if (fcntl((int)n, F_GETFD) < 0)
-		return vc_fail(err, VC_E_ARG, errno, "--%s %s", opt, value);
+		return vc_fail(err, VC_E_ARG, errno, "%s", value);
 	*ret = (int)n;
+	return 0;
+}
+
+static int parse_sock(const char *value, int *ret, struct vc_error *err)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	if (device_parse_fd(value, ret, err) < 0)
+		return -1;
+	if (getsockopt(*ret, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return vc_fail(err, VC_E_ARG, errno, "%s", value);
+	if (type != SOCK_STREAM)
+		return vc_fail(err, VC_E_ARG, 0, "%s: no stream socket", value);
 	return 0;
 }
 
@@ -66,8 +80,7 @@ static int parse_action(const char *value, enum vc_jail_action *ret,
 	else if (!strcmp(value, "log"))
 		*ret = VC_JAIL_LOG;
 	else
-		return vc_fail(err, VC_E_ARG, 0,
-			       "--seccomp: one of kill, errno and log");
+		return vc_fail(err, VC_E_ARG, 0, "one of kill, errno and log");
 	return 0;
 }
 
@@ -80,7 +93,7 @@ static int check_name(const char *name, struct vc_error *err)
 	if (!*name || strlen(name) >= DEVICE_NAME_BYTES ||
 	    name[strspn(name, good)])
 		return vc_fail(err, VC_E_ARG, 0,
-			       "--name: 1 to %d letters, digits, '-', '_', '.'",
+			       "1 to %d letters, digits, '-', '_', '.'",
 			       DEVICE_NAME_BYTES - 1);
 	return 0;
 }
@@ -91,7 +104,7 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	struct device *d = ctx;
 
 	if (!strcmp(opt->name, "fd"))
-		return device_parse_fd("fd", value, &d->sock, err);
+		return parse_sock(value, &d->sock, err);
 	if (!strcmp(opt->name, "socket"))
 		d->socket_path = value;
 	else if (!strcmp(opt->name, "name"))

@@ -21,6 +21,7 @@ struct device_class {
 	bool needs_threads;
 	const struct vc_option *options;
 	size_t nr_options;
+	/* the caller puts the option's name before the error */
 	int (*on_option)(struct device *d, const struct vc_option *opt,
 			 const char *value, struct vc_error *err);
 	/* Open what the options name; each descriptor is given to
@@ -77,7 +78,7 @@ extern const struct device_class device_vsock;
 /* `fd` stays open in the jail. */
 void device_keep(struct device *d, int fd);
 /* The number of an open descriptor. */
-int device_parse_fd(const char *opt, const char *value, int *ret,
+int device_parse_fd(const char *value, int *ret,
 		    struct vc_error *err) VC_MUST_CHECK;
 
 /* --- listen.c: sockets with a name ---------------------------------------- */

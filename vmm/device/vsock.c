@@ -33,7 +33,7 @@ static int vsock_on_option(struct device *d, const struct vc_option *opt,
 		o->listen_path = value;
 		return 0;
 	}
-	if (device_parse_fd(opt->name, value, &fd, err) < 0)
+	if (device_parse_fd(value, &fd, err) < 0)
 		return -1;
 	*(!strcmp(opt->name, "dial-fd") ? &o->dial_fd : &o->listen_fd) = fd + 1;
 	return 0;
