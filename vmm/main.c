@@ -15,6 +15,7 @@ struct command {
 static const struct command commands[] = {
 	{ "device", "serve one virtio device over vhost-user", cmd_device },
 	{ "doctor", "say what this host offers and lacks", cmd_doctor },
+	{ "exec", "run a command in the guest", cmd_exec },
 	{ "version", "print the version", cmd_version },
 };
 

@@ -6,6 +6,7 @@
 
 int cmd_device(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif
