@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	{ "device", "serve one virtio device over vhost-user", cmd_device },
 	{ "doctor", "say what this host offers and lacks", cmd_doctor },
 	{ "exec", "run a command in the guest", cmd_exec },
+	{ "run", "run a virtual machine", cmd_run },
+	{ "stop", "power a virtual machine off", cmd_stop },
 	{ "version", "print the version", cmd_version },
 };
 
