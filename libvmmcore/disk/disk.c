@@ -310,6 +310,22 @@ int vc_disk_close(struct vc_disk *d_owned, struct vc_error *err)
 	return 0;
 }
 
+int vc_disk_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
+{
+	if (!d->writable || size % VC_DISK_SECTOR || size > VC_DISK_MAX_BYTES)
+		return vc_fail(err, VC_E_ARG, 0, "%s: set size to %llu",
+			       d->name, (unsigned long long)size);
+	if (!d->ops->set_size)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "%s: set size: %s cannot", d->name,
+			       d->ops->name);
+	vc_disk_drain(d);
+	if (d->ops->set_size(d, size, err) < 0)
+		return vc_prefix(err, "%s: set size", d->name);
+	d->size = size;
+	return 0;
+}
+
 int vc_disk_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 		struct vc_disk_extent *ret, struct vc_error *err)
 {

@@ -270,6 +270,13 @@ static uint32_t raw_discard_granularity(const struct vc_disk *d)
 	return RAW_DISCARD_GRANULARITY;
 }
 
+static int raw_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
+{
+	if (ftruncate(d->fd, (off_t)size) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "truncate");
+	return 0;
+}
+
 const struct disk_ops raw_ops = {
 	.name = "raw",
 	.alloc = raw_alloc,
@@ -281,4 +288,5 @@ const struct disk_ops raw_ops = {
 	.info = raw_info,
 	.create = raw_create,
 	.discard_granularity = raw_discard_granularity,
+	.set_size = raw_set_size,
 };

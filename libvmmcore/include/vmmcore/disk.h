@@ -71,6 +71,11 @@ VC_DEFINE_CLEANUP(vc_disk, struct vc_disk *, vc_disk_drop)
 
 enum vc_disk_format vc_disk_get_format(const struct vc_disk *disk);
 uint64_t vc_disk_get_size(const struct vc_disk *disk); /* virtual, bytes */
+/* Change the virtual size, a multiple of 512, when nothing is in flight. What is
+ * cut off must not have been written, or discarded since; what is added reads
+ * zero. For writers that learn late how large a disk they make: start large. */
+int vc_disk_set_size(struct vc_disk *disk, uint64_t size_bytes,
+		     struct vc_error *err) VC_MUST_CHECK;
 bool vc_disk_is_writable(const struct vc_disk *disk);
 /* What a guest should be told: the granularity of a discard, in bytes. */
 uint32_t vc_disk_get_discard_granularity(const struct vc_disk *disk);

@@ -298,6 +298,25 @@ START_TEST(direct_takes_any_alignment)
 }
 END_TEST
 
+START_TEST(changes_its_size)
+{
+	struct vc_disk *d = open_new(UINT64_C(1) << 40, _i);
+	char buf[512] = "x";
+
+	ck_ok(vc_disk_write(d, 4096, buf, sizeof(buf), &err), &err);
+	ck_fails(vc_disk_set_size(d, 1000, &err), &err, VC_E_ARG);
+	ck_ok(vc_disk_set_size(d, MIB, &err), &err);
+	ck_assert_uint_eq(vc_disk_get_size(d), MIB);
+	ck_fails(vc_disk_write(d, MIB, buf, sizeof(buf), &err), &err, VC_E_SYS);
+	ck_ok(vc_disk_set_size(d, 2 * MIB, &err), &err);
+	ck_ok(vc_disk_read(d, MIB, buf, sizeof(buf), &err), &err);
+	ck_assert_int_eq(buf[0], 0);
+	ck_ok(vc_disk_read(d, 4096, buf, sizeof(buf), &err), &err);
+	ck_assert_int_eq(buf[0], 'x');
+	ck_ok(vc_disk_close(d, &err), &err);
+}
+END_TEST
+
 START_TEST(refuses_what_is_no_file)
 {
 	struct vc_disk_open_opts oo = { 0 };
@@ -325,6 +344,7 @@ TEST_SUITE(suite_raw)
 	tcase_add_loop_test(tc, no_space_is_reported_and_passes, 0, 2);
 	tcase_add_test(tc, locks_out_a_second_writer);
 	tcase_add_loop_test(tc, direct_takes_any_alignment, 0, 2);
+	tcase_add_loop_test(tc, changes_its_size, 0, 2);
 	tcase_add_test(tc, refuses_what_is_no_file);
 	return s;
 }
