@@ -8,7 +8,7 @@
 static const struct vc_option options[] = {
 	{ "disk", 0, "SPEC",
 	  "the image: path=PATH or fd=N, and [,ro]\n"
-	  "[,format=raw|qcow2][,id=SERIAL][,direct]\n"
+	  "[,format=raw|qcow2][,id=SERIAL][,direct][,lock=BOOL]\n"
 	  "[,num-queues=N][,block-size=N]" },
 };
 
@@ -29,6 +29,7 @@ static int parse_disk(const char *text, struct blk_opts *o,
 		  vc_disk_format_names, NULL },
 		KEY("id", VC_KV_STRING, id, 0, "serial"),
 		KEY("direct", VC_KV_BOOL, is_direct, 0, NULL),
+		KEY("lock", VC_KV_BOOL, has_lock, 0, NULL),
 		KEY("num-queues", VC_KV_U64, nr_queues, VC_VIRTIO_MAX_QUEUES,
 		    NULL),
 		KEY("block-size", VC_KV_SIZE, block_size, 0, NULL),
@@ -45,7 +46,9 @@ static int blk_on_option(struct device *d, const struct vc_option *opt,
 	(void)opt;
 	if (o->is_given)
 		return vc_fail(err, VC_E_ARG, 0, "given twice");
-	*o = (struct blk_opts){ .is_given = true, .fd = -1, .format = -1 };
+	*o = (struct blk_opts){
+		.is_given = true, .has_lock = true, .fd = -1, .format = -1
+	};
 	if (parse_disk(value, o, err) < 0)
 		return -1;
 	if (!o->path == (o->fd < 0))
@@ -86,7 +89,7 @@ static int blk_create(struct device *d, struct vc_loop *loop,
 					: (enum vc_disk_format)(o->format + 1),
 		.writable = !o->is_readonly,
 		.direct = o->is_direct,
-		.lock = true,
+		.lock = o->has_lock,
 		.name = o->path ? o->path : d->name,
 	};
 	vc_auto(vc_disk) struct vc_disk *disk = NULL;

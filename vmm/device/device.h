@@ -35,7 +35,7 @@ struct device_class {
 struct blk_opts {
 	char *path, *id;
 	int fd, format;
-	bool is_given, is_readonly, is_direct;
+	bool is_given, is_readonly, is_direct, has_lock;
 	uint64_t nr_queues, block_size;
 };
 
