@@ -166,8 +166,13 @@ static struct scmp_arg_cmp take_cmp(struct policy *p, const char **s)
 static void add_rule(struct policy *p, uint32_t action, int nr,
 		     const struct scmp_arg_cmp *cmp, unsigned nr_cmp)
 {
-	int rc = seccomp_rule_add_exact_array(p->ctx, action, nr, nr_cmp, cmp);
+	uint32_t fallback;
+	int rc = seccomp_attr_get(p->ctx, SCMP_FLTATR_ACT_DEFAULT, &fallback);
 
+	/* what happens anyway needs no rule, and libseccomp wants none */
+	if (!rc && action == fallback)
+		return;
+	rc = seccomp_rule_add_exact_array(p->ctx, action, nr, nr_cmp, cmp);
 	/* The same rule in a role and in what it includes is no mistake. */
 	if (rc && rc != -EEXIST)
 		die(p, "libseccomp refuses the rule: %s", strerror(-rc));
