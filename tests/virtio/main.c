@@ -4,5 +4,6 @@
 Suite *suite_blk(void);
 Suite *suite_console(void);
 Suite *suite_rng(void);
+Suite *suite_vsock(void);
 
-TEST_MAIN(suite_blk, suite_console, suite_rng)
+TEST_MAIN(suite_blk, suite_console, suite_rng, suite_vsock)
