@@ -15,6 +15,8 @@
 #include <vmmcore/util.h>
 #include "kvm/hv.h"
 
+#define LEAF1_ECX_TSC_DEADLINE (1u << 24)
+
 int hv_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
@@ -189,6 +191,20 @@ int vc_hv_map_memory(struct vc_hv *hv, const struct vc_mem *mem,
 	return 0;
 }
 
+/* KVM reports the local APIC's TSC deadline timer by a capability, because only
+ * VMs with an in-kernel APIC have it; ours does. */
+static void offer_tsc_deadline(const struct vc_hv *hv, struct vc_cpuid_entry *e,
+			       size_t nr)
+{
+	size_t i;
+
+	if (check_cap(hv->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER) <= 0)
+		return;
+	for (i = 0; i < nr; i++)
+		if (e[i].function == 1)
+			e[i].ecx |= LEAF1_ECX_TSC_DEADLINE;
+}
+
 int vc_hv_get_cpuid(const struct vc_hv *hv,
 		    struct vc_cpuid_entry ret[VC_HV_MAX_CPUID], size_t *ret_nr,
 		    struct vc_error *err)
@@ -217,5 +233,6 @@ int vc_hv_get_cpuid(const struct vc_hv *hv,
 		};
 	}
 	*ret_nr = i;
+	offer_tsc_deadline(hv, ret, i);
 	return 0;
 }
