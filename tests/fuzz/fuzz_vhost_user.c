@@ -6,8 +6,9 @@
  *	      back the same from the encoder;
  *	else  the rest is what a frontend writes to a backend that drives a
  *	      virtio-rng. Descriptors are added where a message that parses would
- *	      have them: RAM for a memory table, eventfds for rings. RAM starts
- *	      as the input's own bytes, so rings may have something in them.
+ *	      have them: RAM for a memory table, eventfds for rings. Each page
+ *	      of RAM is the head of an avail ring with four entries, and then
+ *	      the input's own bytes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define RAM_BYTES 65536u
+#define PAGE_BYTES 4096u
+#define RAM_BYTES (16 * PAGE_BYTES)
 
 static void fuzz_codec(enum vhu_side side, const uint8_t *data, size_t size)
 {
@@ -59,13 +61,15 @@ static void fuzz_codec(enum vhu_side side, const uint8_t *data, size_t size)
 
 static int make_ram(const uint8_t *data, size_t size)
 {
+	static const uint8_t avail[4] = { 0, 0, 4, 0 };
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
 	size_t off;
 
 	if (fd < 0 || ftruncate(fd, RAM_BYTES) < 0)
 		abort();
-	for (off = 0; size && off + size <= RAM_BYTES; off += 4096)
-		if (pwrite(fd, data, size, (off_t)off) < 0)
+	for (off = 0; off < RAM_BYTES; off += PAGE_BYTES)
+		if (pwrite(fd, avail, sizeof(avail), (off_t)off) < 0 ||
+		    pwrite(fd, data, size, (off_t)(off + sizeof(avail))) < 0)
 			abort();
 	return fd;
 }
@@ -127,7 +131,7 @@ static void fuzz_backend(const uint8_t *data, size_t size)
 	struct vc_error err;
 	bool has_ended = false;
 	uint8_t replies[4096];
-	int pair[2], ram = make_ram(data, vc_min_u64(size, 4096));
+	int pair[2], ram = make_ram(data, vc_min_u64(size, PAGE_BYTES - 4));
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
 	    vc_loop_new(&loop, &err) < 0 ||
