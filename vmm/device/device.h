@@ -81,16 +81,12 @@ void device_keep(struct device *d, int fd);
 int device_parse_fd(const char *value, int *ret,
 		    struct vc_error *err) VC_MUST_CHECK;
 
-/* --- listen.c: sockets with a name ---------------------------------------- */
+/* --- keeper.c: outside of the jail ---------------------------------------- */
 
-/* Listen on a Unix socket at `path` (mode 0600). A socket nobody listens on is
- * replaced; anything else that is there is an error. The path is removed by
- * device_remove_paths(). */
+/* Listen on a Unix socket at `path`, which device_remove_paths() removes. */
 int device_listen(struct device *d, const char *path, int *ret_fd,
 		  struct vc_error *err) VC_MUST_CHECK;
 void device_remove_paths(struct device *d);
-
-/* --- keeper.c: outside of the jail ---------------------------------------- */
 
 /* Accept frontends on d->listen_fd, one at a time, until a signal says to stop:
  * each gets a process of its own that `run` is the whole of. With no listen_fd

@@ -13,6 +13,7 @@
  * A device process that fails before it was handed a frontend could not start:
  * the next one could not either, and the keeper ends.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,7 +24,27 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "vmm/control/socket.h"
 #include "vmm/device/device.h"
+
+int device_listen(struct device *d, const char *path, int *ret_fd,
+		  struct vc_error *err)
+{
+	int fd = socket_listen(path, err);
+
+	if (fd < 0)
+		return -1;
+	assert(d->nr_paths < DEVICE_MAX_PATHS);
+	d->paths[d->nr_paths++] = path;
+	*ret_fd = fd;
+	return 0;
+}
+
+void device_remove_paths(struct device *d)
+{
+	while (d->nr_paths)
+		unlink(d->paths[--d->nr_paths]);
+}
 
 struct keeper {
 	struct device *d;
