@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "exec", "run a command in the guest", cmd_exec },
 	{ "run", "run a virtual machine", cmd_run },
 	{ "stop", "power a virtual machine off", cmd_stop },
+	{ "machine", NULL, cmd_machine },
 	{ "version", "print the version", cmd_version },
 };
 
