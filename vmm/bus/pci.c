@@ -265,7 +265,7 @@ static void ecam_write(struct bus_range *r, uint64_t off, const uint8_t *data,
 static const struct bus_range_ops address_ops = { address_read, address_write };
 static const struct bus_range_ops data_ops = { data_read, data_write };
 static const struct bus_range_ops ecam_ops = { ecam_read, ecam_write };
-static const struct pci_dev_ops bridge_ops = { NULL };
+static const struct pci_dev_ops bridge_ops = { .bar_read = NULL };
 
 /* --- the host ------------------------------------------------------------- */
 
