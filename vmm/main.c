@@ -16,9 +16,9 @@ static const struct command commands[] = {
 	{ "device", "serve one virtio device over vhost-user", cmd_device },
 	{ "doctor", "say what this host offers and lacks", cmd_doctor },
 	{ "exec", "run a command in the guest", cmd_exec },
+	{ "machine", NULL, cmd_machine },
 	{ "run", "run a virtual machine", cmd_run },
 	{ "stop", "power a virtual machine off", cmd_stop },
-	{ "machine", NULL, cmd_machine },
 	{ "version", "print the version", cmd_version },
 };
 

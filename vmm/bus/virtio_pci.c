@@ -335,11 +335,12 @@ static uint32_t feature_word(uint64_t features, uint32_t select)
 static uint64_t queue_reg_get(const struct vpci *v, enum common_reg reg)
 {
 	unsigned qi = v->queue_select;
-	const struct vpci_queue *q = &v->queues[qi];
+	const struct vpci_queue *q;
 
 	/* a queue that is not there has size 0 (4.1.4.3.1) */
 	if (qi >= v->nr_queues)
 		return reg == R_QUEUE_VECTOR ? MSIX_NO_VECTOR : 0;
+	q = &v->queues[qi];
 	switch ((int)reg) {
 	case R_QUEUE_SIZE:
 		return q->size;
@@ -398,10 +399,11 @@ static void driver_feature_set(struct vpci *v, uint32_t word)
 static void queue_reg_set(struct vpci *v, enum common_reg reg, uint64_t value)
 {
 	unsigned qi = v->queue_select;
-	struct vpci_queue *q = &v->queues[qi];
+	struct vpci_queue *q;
 
 	if (qi >= v->nr_queues)
 		return;
+	q = &v->queues[qi];
 	if (reg == R_QUEUE_VECTOR) {
 		msix_set_vector(&v->msix, 1 + qi, (uint16_t)value);
 		return;

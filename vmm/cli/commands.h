@@ -7,9 +7,9 @@
 int cmd_device(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
+int cmd_machine(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
-int cmd_machine(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif
