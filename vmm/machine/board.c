@@ -88,14 +88,15 @@ int board_attach(struct machine *m, struct vc_error *err)
 	if (bus_attach(&m->pio, &m->rtc.range, err) < 0 ||
 	    vc_timer_init(&m->rtc_timer, m->loop, on_rtc_timer, err) < 0)
 		return -1;
-	console_init(&m->console, m, c->serial_in_fd, c->serial_out_fd);
+	if (console_init(&m->console, m, c->serial_in_fd, c->serial_out_fd,
+			 err) < 0)
+		return -1;
 	return bus_attach(&m->pio, &m->console.uart.range, err);
 }
 
 void board_detach(struct machine *m)
 {
-	vc_watch_remove(&m->console.in_watch);
-	vc_watch_remove(&m->console.out_watch);
+	console_fini(&m->console);
 	if (m->rtc_timer.watch.loop)
 		vc_timer_fini(&m->rtc_timer);
 	pci_host_fini(&m->pci);

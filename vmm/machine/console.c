@@ -2,8 +2,10 @@
 /*
  * The serial port between the guest and two descriptors of the host.
  *
- * Output goes out in the vCPU thread that wrote it, so an idle console costs
- * nothing and a busy one no hand-over. The descriptor is often the user's
+ * Output goes out in the vCPU thread that sent it, a line at a time; what is not
+ * ended by a newline goes out FLUSH_NS later at the latest, by the main thread.
+ * A byte at a time would wake the reader, and cost two system calls, for each.
+ * The descriptor is often the user's
  * terminal, shared with other programs, so it is not made non-blocking: it is
  * polled first and then given no more than it takes without blocking (a byte
  * for a terminal, PIPE_BUF otherwise). What it does not take waits in the
@@ -24,6 +26,8 @@
 #include <vmmcore/log.h>
 #include "vmm/machine/internal.h"
 
+#define FLUSH_NS 4000000   /* a prompt should not lag */
+#define FLUSH_BYTES 512	   /* a long line */
 #define OUT_WAIT_MS 1000   /* for a reader that does not read */
 #define DRAIN_WAIT_MS 2000 /* the same, at the end of the VM */
 
@@ -70,20 +74,32 @@ static void out_flush(struct console *c)
 	}
 }
 
-static void on_tx(struct ns16550 *u, bool is_full)
+static void on_tx(struct ns16550 *u, uint8_t byte)
 {
 	struct console *c = vc_container_of(u, struct console, uart);
 
-	if (c->out_watch.loop && !is_full)
-		return; /* the main thread is waiting for it */
-	out_flush(c);
-	if (is_full && u->tx_len == NS16550_TX_BYTES && !c->out_is_stalled) {
-		if (out_is_ready(c, OUT_WAIT_MS))
-			out_flush(c);
-		c->out_is_stalled = u->tx_len == NS16550_TX_BYTES;
+	if (c->out_watch.loop)
+		return; /* the main thread is waiting for the descriptor */
+	if (byte == '\n' || u->tx_len >= FLUSH_BYTES) {
+		out_flush(c);
+		if (u->tx_len)
+			machine_wake(c->m);
+	} else if (!c->is_flush_due) {
+		c->is_flush_due = true;
+		vc_timer_start(&c->flush_timer, FLUSH_NS);
 	}
-	if (u->tx_len && !c->out_watch.loop)
-		machine_wake(c->m);
+}
+
+static void on_tx_full(struct ns16550 *u)
+{
+	struct console *c = vc_container_of(u, struct console, uart);
+
+	out_flush(c);
+	if (u->tx_len < NS16550_TX_BYTES || c->out_is_stalled)
+		return;
+	if (out_is_ready(c, OUT_WAIT_MS))
+		out_flush(c);
+	c->out_is_stalled = u->tx_len == NS16550_TX_BYTES;
 }
 
 static void on_out_ready(struct vc_watch *w, uint32_t events)
@@ -95,6 +111,19 @@ static void on_out_ready(struct vc_watch *w, uint32_t events)
 	out_flush(c);
 	if (!c->uart.tx_len)
 		vc_watch_remove(w);
+	pthread_mutex_unlock(&c->m->lock);
+}
+
+static void on_flush_timer(struct vc_timer *t)
+{
+	struct console *c = vc_container_of(t, struct console, flush_timer);
+
+	pthread_mutex_lock(&c->m->lock);
+	c->is_flush_due = false;
+	if (!c->out_watch.loop)
+		out_flush(c);
+	if (c->uart.tx_len && !c->out_watch.loop)
+		machine_wake(c->m);
 	pthread_mutex_unlock(&c->m->lock);
 }
 
@@ -186,9 +215,10 @@ int console_attend(struct console *c, struct vc_error *err)
 	return 0;
 }
 
-static const struct ns16550_ops uart_ops = { on_tx, on_rx_room };
+static const struct ns16550_ops uart_ops = { on_tx, on_tx_full, on_rx_room };
 
-void console_init(struct console *c, struct machine *m, int in_fd, int out_fd)
+int console_init(struct console *c, struct machine *m, int in_fd, int out_fd,
+		 struct vc_error *err)
 {
 	struct stat st;
 
@@ -197,9 +227,20 @@ void console_init(struct console *c, struct machine *m, int in_fd, int out_fd)
 	c->m = m;
 	c->in_fd = in_fd;
 	c->out_fd = out_fd;
+	if (vc_timer_init(&c->flush_timer, m->loop, on_flush_timer, err) < 0)
+		return -1;
 	if (out_fd < 0)
-		return;
+		return 0;
 	c->out_is_tty = isatty(out_fd);
 	c->out_needs_poll = !(fcntl(out_fd, F_GETFL) & O_NONBLOCK) &&
 			    !(fstat(out_fd, &st) == 0 && S_ISREG(st.st_mode));
+	return 0;
+}
+
+void console_fini(struct console *c)
+{
+	vc_watch_remove(&c->in_watch);
+	vc_watch_remove(&c->out_watch);
+	if (c->flush_timer.watch.loop)
+		vc_timer_fini(&c->flush_timer);
 }

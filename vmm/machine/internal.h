@@ -34,9 +34,13 @@ struct console {
 	bool out_is_tty;
 	bool out_is_stalled; /* nobody took a byte for OUT_WAIT_MS */
 	bool in_is_polled;   /* a file: epoll refuses it, it never blocks */
+	bool is_flush_due;   /* the timer runs */
 	struct vc_watch in_watch, out_watch;
+	struct vc_timer flush_timer;
 };
-void console_init(struct console *c, struct machine *m, int in_fd, int out_fd);
+int console_init(struct console *c, struct machine *m, int in_fd, int out_fd,
+		 struct vc_error *err) VC_MUST_CHECK;
+void console_fini(struct console *c); /* also of a zeroed one */
 /* Main thread, under the lock: watch what has to be watched. */
 int console_attend(struct console *c, struct vc_error *err) VC_MUST_CHECK;
 /* Main thread, vCPUs stopped: write out what is left. */

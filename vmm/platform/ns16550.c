@@ -131,13 +131,13 @@ static void thr_write(struct ns16550 *u, uint8_t byte)
 		return;
 	}
 	if (tx_is_full(u))
-		u->ops->on_tx(u, true);
+		u->ops->on_tx_full(u);
 	if (tx_is_full(u)) {
 		u->nr_lost++;
 		return;
 	}
 	u->tx[(u->tx_start + u->tx_len++) % NS16550_TX_BYTES] = byte;
-	u->ops->on_tx(u, false);
+	u->ops->on_tx(u, byte);
 	u->thre_pending = !tx_is_full(u);
 }
 

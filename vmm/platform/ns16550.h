@@ -15,9 +15,11 @@
 
 struct ns16550;
 struct ns16550_ops {
-	/* There are bytes to take, by ns16550_tx_peek(). `is_full`: and no
-	 * room for more; the next byte is lost if none is taken now. */
-	void (*on_tx)(struct ns16550 *u, bool is_full);
+	/* `byte` was sent: it and what was before can be taken, by
+	 * ns16550_tx_peek(). */
+	void (*on_tx)(struct ns16550 *u, uint8_t byte);
+	/* No room for another byte: it is lost if none is taken now. */
+	void (*on_tx_full)(struct ns16550 *u);
 	/* ns16550_rx_room() is no longer 0. */
 	void (*on_rx_room)(struct ns16550 *u);
 };

@@ -13,7 +13,8 @@ static struct ns16550 uart;
 static char out[4096];
 static size_t out_len;
 static bool is_taking;
-static unsigned nr_room;
+static unsigned nr_room, nr_full;
+static uint8_t last_byte;
 static struct vc_error err;
 
 static void take_all(void)
@@ -32,10 +33,10 @@ static void take_all(void)
 	}
 }
 
-static void on_tx(struct ns16550 *u, bool is_full)
+static void on_tx(struct ns16550 *u, uint8_t byte)
 {
-	(void)u;
-	(void)is_full;
+	ck_assert_uint_gt(u->tx_len, 0);
+	last_byte = byte;
 	if (is_taking)
 		take_all();
 }
@@ -46,13 +47,19 @@ static void on_room(struct ns16550 *u)
 	nr_room++;
 }
 
-static const struct ns16550_ops ops = { on_tx, on_room };
+static void on_full(struct ns16550 *u)
+{
+	ck_assert_uint_eq(u->tx_len, NS16550_TX_BYTES);
+	nr_full++;
+}
+
+static const struct ns16550_ops ops = { on_tx, on_full, on_room };
 
 static void setup(void)
 {
 	fake_hv_init(&hv);
 	pio.nr_ranges = 0;
-	out_len = nr_room = 0;
+	out_len = nr_room = nr_full = 0;
 	is_taking = true;
 	ns16550_init(&uart, &ops, &hv.base, IRQ, PORT);
 	ck_ok(bus_attach(&pio, &uart.range, &err), &err);
@@ -91,6 +98,7 @@ START_TEST(sends_bytes)
 		ck_assert_uint_eq(in(5) & 0x60, 0x60);
 		outb(0, (uint8_t)*p);
 	}
+	ck_assert_uint_eq(last_byte, 'o');
 	ck_assert_uint_eq(out_len, 5);
 	ck_assert_mem_eq(out, "hello", 5);
 }
@@ -210,6 +218,7 @@ START_TEST(full_ring_looks_busy_and_loses_only_then)
 	ck_assert(!hv.level[IRQ]);
 	outb(0, 'x');
 	ck_assert_uint_eq(uart.nr_lost, 1);
+	ck_assert_uint_eq(nr_full, 1);
 	take_all();
 	ck_assert_uint_eq(in(5) & 0x60, 0x60);
 	ck_assert(hv.level[IRQ]);
