@@ -29,6 +29,7 @@
 #define IER_THRI 0x02
 #define LCR_PORT (ARCH_PORT_COM1 + 3)
 #define LCR_DLAB 0x80
+#define PM1_ENABLE_PORT (ARCH_PORT_PM1A_EVT + 2)
 #define NO_DEVICE 0xff /* what a read of nothing gives */
 
 struct vcpu_thread {
@@ -45,6 +46,7 @@ static struct {
 	pthread_mutex_t start; /* held until every thread is there to kick */
 	pthread_mutex_t lock;  /* of the serial port */
 	uint8_t ier, lcr;
+	uint16_t pm1_enable;
 	atomic_bool is_over;
 	atomic_int status;
 } vm = { .cfg = { .nr_vcpus = 1,
@@ -122,6 +124,8 @@ static void pio_write(uint64_t port, uint32_t len, const uint8_t *data)
 
 	if (port >= ARCH_PORT_COM1 && port < ARCH_PORT_COM1 + 8)
 		serial_write(port, data[0]);
+	else if (port == PM1_ENABLE_PORT)
+		vm.pm1_enable = (uint16_t)v;
 	else if ((port == ARCH_PORT_RESET && v & 4) ||
 		 (port == ARCH_PORT_I8042_CMD && v == 0xfe) ||
 		 (port == ARCH_PORT_PM1A_CNT && v & ARCH_PM1_SLP_EN))
@@ -133,12 +137,13 @@ static void pio_read(uint64_t port, uint32_t len, uint8_t *data)
 	memset(data, NO_DEVICE, len);
 	if (port >= ARCH_PORT_COM1 && port < ARCH_PORT_COM1 + 8)
 		data[0] = serial_read(port);
-	else if (port >= ARCH_PORT_PM1A_EVT && port <= ARCH_PORT_PM1A_CNT)
-		memset(data, 0, len);
-	if (port == ARCH_PORT_PM1A_CNT)
-		data[0] = ARCH_PM1_SCI_EN;
-	if (port == ARCH_PORT_I8042_CMD)
-		data[0] = 0; /* ready for a command */
+	else if (port == PM1_ENABLE_PORT && len == 2)
+		memcpy(data, &vm.pm1_enable, len);
+	else if (port == ARCH_PORT_PM1A_CNT && len == 2)
+		memcpy(data, (uint8_t[]){ ARCH_PM1_SCI_EN, 0 }, len);
+	else if (port == ARCH_PORT_PM1A_EVT || port == ARCH_PORT_I8042_CMD ||
+		 port == ARCH_PORT_RTC_DATA)
+		memset(data, 0, len); /* no event, ready, not updating */
 }
 
 static void handle_exit(struct vc_vcpu *vcpu, const struct vc_exit *e)
