@@ -111,6 +111,12 @@ static int blk_create(struct device *d, struct vc_loop *loop,
 	return 0;
 }
 
+static void blk_fini(struct device *d)
+{
+	free(d->blk.path);
+	free(d->blk.id);
+}
+
 const struct device_class device_blk = {
 	.name = "blk",
 	.help = "a disk (virtio-blk)",
@@ -121,4 +127,5 @@ const struct device_class device_blk = {
 	.on_option = blk_on_option,
 	.open = blk_open,
 	.create = blk_create,
+	.fini = blk_fini,
 };

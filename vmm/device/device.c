@@ -258,6 +258,20 @@ static void fill_standard_fds(void)
 	vc_close(&fd);
 }
 
+static int start(struct device *d, int argc, char **argv)
+{
+	struct vc_error err;
+	bool is_help;
+
+	if (parse(d, argc, argv, &is_help, &err) < 0)
+		return report(d, &err);
+	if (is_help)
+		return 0;
+	if (open_resources(d, &err) < 0)
+		return report(d, &err);
+	return d->nr_paths ? device_keeper(d, run_device) : run_device(d);
+}
+
 int cmd_device(int argc, char **argv)
 {
 	struct device d = { .sock = -1,
@@ -265,8 +279,6 @@ int cmd_device(int argc, char **argv)
 			    .keeper_fd = -1,
 			    .is_sandboxed = true };
 	char name[DEVICE_NAME_BYTES], shown[64];
-	struct vc_error err;
-	bool is_help;
 	int status;
 
 	if (argc < 2)
@@ -285,16 +297,9 @@ int cmd_device(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(name, sizeof(name), "virtio-%s", d.class->name);
 	d.name = name;
-	if (parse(&d, argc - 1, argv + 1, &is_help, &err) < 0)
-		return report(&d, &err);
-	if (is_help)
-		return 0;
-	if (open_resources(&d, &err) < 0)
-		status = report(&d, &err);
-	else if (d.nr_paths)
-		status = device_keeper(&d, run_device);
-	else
-		status = run_device(&d);
+	status = start(&d, argc - 1, argv + 1);
 	device_remove_paths(&d);
+	if (d.class->fini)
+		d.class->fini(&d);
 	return status;
 }

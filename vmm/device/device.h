@@ -30,6 +30,8 @@ struct device_class {
 	/* In the jail, with nothing but those descriptors. */
 	int (*create)(struct device *d, struct vc_loop *loop,
 		      struct vc_virtio_dev **ret, struct vc_error *err);
+	/* Free what the options allocated. May be NULL. */
+	void (*fini)(struct device *d);
 };
 
 struct blk_opts {

@@ -85,7 +85,9 @@ static int start_child(struct keeper *k, const sigset_t *old,
 		vc_close(&pair[0]);
 		vc_close(&k->signal_fd);
 		vc_close(&k->d->listen_fd);
-		/* a terminal's interrupt is for the keeper, which will tell */
+		/* signals to the whole family are for the keeper, who tells
+		 * the others to finish */
+		signal(SIGTERM, SIG_IGN);
 		signal(SIGINT, SIG_IGN);
 		signal(SIGHUP, SIG_IGN);
 		sigprocmask(SIG_SETMASK, old, NULL);
