@@ -18,14 +18,15 @@ VC_BEGIN_DECLS
 
 struct vc_vhu_backend;
 
-/* Serve `sock` (a connected stream socket, owned on success) for `dev`
- * (borrowed, outlives the backend) on the device's loop. `on_end` is called
- * once, when the frontend has hung up (`err` NULL) or broke the protocol. */
+/* Serve `sock` (a connected stream socket, owned on success, made non-blocking)
+ * for `dev` (borrowed, outlives the backend) on the device's loop. `on_end` is
+ * called once, when the frontend has hung up (`err` NULL) or broke the
+ * protocol; all queues are stopped by then, and it may free the backend. */
 int vc_vhu_backend_new(struct vc_virtio_dev *dev, int sock,
 		       void (*on_end)(void *opaque, const struct vc_error *err),
 		       void *opaque, struct vc_vhu_backend **ret,
 		       struct vc_error *err) VC_MUST_CHECK;
-/* Stops all queues. */
+/* Stops all queues and resets the device. */
 struct vc_vhu_backend *vc_vhu_backend_free(struct vc_vhu_backend *be);
 
 /* --- frontend ------------------------------------------------------------ */
@@ -42,10 +43,14 @@ struct vc_vhu_frontend *vc_vhu_frontend_free(struct vc_vhu_frontend *fe);
 
 /* virtio feature bits the backend offers (protocol bit 30 removed). */
 uint64_t vc_vhu_frontend_features(const struct vc_vhu_frontend *fe);
+/* 1 if the backend does not say (VHOST_USER_PROTOCOL_F_MQ). */
 unsigned vc_vhu_frontend_max_queues(const struct vc_vhu_frontend *fe);
 /* The socket: readable or hung up means the backend died or talks out of turn. */
 int vc_vhu_frontend_get_fd(const struct vc_vhu_frontend *fe);
 
+/* Share RAM with the backend: up to 8 regions, each of a file. It is told
+ * guest-physical addresses plus a constant for ours, never where we mapped
+ * them. */
 int vc_vhu_frontend_set_mem(struct vc_vhu_frontend *fe,
 			    const struct vc_mem *mem,
 			    struct vc_error *err) VC_MUST_CHECK;
