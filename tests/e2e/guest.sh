@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Helpers for scripts that run where KVM is; plain sh, busybox tools.
+set -eu
+vm=${TESTBED_ROOT-}/vm
+tmp=$(mktemp -d)
+sock=$tmp/vm.sock
+cp "$vm/fs.qcow2" "$tmp/fs.qcow2"
+
+fail() {
+	echo "FAIL: $*"
+	[ ! -e "$tmp/console" ] || tail -n 60 "$tmp/console"
+	[ ! -e "$tmp/stderr" ] || cat "$tmp/stderr"
+	exit 1
+}
+
+# start_vm [OPTION]...: the guest in the background; sets $vmm
+start_vm() {
+	vmm run --mem 256 --cpus 2 --initrd "$vm/initrd" \
+		--block "$tmp/fs.qcow2,root" --params quiet --socket "$sock" \
+		--serial "type=file,path=$tmp/console,console" "$@" \
+		"$vm/vmlinuz" </dev/null 2>"$tmp/stderr" &
+	vmm=$!
+}
+
+guest() { vmm exec --wait 120 "$sock" -- "$@"; }
+
+# The exit status of the VM that start_vm started, into $status.
+end_vm() {
+	status=0
+	wait "$vmm" || status=$?
+}
+
+# The ids of processes named vmm, all but those that have ended.
+vmm_processes() {
+	for p in /proc/[0-9]*; do
+		[ "$(cat "$p/comm" 2>/dev/null)" = vmm ] &&
+			! grep -q '^State:.Z' "$p/status" 2>/dev/null &&
+			echo "${p#/proc/}"
+	done
+	return 0
+}
+
+# device_pid NAME: the process of the device called NAME
+device_pid() {
+	for p in $(vmm_processes); do
+		tr '\0' ' ' <"/proc/$p/cmdline" | grep -q "device .*--name $1 " &&
+			echo "$p"
+	done
+	return 0
+}
+
+expect() { # WHAT WANTED GOT
+	[ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"
+	echo "ok: $1"
+}

@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# A guest boots in jails, sees its vCPUs, runs commands, keeps what it wrote.
+. "$top_srcdir/tests/e2e/lib.sh"
+
+in_testbed boot.script <<'E2E'
+#!/bin/sh
+. "${TESTBED_ROOT-}/vm/guest.sh"
+start_vm
+out=$(guest echo hello from the guest) || fail "exec: status $?"
+expect "a command's output" "hello from the guest" "$out"
+expect "a second vCPU" 2 "$(guest nproc)"
+status=0
+guest sh -c 'exit 7' || status=$?
+expect "a command's exit status" 7 "$status"
+expect "standard input" "to upper" "$(echo TO UPPER | guest tr A-Z a-z)"
+expect "standard error apart" "" "$(guest sh -c 'echo x >&2' 2>/dev/null)"
+guest dd if=/dev/hwrng of=/dev/null bs=64 count=1 2>/dev/null ||
+	fail "virtio-rng gives nothing"
+echo "ok: virtio-rng"
+
+# every process of the VM but the supervisor is in a jail of its own
+nr=0
+for p in $(vmm_processes); do
+	[ "$p" != "$vmm" ] || continue
+	nr=$((nr + 1))
+	for ns in user pid mnt net ipc uts cgroup; do
+		[ "$(readlink "/proc/$p/ns/$ns")" != \
+			"$(readlink "/proc/$vmm/ns/$ns")" ] ||
+			fail "process $p shares the $ns namespace"
+	done
+	for t in /proc/"$p"/task/*; do
+		grep -q '^Seccomp:[[:space:]]*2$' "$t/status" ||
+			fail "thread ${t##*/} of $p has no seccomp program"
+		grep -q '^NoNewPrivs:[[:space:]]*1$' "$t/status" ||
+			fail "thread ${t##*/} of $p may gain privileges"
+		grep -q '^CapEff:[[:space:]]*0*$' "$t/status" ||
+			fail "thread ${t##*/} of $p has capabilities"
+	done
+done
+expect "jailed processes (machine, blk, rng, vsock)" 4 "$nr"
+
+guest sh -c 'echo kept >/root/file; sync' || fail "write"
+vmm stop "$sock" || fail "vmm stop"
+end_vm
+expect "exit status after vmm stop" 0 "$status"
+qcow-tool check "$tmp/fs.qcow2" || fail "qcow-tool check"
+
+start_vm
+expect "what the guest wrote before" kept "$(guest cat /root/file)"
+# the guest's own way out
+guest sh -c 'sync; echo o >/proc/sysrq-trigger' || true
+end_vm
+expect "exit status after the guest powered off" 0 "$status"
+
+start_vm
+guest true || fail "third boot"
+guest sh -c 'echo b >/proc/sysrq-trigger' || true
+end_vm
+expect "exit status after a reset" 32 "$status"
+
+start_vm
+guest true || fail "fourth boot"
+vmm stop --force "$sock"
+end_vm
+expect "exit status after vmm stop --force" 0 "$status"
+expect "processes left" "" "$(vmm_processes)"
+E2E
