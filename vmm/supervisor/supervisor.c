@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <vmmcore/log.h>
 #include <vmmcore/loop.h>
@@ -115,29 +116,52 @@ static void on_timer(struct vc_timer *t)
 		kill_all(s);
 }
 
+static void take_link(struct supervisor *s);
+
+/* Device `slot` is lost. Its process, or the machine, may still have something
+ * to say about why: wait for it a little. */
+static void lose_device(struct supervisor *s, int slot)
+{
+	if (s->phase != PHASE_RUN || s->lost_slot >= 0)
+		return;
+	s->lost_slot = slot;
+	vc_timer_start(&s->timer, SETTLE_NS);
+}
+
+static int slot_of(const struct supervisor *s, const struct child *c)
+{
+	int i;
+
+	for (i = 0; i < (int)s->procs.nr_slots; i++)
+		if (!strcmp(s->procs.slot_names[i], c->name))
+			return i;
+	return 0;
+}
+
 static void on_device_exit(struct child *c)
 {
 	struct supervisor *s = c->owner;
 	char reason[700];
 
 	s->nr_alive--;
-	/* before the VM runs, a device that fails is a configuration error and
-	 * has said why; later, one that ends at all is a lost device */
-	if (s->phase == PHASE_RUN) {
-		child_reason(c, reason, sizeof(reason));
-		end(s,
-		    s->is_ready || !child_has_failed(c) ? VMM_EXIT_DEVICE : 1,
-		    reason);
-	} else if (child_has_failed(c)) {
-		child_reason(c, reason, sizeof(reason));
+	/* what the machine said before comes before */
+	if (s->link_watch.loop)
+		take_link(s);
+	child_reason(c, reason, sizeof(reason));
+	if (!child_has_failed(c)) {
+		/* the machine hung up on it: a consequence, not a cause */
+		lose_device(s, slot_of(s, c));
+	} else if (s->phase == PHASE_RUN) {
+		/* before the VM runs this is an error in what was asked for,
+		 * and the process has said which */
+		end(s, s->is_ready ? VMM_EXIT_DEVICE : 1, reason);
+	} else {
 		if (s->has_reason && s->status == 0)
 			s->has_reason = false; /* its last flush may be lost */
 		end(s, VMM_EXIT_DEVICE, reason);
 	}
 	finish_if_done(s);
 }
-
-static void take_link(struct supervisor *s);
 
 static void on_machine_exit(struct child *c)
 {
@@ -148,12 +172,13 @@ static void on_machine_exit(struct child *c)
 	/* its last message may still be unread */
 	if (s->link_watch.loop)
 		take_link(s);
-	if (!s->has_reason || s->lost_slot >= 0) {
+	if (!s->has_reason) {
+		/* it ended because of a device: that one's end, or the timer,
+		 * says why */
+		if (s->lost_slot >= 0 && !WIFSIGNALED(c->wait_status))
+			return;
 		child_reason(c, reason, sizeof(reason));
-		if (s->lost_slot >= 0)
-			end_lost_device(s, "");
-		else
-			end(s, 1, reason);
+		end(s, 1, reason);
 	}
 	begin_end(s);
 	finish_if_done(s);
@@ -193,11 +218,8 @@ static void on_link_msg(struct supervisor *s, const struct link_msg *msg)
 		on_ended(s, msg);
 		break;
 	case LINK_DEVICE_LOST:
-		/* its process may still have something to say: wait for it */
-		if (arg < s->procs.nr_slots && s->phase == PHASE_RUN) {
-			s->lost_slot = (int)arg;
-			vc_timer_start(&s->timer, SETTLE_NS);
-		}
+		if (arg < s->procs.nr_slots)
+			lose_device(s, (int)arg);
 		break;
 	default:
 		end(s, 1, "machine: unknown message on the link");
