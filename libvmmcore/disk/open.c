@@ -30,7 +30,7 @@
 const char *const vc_disk_format_names[] = { "raw", "qcow2", NULL };
 
 /* By vc_disk_format - 1. */
-static const struct disk_ops *const formats[] = { &raw_ops };
+static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops };
 
 static int find_ops(enum vc_disk_format format, const struct disk_ops **ret,
 		    struct vc_error *err)
@@ -184,7 +184,7 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_error *err)
 {
 	enum vc_disk_format format = opts->format;
-	const struct disk_ops *ops;
+	const struct disk_ops *ops = NULL;
 	struct vc_disk *d;
 	char shown[256];
 
@@ -373,7 +373,7 @@ int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
 int vc_disk_info_fd(int fd, enum vc_disk_format format,
 		    struct vc_disk_info *ret, struct vc_error *err)
 {
-	const struct disk_ops *ops;
+	const struct disk_ops *ops = NULL;
 	struct stat st;
 
 	if (choose_ops(fd, &format, &ops, err) < 0)
@@ -391,7 +391,7 @@ int vc_disk_info_fd(int fd, enum vc_disk_format format,
 int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
 		   struct vc_error *err)
 {
-	const struct disk_ops *ops;
+	const struct disk_ops *ops = NULL;
 
 	if (find_ops(opts->format, &ops, err) < 0)
 		return -1;
@@ -406,12 +406,13 @@ int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
 int vc_disk_check_fd(int fd, enum vc_disk_format format,
 		     struct vc_disk_check *chk, struct vc_error *err)
 {
-	const struct disk_ops *ops;
+	const struct disk_ops *ops = NULL;
 
 	if (choose_ops(fd, &format, &ops, err) < 0)
 		return -1;
 	chk->nr_corruptions = chk->nr_leaks = 0;
 	chk->nr_allocated_clusters = chk->nr_total_clusters = 0;
+	chk->nr_fragmented_clusters = chk->nr_compressed_clusters = 0;
 	chk->image_end_bytes = 0;
 	if (!ops->check)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,

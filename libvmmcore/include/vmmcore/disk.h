@@ -149,6 +149,7 @@ struct vc_disk_create_opts {
 	uint64_t size_bytes;	    /* multiple of 512 */
 	uint32_t cluster_bytes;	    /* qcow2: power of two; 0 = 65536 */
 	unsigned refcount_bits;	    /* qcow2: 1..64, power of two; 0 = 16 */
+	unsigned version;	    /* qcow2: 2 or 3; 0 = 3 */
 	const char *backing_file;   /* qcow2: stored name, or NULL */
 	const char *backing_format; /* qcow2: stored beside it */
 };
@@ -195,6 +196,7 @@ int vc_disk_info_fd(int fd, enum vc_disk_format format,
 struct vc_disk_check {
 	uint64_t nr_corruptions, nr_leaks;
 	uint64_t nr_allocated_clusters, nr_total_clusters;
+	uint64_t nr_fragmented_clusters, nr_compressed_clusters;
 	uint64_t image_end_bytes; /* where the last used cluster ends */
 	/* Called per finding; may be NULL. */
 	void (*report)(struct vc_disk_check *chk, bool is_leak,

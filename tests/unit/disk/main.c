@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/test.h"
 
+Suite *suite_qcow2_io(void);
 Suite *suite_raw(void);
 
-TEST_MAIN(suite_raw)
+TEST_MAIN(suite_raw, suite_qcow2_io)

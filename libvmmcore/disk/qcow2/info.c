@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+#include "disk/qcow2/qcow2.h"
+
+int qc_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
+{
+	struct qc_header h;
+
+	if (qc_header_read(fd, &h, err) < 0)
+		return -1;
+	ret->virtual_bytes = h.size;
+	ret->cluster_bytes = h.cluster_bytes;
+	ret->version = h.version;
+	ret->refcount_bits = 1u << h.refcount_order;
+	ret->nr_snapshots = h.nr_snapshots;
+	ret->is_dirty = h.incompatible & QC_INCOMPAT_DIRTY;
+	ret->is_corrupt = h.incompatible & QC_INCOMPAT_CORRUPT;
+	ret->is_encrypted = h.crypt_method;
+	ret->has_data_file = h.incompatible & QC_INCOMPAT_DATA_FILE;
+	ret->has_lazy_refcounts = h.compatible & QC_COMPAT_LAZY_REFCOUNTS;
+	ret->has_extended_l2 = h.incompatible & QC_INCOMPAT_EXTENDED_L2;
+	ret->compression = h.compression_type ? "zstd" : "zlib";
+	_Static_assert(sizeof(ret->backing_file) == sizeof(h.backing_file),
+		       "backing file name");
+	_Static_assert(sizeof(ret->backing_format) == sizeof(h.backing_format),
+		       "backing format name");
+	memcpy(ret->backing_file, h.backing_file, sizeof(h.backing_file));
+	memcpy(ret->backing_format, h.backing_format, sizeof(h.backing_format));
+	return 0;
+}

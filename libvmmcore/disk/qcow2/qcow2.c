@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmmcore/log.h>
+#include "disk/qcow2/qcow2.h"
+
+/* --- waiting ------------------------------------------------------------------ */
+
+void qc_wait_on(struct qc_waitlist *list, struct qc_waiter *w)
+{
+	w->next = NULL;
+	if (list->tail)
+		list->tail->next = w;
+	else
+		list->head = w;
+	list->tail = w;
+}
+
+static struct qc_waiter *first_waiter(struct qc_waitlist *list)
+{
+	struct qc_waiter *w = list->head;
+
+	if (w) {
+		list->head = w->next;
+		if (!list->head)
+			list->tail = NULL;
+	}
+	return w;
+}
+
+void qc_make_runnable(struct qc_disk *q, struct qc_waiter *w,
+		      enum qc_result res)
+{
+	w->res = res;
+	qc_wait_on(&q->runnable, w);
+}
+
+void qc_wake(struct qc_disk *q, struct qc_waitlist *list, enum qc_result res)
+{
+	struct qc_waiter *w;
+
+	while ((w = first_waiter(list)))
+		qc_make_runnable(q, w, res);
+}
+
+void qc_run_queue(struct qc_disk *q)
+{
+	struct qc_waiter *w;
+
+	if (q->is_running)
+		return; /* the one that runs takes ours, too */
+	q->is_running = true;
+	while ((w = first_waiter(&q->runnable))) {
+		w->run(w, w->res);
+		if (q->cache.nr_pages > q->cache.max_pages)
+			qc_cache_trim(q);
+	}
+	q->is_running = false;
+}
+
+enum vc_disk_status qc_status(enum qc_result res)
+{
+	switch (res) {
+	case QC_OK:
+		return VC_DISK_OK;
+	case QC_ENOSPC:
+		return VC_DISK_ENOSPC;
+	case QC_ENOTSUP:
+		return VC_DISK_ENOTSUP;
+	case QC_WAIT:
+	case QC_EIO:
+	case QC_ENOMEM:
+	case QC_CORRUPT:
+		break;
+	}
+	return VC_DISK_EIO;
+}
+
+enum qc_result qc_result_of(int res)
+{
+	enum vc_disk_status status = disk_status_of(res);
+
+	if (status == VC_DISK_OK)
+		return QC_OK;
+	return status == VC_DISK_ENOSPC ? QC_ENOSPC : QC_EIO;
+}
+
+static int write_be64(int fd, uint64_t v, uint64_t offset)
+{
+	be64_t be = be64_put(v);
+
+	return vc_pwrite_full(fd, &be, sizeof(be), offset);
+}
+
+enum qc_result qc_corrupt(struct qc_disk *q, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	if (q->is_broken)
+		return QC_CORRUPT;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	vc_log(VC_LOG_ERROR, q->base.name, "image is corrupt: %s", text);
+	q->is_broken = true;
+	if (q->base.writable && q->h.version > 2) {
+		q->h.incompatible |= QC_INCOMPAT_CORRUPT;
+		if (write_be64(q->base.fd, q->h.incompatible,
+			       QC_OFFSET_INCOMPATIBLE) < 0)
+			vc_log(VC_LOG_ERROR, q->base.name,
+			       "mark as corrupt: %s", strerror(errno));
+	}
+	return QC_CORRUPT;
+}
+
+/* --- open --------------------------------------------------------------------- */
+
+static bool qc_probe(const uint8_t *head, size_t len)
+{
+	be32_t magic;
+
+	if (len < sizeof(magic))
+		return false;
+	memcpy(&magic, head, sizeof(magic));
+	return be32_get(magic) == QC_MAGIC;
+}
+
+static struct vc_disk *qc_new(void)
+{
+	struct qc_disk *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->locks.prev = q->locks.next = &q->locks;
+	return &q->base;
+}
+
+static int check_backing(const struct qc_disk *q, struct vc_error *err)
+{
+	char shown[120];
+
+	if (q->h.backing_file[0] && !q->base.backing)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "qcow2: has a backing file '%s', which is not "
+			       "allowed here",
+			       vc_printable(q->h.backing_file, shown,
+					    sizeof(shown)));
+	if (!q->h.backing_file[0] && q->base.backing)
+		return vc_fail(err, VC_E_ARG, 0, "qcow2: has no backing file");
+	return 0;
+}
+
+/* Tables that allocation must not touch: see is_metadata(). */
+static int load_snapshot_tables(struct qc_disk *q, struct vc_error *err)
+{
+	uint64_t offset = q->h.snapshots_offset;
+	uint32_t i;
+
+	q->fixed = calloc(q->h.nr_snapshots + 2u, sizeof(*q->fixed));
+	if (!q->fixed)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "read snapshots");
+	for (i = 0; i < q->h.nr_snapshots; i++) {
+		struct qc_snapshot snap;
+
+		if (qc_snapshot_read(q->base.fd, &q->h, &offset, &snap, err) <
+		    0)
+			return -1;
+		q->fixed[q->nr_fixed++] = (struct qc_run){
+			snap.l1_offset >> q->h.cluster_bits,
+			qc_clusters(q, (uint64_t)snap.l1_size * 8)
+		};
+	}
+	if (q->h.nr_snapshots)
+		q->fixed[q->nr_fixed++] = (struct qc_run){
+			q->h.snapshots_offset >> q->h.cluster_bits,
+			qc_clusters(q, offset - q->h.snapshots_offset)
+		};
+	return 0;
+}
+
+/* Bits of features that a writer who does not keep them must clear. */
+static int clear_autoclear(struct qc_disk *q, struct vc_error *err)
+{
+	if (!q->h.autoclear)
+		return 0;
+	q->h.autoclear = 0;
+	if (write_be64(q->base.fd, 0, QC_OFFSET_AUTOCLEAR) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "write header");
+	return 0;
+}
+
+/* The bits say that refcounts may be wrong: believe them only once they were
+ * verified. */
+static int verify(struct qc_disk *q, bool repair, struct vc_error *err)
+{
+	uint64_t bits =
+		q->h.incompatible & (QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT);
+	struct vc_disk_check chk = { 0 };
+
+	if (!bits)
+		return 0;
+	if (!repair)
+		return vc_fail(err, VC_E_CORRUPT, 0, "qcow2: marked as %s",
+			       bits & QC_INCOMPAT_CORRUPT
+				       ? "corrupt"
+				       : "not closed properly");
+	if (qc_check(q->base.fd, &chk, err) < 0)
+		return -1;
+	if (chk.nr_corruptions)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2: %llu errors in the metadata",
+			       (unsigned long long)chk.nr_corruptions);
+	q->h.incompatible &= ~bits;
+	if (write_be64(q->base.fd, q->h.incompatible, QC_OFFSET_INCOMPATIBLE) <
+	    0)
+		return vc_fail(err, VC_E_SYS, errno, "write header");
+	return 0;
+}
+
+static int open_writable(struct qc_disk *q,
+			 const struct vc_disk_open_opts *opts,
+			 struct vc_error *err)
+{
+	uint32_t nr = q->h.reftable_clusters *
+		      (q->h.cluster_bytes / (uint32_t)sizeof(be64_t));
+
+	if (verify(q, opts->repair, err) < 0 ||
+	    qc_table_load(&q->reftable, q->base.fd, q->h.reftable_offset, nr,
+			  "refcount table", err) < 0 ||
+	    load_snapshot_tables(q, err) < 0)
+		return -1;
+	return clear_autoclear(q, err);
+}
+
+static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
+		   struct vc_error *err)
+{
+	struct qc_disk *q = to_qc(d);
+	uint64_t file_bytes;
+
+	if (qc_header_read(d->fd, &q->h, err) < 0 ||
+	    qc_header_supported(&q->h, err) < 0 || check_backing(q, err) < 0 ||
+	    disk_file_size(d->fd, &file_bytes, err) < 0)
+		return -1;
+	d->size = vc_align_down(q->h.size, VC_DISK_SECTOR);
+	q->file_clusters = q->fresh_from = qc_clusters(q, file_bytes);
+	if (qc_table_load(&q->l1, d->fd, q->h.l1_offset, q->h.l1_size,
+			  "L1 table", err) < 0)
+		return -1;
+	if (!qc_cache_init(q))
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	return d->writable ? open_writable(q, opts, err) : 0;
+}
+
+/* Until nothing is in flight, or dirty. */
+static enum qc_result settle(struct qc_disk *q)
+{
+	enum qc_result res = QC_OK;
+
+	while (q->wb.is_active ||
+	       (res == QC_OK && !q->is_broken && qc_writeback_needed(q))) {
+		if (!q->wb.is_active)
+			qc_writeback_start(q);
+		qc_run_queue(q);
+		engine_kick(q->base.engine);
+		if (q->wb.is_active)
+			engine_reap(q->base.engine, true);
+		else
+			res = q->wb.res;
+	}
+	return q->is_broken ? QC_CORRUPT : res;
+}
+
+static int qc_close(struct vc_disk *d, struct vc_error *err)
+{
+	enum qc_result res = settle(to_qc(d));
+
+	if (res != QC_OK)
+		return vc_fail(err, VC_E_SYS,
+			       vc_disk_status_errno(qc_status(res)),
+			       "write metadata");
+	return 0;
+}
+
+static void qc_free(struct vc_disk *d)
+{
+	struct qc_disk *q = to_qc(d);
+	struct qc_job *job;
+
+	q->is_broken = true; /* ends a round that is under way */
+	while (d->engine && (q->wb.is_active || d->engine->nr_in_flight))
+		engine_reap(d->engine, true);
+	while ((job = q->free_jobs)) {
+		q->free_jobs = job->next_free;
+		free(job);
+	}
+	qc_cache_fini(q);
+	qc_writeback_fini(q);
+	qc_table_fini(&q->l1);
+	qc_table_fini(&q->reftable);
+	free(q->fixed);
+	free(q);
+}
+
+/* --- operations ----------------------------------------------------------------- */
+
+static void qc_submit(struct vc_disk *d, struct vc_disk_req *req)
+{
+	static const qc_step_fn steps[] = {
+		[VC_DISK_READ] = qc_read_step,
+		[VC_DISK_WRITE] = qc_write_step,
+		[VC_DISK_DISCARD] = qc_zero_step,
+		[VC_DISK_WRITE_ZEROES] = qc_zero_step,
+	};
+	struct qc_disk *q = to_qc(d);
+	struct qc_job *job = qc_job_new(q, req);
+
+	if (!job) {
+		disk_complete(d, req, VC_DISK_EIO);
+		return;
+	}
+	job->step = steps[req->op];
+	qc_make_runnable(q, &job->waiter, QC_OK);
+	qc_run_queue(q);
+}
+
+static void qc_flush(struct vc_disk *d, struct vc_disk_req *req)
+{
+	struct qc_disk *q = to_qc(d);
+
+	if (q->is_broken) {
+		disk_complete(d, req, VC_DISK_EIO);
+		return;
+	}
+	qc_writeback_flush(q, req);
+	qc_run_queue(q);
+}
+
+struct map_waiter {
+	struct qc_waiter w;
+	bool is_woken;
+	enum qc_result res;
+};
+
+static void map_woken(struct qc_waiter *w, enum qc_result res)
+{
+	struct map_waiter *m = vc_container_of(w, struct map_waiter, w);
+
+	m->is_woken = true;
+	m->res = res;
+}
+
+static enum qc_result lookup_wait(struct qc_disk *q, uint64_t offset,
+				  uint64_t max_len, struct qc_extent *ret)
+{
+	enum qc_result res;
+
+	for (;;) {
+		struct map_waiter m = { .w.run = map_woken };
+
+		res = qc_lookup(q, offset, max_len, &m.w, ret);
+		if (res != QC_WAIT)
+			break;
+		while (!m.is_woken)
+			engine_reap(q->base.engine, true);
+		if (m.res != QC_OK)
+			return m.res;
+	}
+	qc_cache_trim(q);
+	return res;
+}
+
+/* A hole of this image is what its backing file has there. */
+static int map_hole(struct vc_disk *d, struct vc_disk_extent *ret,
+		    struct vc_error *err)
+{
+	uint64_t size = d->backing ? d->backing->size : 0;
+	uint64_t end = ret->offset_bytes + ret->length_bytes;
+
+	ret->kind = VC_DISK_HOLE;
+	if (ret->offset_bytes >= size)
+		return 0;
+	end = vc_min_u64(end, size);
+	if (vc_disk_map(d->backing, ret->offset_bytes, end - ret->offset_bytes,
+			ret, err) < 0)
+		return -1;
+	ret->depth++;
+	return 0;
+}
+
+static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
+		  struct vc_disk_extent *ret, struct vc_error *err)
+{
+	struct qc_disk *q = to_qc(d);
+	uint64_t len = 0;
+	struct qc_extent ext;
+
+	/* one page of entries ends an extent for the lookup, not for us */
+	do {
+		struct qc_extent e;
+
+		if (lookup_wait(q, offset + len, max_len - len, &e) != QC_OK)
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "L2 table at offset %llu",
+				       (unsigned long long)(offset + len));
+		if (!len)
+			ext = e;
+		else if (e.kind != ext.kind ||
+			 (ext.kind == QC_NORMAL && e.host != ext.host + len))
+			break;
+		len += e.len;
+	} while (len < max_len);
+	*ret = (struct vc_disk_extent){ VC_DISK_DATA, offset, len, UINT64_MAX,
+					0 };
+	if (ext.kind == QC_NORMAL)
+		ret->host_offset = ext.host;
+	else if (ext.kind == QC_UNALLOCATED)
+		return map_hole(d, ret, err);
+	else if (ext.kind != QC_COMPRESSED_CLUSTER)
+		ret->kind = VC_DISK_ZERO;
+	return 0;
+}
+
+static uint32_t qc_discard_granularity(const struct vc_disk *d)
+{
+	/* the base is the first member */
+	return ((const struct qc_disk *)d)->h.cluster_bytes;
+}
+
+const struct disk_ops qcow2_ops = {
+	.name = "qcow2",
+	.probe = qc_probe,
+	.alloc = qc_new,
+	.open = qc_open,
+	.submit = qc_submit,
+	.flush = qc_flush,
+	.close = qc_close,
+	.free = qc_free,
+	.map = qc_map,
+	.info = qc_info,
+	.create = qc_create,
+	.check = qc_check,
+	.discard_granularity = qc_discard_granularity,
+};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "tests/lib/test.h"
+#include "tests/unit/disk/image.h"
+
+static struct vc_error err;
+
+void image_create(struct image *im, uint64_t size, uint32_t cluster,
+		  unsigned refcount_bits, unsigned version, int io)
+{
+	static const enum vc_disk_io engines[] = { VC_DISK_IO_URING,
+						   VC_DISK_IO_SYNC };
+
+	memset(im, 0, sizeof(*im));
+	im->opts = (struct vc_disk_create_opts){
+		.format = VC_DISK_FORMAT_QCOW2,
+		.size_bytes = size,
+		.cluster_bytes = cluster,
+		.refcount_bits = refcount_bits,
+		.version = version,
+	};
+	im->open = (struct vc_disk_open_opts){
+		.format = VC_DISK_FORMAT_QCOW2,
+		.writable = true,
+		.io = engines[io],
+	};
+	im->seed = 12345;
+	im->fd = memfd_create("image", MFD_CLOEXEC);
+	ck_assert_int_ge(im->fd, 0);
+	im->model = calloc(1, size);
+	ck_assert_ptr_nonnull(im->model);
+	ck_ok(vc_disk_create(im->fd, &im->opts, &err), &err);
+}
+
+void image_open(struct image *im, struct vc_disk *backing)
+{
+	int fd = fcntl(im->fd, F_DUPFD_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_ok(vc_disk_open_fd(fd, &im->open, backing, &im->disk, &err), &err);
+	ck_assert_uint_eq(vc_disk_get_size(im->disk), im->opts.size_bytes);
+}
+
+static void report(struct vc_disk_check *chk, bool is_leak, const char *text)
+{
+	(void)chk;
+	(void)is_leak;
+	fprintf(stderr, "%s\n", text);
+}
+
+void image_check(struct image *im)
+{
+	struct vc_disk_check chk = { .report = report };
+
+	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(chk.nr_corruptions, 0);
+	ck_assert_uint_eq(chk.nr_leaks, 0);
+}
+
+void image_close(struct image *im)
+{
+	ck_ok(vc_disk_close(im->disk, &err), &err);
+	im->disk = NULL;
+	image_check(im);
+}
+
+void image_compare(struct image *im)
+{
+	uint64_t size = im->opts.size_bytes, pos, n = 1 << 20;
+	uint8_t *buf = malloc(n);
+
+	ck_assert_ptr_nonnull(buf);
+	for (pos = 0; pos < size; pos += n) {
+		if (n > size - pos)
+			n = size - pos;
+		ck_ok(vc_disk_read(im->disk, pos, buf, n, &err), &err);
+		if (memcmp(buf, im->model + pos, n)) {
+			uint64_t i = 0;
+
+			while (buf[i] == im->model[pos + i])
+				i++;
+			ck_abort_msg("differs at %llu: %02x, not %02x",
+				     (unsigned long long)(pos + i), buf[i],
+				     im->model[pos + i]);
+		}
+	}
+	free(buf);
+}
+
+void image_fini(struct image *im)
+{
+	vc_disk_drop(im->disk);
+	close(im->fd);
+	free(im->model);
+}
+
+uint32_t image_random(struct image *im)
+{
+	im->seed = im->seed * 1664525 + 1013904223;
+	return im->seed >> 8;
+}

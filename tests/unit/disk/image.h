@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A qcow2 image beside a plain copy of what it must read as. */
+#ifndef TESTS_UNIT_DISK_IMAGE_H
+#define TESTS_UNIT_DISK_IMAGE_H
+
+#include <vmmcore/disk.h>
+
+struct image {
+	struct vc_disk_create_opts opts;
+	struct vc_disk_open_opts open;
+	int fd;		      /* a memfd; stays open */
+	struct vc_disk *disk; /* on a duplicate; NULL when closed */
+	uint8_t *model;
+	uint32_t seed;
+};
+
+void image_create(struct image *im, uint64_t size, uint32_t cluster,
+		  unsigned refcount_bits, unsigned version, int io);
+void image_open(struct image *im, struct vc_disk *backing);
+void image_close(struct image *im); /* and verify refcounts */
+void image_fini(struct image *im);
+void image_check(struct image *im); /* no corruption, no leak */
+void image_compare(struct image *im);
+uint32_t image_random(struct image *im);
+
+#endif
