@@ -20,8 +20,8 @@ const char *sbx_maps_write(const struct sbx_maps *maps);
 /* Fill `err` with why this host refuses user namespaces. `sys`: the errno that
  * creating or using one gave. Returns -1. */
 int sbx_userns_refused(int sys, const char *action, struct vc_error *err);
-/* Is this process the first of its pid namespace, and root of a user namespace
- * that maps nothing but itself? Then vc_jail_spawn() or its like started it. */
+/* Is this process the first and only one of its pid namespace, and root of a user
+ * namespace that maps nothing but itself? Then vc_jail_spawn() or its like started it. */
 bool sbx_is_spawned(void);
 
 /* --- spawn.c --------------------------------------------------------------- */
