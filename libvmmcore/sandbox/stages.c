@@ -21,7 +21,7 @@
 
 static bool is_landlocked;
 #ifdef VC_INSTRUMENTED
-static bool is_sealed;
+static bool is_jailed;
 #endif
 
 const char *vc_jail_role_name(enum vc_jail_role role)
@@ -124,6 +124,9 @@ int vc_jail_namespaces(const char *hostname, struct vc_error *err)
 			       nr_threads);
 	if (!sbx_is_spawned() && sbx_fork_into_pid_namespace(err) < 0)
 		return -1;
+#ifdef VC_INSTRUMENTED
+	is_jailed = true;
+#endif
 	if (sbx_threads_init(err) < 0)
 		return -1;
 	for (i = 0; i < SBX_NR_NAMESPACES; i++)
@@ -181,17 +184,17 @@ int vc_jail_seal(enum vc_jail_role role, enum vc_jail_action action,
 	if (sbx_set_limits(limits, err) < 0 || take_landlock(false, err) < 0)
 		return -1;
 #ifdef VC_INSTRUMENTED
-	is_sealed = true;
+	is_jailed = true;
 #endif
 	return sbx_load_program(role, action, nr_sealed == 0, err);
 }
 
 #ifdef VC_INSTRUMENTED
-/* Asked by LeakSanitizer at exit: it would start a thread that traces this
- * process, which is exactly what a seal forbids. */
+/* Asked by LeakSanitizer at exit: it would look into /proc, which is gone, and
+ * start a thread that traces this process, which a seal forbids. */
 int __lsan_is_turned_off(void);
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void)
 {
-	return is_sealed;
+	return is_jailed;
 }
 #endif
