@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "mkimage/build.h"
+
+static int out_of_memory(struct vc_error *err)
+{
+	return vc_fail(err, VC_E_SYS, ENOMEM, "tree");
+}
+
+static void drop_file(void *opaque, struct node *n)
+{
+	struct build *b = opaque;
+
+	if (b->writer)
+		b->writer->ops->file_drop(b->writer, n);
+}
+
+int build_init(struct build *b, struct vc_error *err)
+{
+	*b = (struct build){ 0 };
+	if (tree_init(&b->tree, err))
+		return -1;
+	b->tree.drop = drop_file;
+	b->tree.drop_opaque = b;
+	return 0;
+}
+
+void named_acl_free(struct named_acl *a)
+{
+	size_t i;
+
+	for (i = 0; a->names && i < a->nr; i++)
+		free(a->names[i]);
+	free(a->names);
+	free(a->entries);
+	free(a->path);
+	free(a);
+}
+
+void build_fini(struct build *b)
+{
+	struct named_acl *a;
+
+	while ((a = b->acls)) {
+		b->acls = a->next;
+		named_acl_free(a);
+	}
+	free(b->passwd.text);
+	free(b->group.text);
+	tree_fini(&b->tree);
+	warn_fini(&b->warn);
+}
+
+int64_t build_time(const struct build *b)
+{
+	if (b->has_epoch)
+		return b->epoch;
+	return b->has_time ? b->max_time : 0;
+}
+
+int build_set_xattr(struct build *b, struct node *n, const char *name,
+		    const void *value, size_t len, struct vc_error *err)
+{
+	const struct xset *old = xset_get(&b->tree.xsets, n->xset);
+	uint32_t nr = old ? old->nr : 0;
+	vc_auto_free struct xattr *attrs = calloc(nr + 1, sizeof(*attrs));
+
+	if (!attrs)
+		return out_of_memory(err);
+	if (old)
+		memcpy(attrs, old->attr, nr * sizeof(*attrs));
+	attrs[nr] = (struct xattr){
+		.name = name,
+		.value = value,
+		.name_len = (uint32_t)strlen(name),
+		.value_len = (uint32_t)len,
+	};
+	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, nr + 1,
+			   &n->xset, err);
+}
+
+int build_set_acl(struct build *b, struct node *n, bool is_default,
+		  struct acl_entry *e, size_t nr, struct vc_error *err)
+{
+	vc_auto_free uint8_t *wire = malloc(ACL_WIRE_BYTES(nr + 1));
+
+	if (!wire)
+		return out_of_memory(err);
+	if (acl_normalize(e, &nr, err))
+		return -1;
+	if (!is_default) {
+		n->mode = (uint16_t)((n->mode & 07000) | acl_mode(e, nr));
+		if (acl_is_mode(e, nr))
+			return 0;
+	}
+	return build_set_xattr(
+		b, n, is_default ? ACL_XATTR_DEFAULT : ACL_XATTR_ACCESS, wire,
+		acl_to_wire(e, nr, wire), err);
+}
+
+int build_file(struct build *b, struct node *n, const void *data, size_t len,
+	       struct vc_error *err)
+{
+	struct writer *w = b->writer;
+
+	n->size_bytes = len;
+	if (w->ops->file_begin(w, n, err) ||
+	    w->ops->file_data(w, 0, data, len, err))
+		return -1;
+	return w->ops->file_end(w, err);
+}
+
+/* --- names of accounts ---------------------------------------------------- */
+
+/* The third field of the line of `name` in passwd or group. */
+static bool find_account(const struct accounts *acc, const char *name,
+			 uint32_t *ret)
+{
+	const char *p = acc->text, *end = p + acc->len, *eol, *f;
+	size_t len = strlen(name);
+	char *stop;
+	unsigned long long v;
+
+	for (; p && p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!eol)
+			eol = end;
+		if ((size_t)(eol - p) <= len || p[len] != ':' ||
+		    memcmp(p, name, len))
+			continue;
+		f = memchr(p + len + 1, ':', (size_t)(eol - p) - len - 1);
+		if (!f || f + 1 >= eol || f[1] < '0' || f[1] > '9')
+			continue;
+		/* the text ends in a NUL */
+		v = strtoull(f + 1, &stop, 10);
+		if (v >= UINT32_MAX)
+			continue;
+		*ret = (uint32_t)v;
+		return true;
+	}
+	return false;
+}
+
+static int name_acl(struct build *b, struct named_acl *a, struct vc_error *err)
+{
+	const struct accounts *acc;
+	size_t i, nr = 0;
+
+	for (i = 0; i < a->nr; i++) {
+		acc = a->entries[i].tag == ACL_USER ? &b->passwd : &b->group;
+		if (a->names[i] &&
+		    !find_account(acc, a->names[i], &a->entries[i].id)) {
+			if (warn_add(&b->warn, err,
+				     "entry '%s': ACL entry for '%s' left out: "
+				     "the image has no account of that name",
+				     a->path, tree_show(a->names[i]).s))
+				return -1;
+			continue;
+		}
+		a->entries[nr++] = a->entries[i];
+	}
+	if (build_set_acl(b, a->node, a->is_default, a->entries, nr, err))
+		return vc_prefix(err, "entry '%s'", a->path);
+	return 0;
+}
+
+int build_complete(struct build *b, struct vc_error *err)
+{
+	const struct tree_time now = { build_time(b), 0 };
+	struct named_acl *a;
+	struct node *n;
+
+	if (tree_resolve(&b->tree, err))
+		return -1;
+	for (a = b->acls; a; a = a->next)
+		if (a->node->nr_links && name_acl(b, a, err))
+			return -1;
+	for (n = b->tree.root; n; n = n->next)
+		if (node_is_dir(n) && n->nr_links && n->dir->is_implicit)
+			n->mtime = n->atime = n->ctime = now;
+	return 0;
+}

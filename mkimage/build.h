@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One image in the making: what the sources fill and what they need to know.
+ */
+#ifndef MKIMAGE_BUILD_H
+#define MKIMAGE_BUILD_H
+
+#include "mkimage/acl.h"
+#include "mkimage/tree.h"
+#include "mkimage/warn.h"
+#include "mkimage/writer.h"
+
+#define BUILD_MAX_ACCOUNTS (1024 * 1024) /* of /etc/passwd, /etc/group */
+/* What ext4 can tell: 32 bits of signed seconds and two more above. */
+#define BUILD_MIN_TIME (-INT64_C(0x80000000))
+#define BUILD_MAX_TIME INT64_C(0x37fffffff)
+
+/* An ACL that names accounts; the image's own passwd and group tell the
+ * numbers, when they are all there. */
+struct named_acl {
+	struct named_acl *next;
+	struct node *node;
+	bool is_default;
+	size_t nr;
+	struct acl_entry *entries;
+	char **names; /* NULL where the entry has its id */
+	char *path;   /* printable */
+};
+
+struct accounts {
+	char *text;
+	size_t len;
+};
+
+struct build {
+	struct tree tree;
+	struct writer *writer;
+	struct warnings warn;
+	bool has_epoch;
+	int64_t epoch;	  /* SOURCE_DATE_EPOCH: no time is later */
+	int64_t max_time; /* the latest in the input */
+	bool has_time;
+	uint64_t nr_entries;
+	struct accounts passwd, group;
+	struct named_acl *acls;
+	/* called now and then; may be NULL */
+	void (*progress)(struct build *b, uint64_t pos, uint64_t size);
+};
+
+int build_init(struct build *b, struct vc_error *err) VC_MUST_CHECK;
+void build_fini(struct build *b);
+/* All sources are in: bind hard links, name the ACLs' accounts, give a time to
+ * directories nobody spoke of. */
+int build_complete(struct build *b, struct vc_error *err) VC_MUST_CHECK;
+/* The time of what has none of its own: SOURCE_DATE_EPOCH, or the latest in
+ * the input. */
+int64_t build_time(const struct build *b);
+/* Put one more attribute on a node. */
+int build_set_xattr(struct build *b, struct node *n, const char *name,
+		    const void *value, size_t len,
+		    struct vc_error *err) VC_MUST_CHECK;
+/* Give a node an ACL: mode bits, and an attribute where these do not say it
+ * all. There is room for nr + 1 entries. */
+int build_set_acl(struct build *b, struct node *n, bool is_default,
+		  struct acl_entry *e, size_t nr,
+		  struct vc_error *err) VC_MUST_CHECK;
+void named_acl_free(struct named_acl *a);
+/* Write a whole file from memory. */
+int build_file(struct build *b, struct node *n, const void *data, size_t len,
+	       struct vc_error *err) VC_MUST_CHECK;
+
+#endif

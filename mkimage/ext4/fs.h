@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the parts of the ext4 writer share. See fs.c for how it works. */
+#ifndef MKIMAGE_EXT4_FS_H
+#define MKIMAGE_EXT4_FS_H
+
+#include <stdlib.h>
+#include <vmmcore/checked.h>
+#include "mkimage/ext4/csum.h"
+#include "mkimage/ext4/ext4.h"
+#include "mkimage/ext4/format.h"
+#include "mkimage/hash.h"
+
+#define E4_MAX_BACKUPS 32 /* groups with a copy of the superblock, below 2^17 */
+
+/* The map of a file when its inode cannot hold it: made before the inodes are
+ * written, in their order. */
+struct e4_map {
+	struct e4_map *next;
+	const struct node *node;
+	uint8_t root[E4_IBLOCK];
+	uint32_t nr_blocks; /* of the tree */
+};
+
+struct e4_group {
+	uint64_t block_bitmap, inode_bitmap, inode_table;
+	uint8_t *used;	    /* bitmap; NULL: all free. Owned if not e4_full */
+	uint32_t nr_blocks; /* of the group */
+	uint32_t nr_used;   /* blocks */
+	uint32_t nr_inodes; /* in use */
+	uint32_t nr_dirs;
+	uint32_t block_csum, inode_csum;
+};
+
+/* Sizes that depend on how large the file system becomes. */
+struct e4_geometry {
+	uint64_t nr_blocks;
+	uint32_t nr_groups, inodes_per_group, table_blocks, desc_blocks;
+	uint32_t journal_blocks;
+};
+
+struct e4 {
+	struct writer base;
+	struct out *out; /* borrowed */
+	struct ext4_opts opts;
+	char label[EXT4_MAX_LABEL];
+	struct tree *tree; /* during finish(); borrowed */
+	int64_t time;
+
+	/* where the next block comes from */
+	uint64_t next, run_end;
+	uint64_t limit;	      /* blocks from here on are counted, not written */
+	uint64_t nr_alloced;  /* less what was dropped */
+	uint32_t head_blocks; /* superblock copy and what follows it */
+	uint32_t backup[E4_MAX_BACKUPS], nr_backups;
+	uint8_t scratch[E4_BLOCK];
+
+	/* the file whose contents come now */
+	struct node *file;
+	struct xxh64 digest;
+	uint8_t part[E4_BLOCK]; /* a block not yet whole */
+	uint32_t part_logical;
+	bool has_part;
+	uint64_t nr_data;
+
+	/* contents that turned out not to be needed */
+	struct extent *dropped;
+	size_t nr_dropped, max_dropped;
+	bool is_out_of_memory;
+
+	/* the layout */
+	uint8_t uuid[16];
+	uint32_t csum_seed, hash_seed[4];
+	uint32_t nr_inodes;
+	struct node *lost_found;
+	struct e4_map *maps, **maps_end;
+	struct extents journal;
+	struct e4_map *journal_map;
+	uint64_t resize_block; /* double-indirect block of the resize inode */
+	struct e4_geometry geo;
+	struct e4_group *groups;
+};
+
+static inline struct e4 *to_e4(struct writer *w)
+{
+	return vc_container_of(w, struct e4, base);
+}
+
+static inline le32_t e4_lo32(uint64_t v)
+{
+	return le32_put((uint32_t)v);
+}
+static inline le32_t e4_hi32(uint64_t v)
+{
+	return le32_put((uint32_t)(v >> 32));
+}
+static inline le16_t e4_lo16(uint64_t v)
+{
+	return le16_put((uint16_t)v);
+}
+static inline le16_t e4_hi16(uint64_t v)
+{
+	return le16_put((uint16_t)(v >> 16));
+}
+
+/* fs.c: blocks */
+/* Up to `want` blocks side by side; returns how many. */
+uint32_t e4_alloc(struct e4 *fs, uint32_t want, uint64_t *ret_start);
+/* `want` blocks, added to `ext` from `logical` on. */
+int e4_alloc_extents(struct e4 *fs, struct extents *ext, uint32_t logical,
+		     uint32_t want, struct vc_error *err) VC_MUST_CHECK;
+/* Where the allocation stands after `n` blocks from `at`. */
+uint64_t e4_advance(const struct e4 *fs, uint64_t at, uint64_t n);
+/* The first of `n` blocks side by side at or after `at`. */
+uint64_t e4_fit(const struct e4 *fs, uint64_t at, uint64_t n);
+bool e4_has_super(const struct e4 *fs, uint32_t group);
+uint32_t e4_count_supers(const struct e4 *fs, uint32_t nr_groups);
+/* The contents of a block, zeroed, to fill before the next call. */
+uint8_t *e4_block(struct e4 *fs, uint64_t nr, struct vc_error *err);
+uint32_t e4_inode_seed(const struct e4 *fs, uint32_t ino);
+
+/* ident.c */
+void e4_make_ident(struct e4 *fs);
+/* extents.c: the blocks of the map that do not fit in the inode */
+int e4_write_maps(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+int e4_write_map(struct e4 *fs, const struct extents *ext, uint32_t ino,
+		 const struct node *node, struct e4_map **ret,
+		 struct vc_error *err) VC_MUST_CHECK;
+void e4_root_of(const struct extents *ext, uint8_t root[E4_IBLOCK]);
+uint32_t e4_count_extents(const struct extents *ext);
+/* dir.c */
+int e4_write_dirs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* xattr.c */
+int e4_write_xattrs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* The attributes of an inode: what is in it, and the next reference to its
+ * block (0: none). */
+uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,
+		       uint8_t ibody[E4_INODE - E4_IBODY_XATTR]);
+/* inode.c */
+int e4_number_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+int e4_write_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* journal.c: the two files of the file system itself */
+uint64_t e4_journal_blocks(uint64_t fs_blocks);
+int e4_write_journal(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+int e4_write_resize(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in);
+void e4_fill_resize_inode(struct e4 *fs, struct e4_inode *in);
+/* layout.c */
+uint32_t e4_head_blocks(uint64_t fs_bytes);
+int e4_choose_geometry(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+int e4_place_tables(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+int e4_write_bitmaps(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+uint64_t e4_count_free(const struct e4 *fs);
+void e4_free_groups(struct e4 *fs);
+/* super.c */
+int e4_write_supers(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+
+#endif

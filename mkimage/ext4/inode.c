@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "mkimage/ext4/fs.h"
+
+static const uint16_t formats[] = {
+	[NODE_FILE] = S_IFREG,	  [NODE_DIR] = S_IFDIR,
+	[NODE_SYMLINK] = S_IFLNK, [NODE_CHAR] = S_IFCHR,
+	[NODE_BLOCK] = S_IFBLK,	  [NODE_FIFO] = S_IFIFO,
+	[NODE_SOCKET] = S_IFSOCK,
+};
+
+int e4_number_inodes(struct e4 *fs, struct vc_error *err)
+{
+	uint32_t ino = E4_INO_FIRST + 1;
+	struct node *n;
+
+	for (n = fs->tree->root; n; n = n->next) {
+		if (!n->nr_links)
+			continue;
+		if (n == fs->tree->root)
+			n->ino = E4_INO_ROOT;
+		else if (n == fs->lost_found)
+			n->ino = E4_INO_LOST_FOUND;
+		else
+			n->ino = ino++;
+	}
+	fs->nr_inodes = ino - 1;
+	if (fs->nr_inodes > INT32_MAX)
+		return vc_fail(err, VC_E_LIMIT, 0, "too many files");
+	return 0;
+}
+
+/* --- one inode ----------------------------------------------------------- */
+
+/* 32 bits of seconds, signed, then two bits above them and the nanoseconds. */
+static void put_time(struct tree_time t, le32_t *lo, le32_t *extra)
+{
+	uint64_t epoch =
+		((uint64_t)t.sec - (uint64_t)(int64_t)(int32_t)t.sec) >> 32;
+
+	*lo = le32_put((uint32_t)t.sec);
+	*extra = le32_put((uint32_t)(epoch & 3) | t.nsec << 2);
+}
+
+static void put_device(const struct node *n, uint8_t block[E4_IBLOCK])
+{
+	uint32_t major = n->dev.major, minor = n->dev.minor;
+	le32_t v;
+
+	if (major < 256 && minor < 256) {
+		v = le32_put(major << 8 | minor);
+		memcpy(block, &v, sizeof(v));
+	} else {
+		v = le32_put((minor & 0xff) | major << 8 |
+			     (minor & ~0xffu) << 12);
+		memcpy(block + 4, &v, sizeof(v));
+	}
+}
+
+static uint32_t count_links(const struct node *n)
+{
+	uint32_t links;
+
+	if (!node_is_dir(n))
+		return n->nr_links;
+	links = 2 + n->dir->nr_subdirs;
+	/* dir_nlink: "too many to count" */
+	return links > E4_MAX_LINKS ? 1 : links;
+}
+
+static uint64_t count_blocks(const struct extents *ext)
+{
+	uint64_t total = 0;
+	uint32_t i;
+
+	for (i = 0; i < ext->nr; i++)
+		total += extents_get(ext, i)->len;
+	return total;
+}
+
+/* Fill i_block and tell how many blocks the content takes. */
+static uint64_t put_content(struct e4 *fs, const struct node *n,
+			    struct e4_inode *in, uint32_t *flags)
+{
+	uint64_t nr;
+
+	if (n->type == NODE_CHAR || n->type == NODE_BLOCK) {
+		put_device(n, in->block);
+		return 0;
+	}
+	if (n->type == NODE_SYMLINK && n->size_bytes < E4_IBLOCK) {
+		memcpy(in->block, n->target, (size_t)n->size_bytes);
+		return 0;
+	}
+	if (n->type != NODE_FILE && n->type != NODE_DIR &&
+	    n->type != NODE_SYMLINK)
+		return 0;
+	*flags |= E4_FL_EXTENTS;
+	nr = count_blocks(&n->ext);
+	if (fs->maps && fs->maps->node == n) {
+		struct e4_map *m = fs->maps;
+
+		memcpy(in->block, m->root, sizeof(in->block));
+		nr += m->nr_blocks;
+		fs->maps = m->next;
+		free(m);
+	} else {
+		e4_root_of(&n->ext, in->block);
+	}
+	return nr;
+}
+
+static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
+{
+	const struct tree_time now = { .sec = fs->time };
+	uint32_t flags = n->flags;
+	uint64_t acl, nr_blocks;
+
+	in->mode = e4_lo16(formats[n->type] | (n->mode & 07777u));
+	in->uid_lo = e4_lo16(n->uid);
+	in->uid_hi = e4_hi16(n->uid);
+	in->gid_lo = e4_lo16(n->gid);
+	in->gid_hi = e4_hi16(n->gid);
+	in->size_lo = e4_lo32(n->size_bytes);
+	in->size_hi = e4_hi32(n->size_bytes);
+	in->links_count = e4_lo16(count_links(n));
+	in->extra_isize = le16_put(E4_EXTRA_ISIZE_BYTES);
+	put_time(n->atime, &in->atime, &in->atime_extra);
+	put_time(n->ctime, &in->ctime, &in->ctime_extra);
+	put_time(n->mtime, &in->mtime, &in->mtime_extra);
+	put_time(now, &in->crtime, &in->crtime_extra);
+	nr_blocks = put_content(fs, n, in, &flags);
+	acl = e4_use_xattrs(fs, n, in->xattr);
+	nr_blocks += !!acl;
+	in->file_acl_lo = e4_lo32(acl);
+	in->file_acl_hi = e4_hi16(acl >> 16);
+	/* in 512 bytes: 16 TiB of them fit in the 48 bits */
+	in->blocks_lo = e4_lo32(nr_blocks * (E4_BLOCK / 512));
+	in->blocks_hi = e4_lo16(nr_blocks * (E4_BLOCK / 512) >> 32);
+	in->flags = le32_put(flags);
+}
+
+static void seal_inode(const struct e4 *fs, uint32_t ino, struct e4_inode *in)
+{
+	uint32_t crc = e4_crc32c(e4_inode_seed(fs, ino), in, sizeof(*in));
+
+	in->checksum_lo = e4_lo16(crc);
+	in->checksum_hi = e4_hi16(crc);
+}
+
+/* --- the tables ---------------------------------------------------------- */
+
+struct table {
+	struct e4 *fs;
+	struct node *next; /* not yet numbered past */
+	uint8_t *to;
+	uint32_t ino; /* to be written now */
+};
+
+/* The node with the number, which go up along the chain. */
+static const struct node *take_node(struct table *t, uint32_t ino)
+{
+	if (ino == E4_INO_ROOT)
+		return t->fs->tree->root;
+	if (ino == E4_INO_LOST_FOUND)
+		return t->fs->lost_found;
+	if (ino < E4_INO_FIRST)
+		return NULL;
+	while (t->next->ino != ino || !t->next->nr_links)
+		t->next = t->next->next;
+	return t->next;
+}
+
+static void write_inode(struct table *t, struct e4_group *g, uint32_t ino,
+			struct e4_inode *in)
+{
+	const struct node *n = take_node(t, ino);
+
+	if (n)
+		put_node(t->fs, n, in);
+	else if (ino == E4_INO_JOURNAL && t->fs->geo.journal_blocks)
+		e4_fill_journal_inode(t->fs, in);
+	else if (ino == E4_INO_RESIZE && t->fs->resize_block)
+		e4_fill_resize_inode(t->fs, in);
+	else
+		return;
+	seal_inode(t->fs, ino, in);
+	g->nr_dirs += n && node_is_dir(n);
+}
+
+static int write_table(struct table *t, struct e4_group *g,
+		       struct vc_error *err)
+{
+	struct e4_inode in;
+	uint32_t i;
+
+	for (i = 0; i < g->nr_inodes; i++, t->ino++) {
+		if (i % E4_BLOCK_INODES == 0) {
+			t->to = e4_block(t->fs,
+					 g->inode_table + i / E4_BLOCK_INODES,
+					 err);
+			if (!t->to)
+				return -1;
+		}
+		memset(&in, 0, sizeof(in));
+		write_inode(t, g, t->ino, &in);
+		memcpy(t->to + i % E4_BLOCK_INODES * sizeof(in), &in,
+		       sizeof(in));
+	}
+	return 0;
+}
+
+int e4_write_inodes(struct e4 *fs, struct vc_error *err)
+{
+	struct table t = { .fs = fs, .next = fs->tree->root, .ino = 1 };
+	uint32_t g;
+
+	for (g = 0; g < fs->geo.nr_groups && fs->groups[g].nr_inodes; g++)
+		if (write_table(&t, &fs->groups[g], err))
+			return -1;
+	return 0;
+}

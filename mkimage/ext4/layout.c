@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How large the file system is, and where bitmaps and inode tables lie.
+ *
+ * All of it is computed from where the cursor stands when everything but these
+ * is laid out. A size is tried by placing the tables without writing anything;
+ * a file system of automatic size grows by a group until they fit and the
+ * wanted room is left, one of a given size makes do with fewer spare inodes and
+ * a smaller journal before it gives up.
+ */
+#include <errno.h>
+#include <string.h>
+#include "mkimage/ext4/fs.h"
+
+#define GIB (UINT64_C(1) << 30)
+#define MAX_RESERVED 1024u /* of a resize inode */
+#define AUTO_HEAD 256u	   /* descriptors for 2 TiB */
+#define GROWTH 1024u	   /* times the size, up to AUTO_HEAD */
+#define INODE_RATIO 16384u /* bytes to an inode, as mke2fs */
+#define LAST_GROUP_MIN 50u /* blocks it must have beyond its tables */
+
+static uint8_t full[E4_BLOCK]; /* all ones: shared by all groups in full use */
+
+static uint32_t groups_of(uint64_t blocks)
+{
+	return (uint32_t)vc_div_round_up(blocks, E4_GROUP_BLOCKS);
+}
+
+/* Descriptor blocks and the room for more of them, without the superblock. */
+uint32_t e4_head_blocks(uint64_t fs_bytes)
+{
+	uint32_t now, grown;
+
+	if (!fs_bytes)
+		return AUTO_HEAD;
+	now = (uint32_t)vc_div_round_up(groups_of(fs_bytes / E4_BLOCK),
+					E4_BLOCK_DESCS);
+	if (now > AUTO_HEAD / 8)
+		return now +
+		       (uint32_t)vc_min_u64((uint64_t)now * 8, MAX_RESERVED);
+	grown = (uint32_t)vc_div_round_up(
+		groups_of(vc_min_u64(fs_bytes, GIB << 10) / E4_BLOCK * GROWTH),
+		E4_BLOCK_DESCS);
+	grown = grown < AUTO_HEAD ? grown : AUTO_HEAD;
+	return grown > now ? grown : now;
+}
+
+/* --- trying sizes -------------------------------------------------------- */
+
+/* Place bitmaps and tables from `at` on; false when they do not fit. With
+ * `groups`, tell where. */
+static bool place(const struct e4 *fs, const struct e4_geometry *g, uint64_t at,
+		  struct e4_group *groups)
+{
+	uint32_t first, i, n;
+	uint64_t start;
+
+	for (first = 0; first < g->nr_groups; first += n) {
+		n = g->nr_groups - first;
+		if (n > E4_FLEX_GROUPS)
+			n = E4_FLEX_GROUPS;
+		start = (uint64_t)first * E4_GROUP_BLOCKS;
+		if (at < start)
+			at = start;
+		at = e4_fit(fs, at, 2 * n);
+		for (i = 0; groups && i < n; i++) {
+			groups[first + i].block_bitmap = at + i;
+			groups[first + i].inode_bitmap = at + n + i;
+		}
+		at += 2 * n;
+		for (i = 0; i < n; i++) {
+			at = e4_fit(fs, at, g->table_blocks);
+			if (groups)
+				groups[first + i].inode_table = at;
+			at += g->table_blocks;
+		}
+		if (at > g->nr_blocks)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t free_blocks(const struct e4 *fs, const struct e4_geometry *g)
+{
+	uint64_t used = fs->nr_alloced + g->journal_blocks;
+	uint64_t heads = e4_count_supers(fs, g->nr_groups);
+
+	/* the map of a journal in pieces and the resize inode's block are
+	 * left out: this is for choosing a size */
+	used += heads * fs->head_blocks;
+	used += (uint64_t)g->nr_groups * (2 + g->table_blocks);
+	return used < g->nr_blocks ? g->nr_blocks - used : 0;
+}
+
+/* Set what follows from the number of blocks and inodes; false if so many
+ * inodes do not fit in so many groups. */
+static bool set_geometry(struct e4_geometry *g, uint64_t nr_blocks,
+			 uint64_t nr_inodes)
+{
+	uint64_t per_group;
+
+	g->nr_blocks = nr_blocks;
+	g->nr_groups = groups_of(nr_blocks);
+	if (!g->nr_groups)
+		return false;
+	per_group = vc_div_round_up(nr_inodes, g->nr_groups);
+	per_group = vc_align_up(per_group, E4_BLOCK_INODES);
+	if (per_group > E4_MAX_GROUP_INODES)
+		return false;
+	g->inodes_per_group = (uint32_t)per_group;
+	g->table_blocks = g->inodes_per_group / E4_BLOCK_INODES;
+	g->desc_blocks =
+		(uint32_t)vc_div_round_up(g->nr_groups, E4_BLOCK_DESCS);
+	return true;
+}
+
+/* A last group without room for more than its own tables is left out. */
+static uint64_t drop_short_group(const struct e4 *fs,
+				 const struct e4_geometry *g)
+{
+	uint64_t rest = g->nr_blocks % E4_GROUP_BLOCKS, need;
+
+	need = 2 + g->table_blocks + LAST_GROUP_MIN;
+	if (e4_has_super(fs, g->nr_groups - 1))
+		need += fs->head_blocks;
+	return rest && rest < need ? g->nr_blocks - rest : g->nr_blocks;
+}
+
+static bool try_size(const struct e4 *fs, struct e4_geometry *g,
+		     uint64_t nr_blocks, uint64_t nr_inodes)
+{
+	uint64_t blocks, at;
+
+	if (!set_geometry(g, nr_blocks, nr_inodes))
+		return false;
+	blocks = drop_short_group(fs, g);
+	if (blocks != nr_blocks && !set_geometry(g, blocks, nr_inodes))
+		return false;
+	if (g->desc_blocks > fs->head_blocks - 1)
+		return false;
+	at = e4_advance(fs, fs->next, g->journal_blocks);
+	/* the map of a journal in many pieces, the resize inode's block */
+	at = e4_advance(fs, at, 8);
+	return place(fs, g, at, NULL);
+}
+
+static uint64_t ratio_inodes(uint64_t nr_blocks)
+{
+	return nr_blocks / (INODE_RATIO / E4_BLOCK);
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* In order of preference: enough inodes to live with, then fewer and fewer. */
+static bool try_inodes(const struct e4 *fs, struct e4_geometry *g,
+		       uint64_t nr_blocks)
+{
+	uint64_t used = fs->nr_inodes;
+
+	return try_size(fs, g, nr_blocks,
+			max_u64(ratio_inodes(nr_blocks), used + used / 2)) ||
+	       try_size(fs, g, nr_blocks, used + used / 8 + 16) ||
+	       try_size(fs, g, nr_blocks, used);
+}
+
+static bool is_journal_fixed(const struct e4 *fs)
+{
+	return fs->opts.journal_bytes != EXT4_JOURNAL_AUTO;
+}
+
+static void set_journal(const struct e4 *fs, struct e4_geometry *g,
+			uint64_t nr_blocks)
+{
+	uint64_t nr = e4_journal_blocks(nr_blocks);
+
+	if (is_journal_fixed(fs))
+		nr = fs->opts.journal_bytes / E4_BLOCK;
+	g->journal_blocks = (uint32_t)nr;
+}
+
+static bool try_given(const struct e4 *fs, struct e4_geometry *g,
+		      uint64_t nr_blocks)
+{
+	set_journal(fs, g, nr_blocks);
+	if (try_inodes(fs, g, nr_blocks))
+		return true;
+	if (is_journal_fixed(fs) || g->journal_blocks <= E4_MIN_JOURNAL_BLOCKS)
+		return false;
+	g->journal_blocks = E4_MIN_JOURNAL_BLOCKS;
+	return try_inodes(fs, g, nr_blocks);
+}
+
+/* Would the same content fit in so many blocks? Changes the layout: only for
+ * the message of a failure. */
+static bool would_fit(struct e4 *fs, uint64_t nr_content, uint64_t nr_blocks)
+{
+	struct e4_geometry g;
+
+	fs->head_blocks = e4_head_blocks(nr_blocks * E4_BLOCK) + 1;
+	fs->next = e4_advance(fs, 0, nr_content);
+	return try_given(fs, &g, nr_blocks);
+}
+
+static uint64_t needed_blocks(struct e4 *fs)
+{
+	uint64_t nr = fs->nr_alloced, lo, hi, mid;
+	size_t i;
+
+	for (i = 0; i < fs->nr_dropped; i++)
+		nr += fs->dropped[i].len;
+	lo = nr;
+	for (hi = nr + 1; !would_fit(fs, nr, hi); hi *= 2)
+		if (hi > EXT4_MAX_BYTES / E4_BLOCK)
+			return 0;
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (would_fit(fs, nr, mid))
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return hi;
+}
+
+static int choose_given(struct e4 *fs, struct vc_error *err)
+{
+	uint64_t nr_blocks = fs->opts.size_bytes / E4_BLOCK, need;
+
+	if (fs->next <= fs->limit && try_given(fs, &fs->geo, nr_blocks))
+		return 0;
+	need = needed_blocks(fs);
+	if (!need)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "the content does not fit in %llu bytes",
+			       (unsigned long long)fs->opts.size_bytes);
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "the content does not fit in %llu bytes: it needs a "
+		       "size of %lluM",
+		       (unsigned long long)fs->opts.size_bytes,
+		       (unsigned long long)vc_div_round_up(need, 256));
+}
+
+static int choose_auto(struct e4 *fs, struct vc_error *err)
+{
+	const uint64_t used = fs->next;
+	uint64_t room = fs->opts.room_bytes / E4_BLOCK, want;
+	struct e4_geometry *g = &fs->geo;
+	uint32_t nr;
+
+	if (fs->opts.room_bytes == UINT64_MAX)
+		room = max_u64(GIB / E4_BLOCK, used / 2);
+	set_journal(fs, g, used + room);
+	for (nr = groups_of(used + room);; nr++) {
+		uint64_t blocks = (uint64_t)nr * E4_GROUP_BLOCKS;
+
+		if (blocks > fs->limit)
+			return vc_fail(err, VC_E_LIMIT, 0,
+				       "the content is larger than a size "
+				       "chosen by itself can be: give --size");
+		want = max_u64(ratio_inodes(blocks),
+			       (uint64_t)fs->nr_inodes + fs->nr_inodes / 2);
+		if (try_size(fs, g, blocks, want) && free_blocks(fs, g) >= room)
+			return 0;
+	}
+}
+
+int e4_choose_geometry(struct e4 *fs, struct vc_error *err)
+{
+	return fs->opts.size_bytes ? choose_given(fs, err)
+				   : choose_auto(fs, err);
+}
+
+/* --- bitmaps ------------------------------------------------------------- */
+
+static void set_bits(uint8_t *map, uint32_t from, uint32_t to, bool value)
+{
+	for (; from < to && from % 8; from++)
+		map[from / 8] =
+			(uint8_t)(value ? map[from / 8] | 1u << from % 8
+					: map[from / 8] & ~(1u << from % 8));
+	if (to - from >= 8) {
+		memset(map + from / 8, value ? 0xff : 0, (to - from) / 8);
+		from += (to - from) & ~7u;
+	}
+	for (; from < to; from++)
+		map[from / 8] =
+			(uint8_t)(value ? map[from / 8] | 1u << from % 8
+					: map[from / 8] & ~(1u << from % 8));
+}
+
+/* Mark part of one group. What is marked was free, or the other way round. */
+static int mark_in_group(struct e4_group *g, uint32_t from, uint32_t to,
+			 bool value, struct vc_error *err)
+{
+	if (value && to - from == E4_GROUP_BLOCKS) {
+		g->used = full;
+		g->nr_used = E4_GROUP_BLOCKS;
+		return 0;
+	}
+	if (!g->used || g->used == full) {
+		uint8_t *map = calloc(1, E4_BLOCK);
+
+		if (!map)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "bitmap");
+		if (g->used)
+			memset(map, 0xff, E4_BLOCK);
+		g->used = map;
+	}
+	set_bits(g->used, from, to, value);
+	g->nr_used += value ? to - from : from - to;
+	return 0;
+}
+
+static int mark(struct e4 *fs, uint64_t start, uint64_t len, bool value,
+		struct vc_error *err)
+{
+	uint32_t group, from, n;
+
+	for (; len; start += n, len -= n) {
+		group = (uint32_t)(start / E4_GROUP_BLOCKS);
+		from = (uint32_t)(start % E4_GROUP_BLOCKS);
+		n = E4_GROUP_BLOCKS - from;
+		if (n > len)
+			n = (uint32_t)len;
+		if (mark_in_group(&fs->groups[group], from, from + n, value,
+				  err))
+			return -1;
+	}
+	return 0;
+}
+
+/* All that the cursor has passed, superblock copies included. */
+static int mark_passed(struct e4 *fs, struct vc_error *err)
+{
+	uint64_t start;
+	uint32_t i;
+	size_t k;
+
+	if (mark(fs, 0, fs->next, true, err))
+		return -1;
+	for (i = 0; i < fs->nr_backups; i++) {
+		start = (uint64_t)fs->backup[i] * E4_GROUP_BLOCKS;
+		if (fs->backup[i] < fs->geo.nr_groups && start >= fs->next &&
+		    mark(fs, start, fs->head_blocks, true, err))
+			return -1;
+	}
+	for (k = 0; k < fs->nr_dropped; k++)
+		if (mark(fs, fs->dropped[k].physical, fs->dropped[k].len, false,
+			 err))
+			return -1;
+	return 0;
+}
+
+static int mark_tables(struct e4 *fs, struct vc_error *err)
+{
+	const struct e4_group *g;
+	uint32_t i;
+
+	for (i = 0; i < fs->geo.nr_groups; i++) {
+		g = &fs->groups[i];
+		if (mark(fs, g->block_bitmap, 1, true, err) ||
+		    mark(fs, g->inode_bitmap, 1, true, err) ||
+		    mark(fs, g->inode_table, fs->geo.table_blocks, true, err))
+			return -1;
+	}
+	return 0;
+}
+
+int e4_place_tables(struct e4 *fs, struct vc_error *err)
+{
+	const struct e4_geometry *geo = &fs->geo;
+	uint32_t i, left = fs->nr_inodes;
+	struct e4_group *g;
+
+	fs->groups = calloc(geo->nr_groups, sizeof(*fs->groups));
+	if (!fs->groups)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "groups");
+	if (!place(fs, geo, fs->next, fs->groups))
+		return vc_fail(err, VC_E_INTERNAL, 0,
+			       "layout: tables do not fit where they did");
+	memset(full, 0xff, sizeof(full));
+	for (i = 0; i < geo->nr_groups; i++) {
+		g = &fs->groups[i];
+		g->nr_blocks = (uint32_t)vc_min_u64(
+			geo->nr_blocks - (uint64_t)i * E4_GROUP_BLOCKS,
+			E4_GROUP_BLOCKS);
+		g->nr_inodes = left < geo->inodes_per_group
+				       ? left
+				       : geo->inodes_per_group;
+		left -= g->nr_inodes;
+	}
+	return mark_passed(fs, err) || mark_tables(fs, err) ? -1 : 0;
+}
+
+static int write_block_bitmap(struct e4 *fs, struct e4_group *g,
+			      struct vc_error *err)
+{
+	uint8_t *to = e4_block(fs, g->block_bitmap, err);
+
+	if (!to)
+		return -1;
+	if (g->used)
+		memcpy(to, g->used, E4_BLOCK);
+	/* there is nothing behind the end of the file system */
+	set_bits(to, g->nr_blocks, E4_GROUP_BLOCKS, true);
+	g->block_csum = e4_crc32c(fs->csum_seed, to, E4_BLOCK);
+	return 0;
+}
+
+static int write_inode_bitmap(struct e4 *fs, struct e4_group *g,
+			      struct vc_error *err)
+{
+	uint8_t *to = e4_block(fs, g->inode_bitmap, err);
+
+	if (!to)
+		return -1;
+	set_bits(to, 0, g->nr_inodes, true);
+	set_bits(to, fs->geo.inodes_per_group, E4_BLOCK * 8, true);
+	g->inode_csum =
+		e4_crc32c(fs->csum_seed, to, fs->geo.inodes_per_group / 8);
+	return 0;
+}
+
+/* Those of groups nothing is in are not written: the descriptor says so. */
+int e4_write_bitmaps(struct e4 *fs, struct vc_error *err)
+{
+	const uint32_t nr = fs->geo.nr_groups;
+	uint32_t first, i, end;
+
+	for (first = 0; first < nr; first += E4_FLEX_GROUPS) {
+		end = nr - first < E4_FLEX_GROUPS ? nr : first + E4_FLEX_GROUPS;
+		for (i = first; i < end; i++)
+			if ((fs->groups[i].used || i + 1 == nr) &&
+			    write_block_bitmap(fs, &fs->groups[i], err))
+				return -1;
+		for (i = first; i < end; i++)
+			if (fs->groups[i].nr_inodes &&
+			    write_inode_bitmap(fs, &fs->groups[i], err))
+				return -1;
+	}
+	return 0;
+}
+
+uint64_t e4_count_free(const struct e4 *fs)
+{
+	uint64_t n = fs->geo.nr_blocks;
+	uint32_t i;
+
+	for (i = 0; i < fs->geo.nr_groups; i++)
+		n -= fs->groups[i].nr_used;
+	return n;
+}
+
+void e4_free_groups(struct e4 *fs)
+{
+	uint32_t i;
+
+	for (i = 0; fs->groups && i < fs->geo.nr_groups; i++)
+		if (fs->groups[i].used != full)
+			free(fs->groups[i].used);
+	free(fs->groups);
+	fs->groups = NULL;
+}

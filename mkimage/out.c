@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Blocks are collected in a buffer as long as each follows the one before, and
+ * go out when that ends or at the next boundary of BUF_BYTES on the disk, so
+ * that pieces are whole clusters of any image format. Several buffers are in
+ * flight; a block of the disk is never in two of them: what is written twice
+ * (the head of the disk, at the end) waits for all writes before.
+ *
+ * The first error sticks and every later call reports it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmmcore/checked.h>
+#include <vmmcore/outfile.h>
+#include "mkimage/out.h"
+
+#define NR_BUFS 8
+#define BUF_BYTES ((uint64_t)1024 * 1024)
+
+struct out_buf {
+	struct vc_disk_req req;
+	struct iovec iov;
+	struct out *out;
+	uint8_t *data;
+	bool is_busy;
+};
+
+struct out {
+	struct vc_outfile *file;
+	struct vc_disk *disk;
+	struct out_buf buf[NR_BUFS];
+	struct out_buf *cur; /* being filled */
+	uint64_t start;	     /* of cur, in bytes */
+	size_t len;
+	uint64_t high; /* end of the highest write so far */
+	enum vc_disk_status status;
+};
+
+static int fail(const struct out *o, struct vc_error *err)
+{
+	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(o->status), "write");
+}
+
+static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	struct out_buf *b = vc_container_of(req, struct out_buf, req);
+
+	b->is_busy = false;
+	if (status != VC_DISK_OK && b->out->status == VC_DISK_OK)
+		b->out->status = status;
+}
+
+static void send_cur(struct out *o)
+{
+	struct out_buf *b = o->cur;
+
+	if (!b)
+		return;
+	o->cur = NULL;
+	b->iov = (struct iovec){ b->data, o->len };
+	b->req = (struct vc_disk_req){
+		.op = VC_DISK_WRITE,
+		.offset_bytes = o->start,
+		.length_bytes = o->len,
+		.iov = &b->iov,
+		.nr_iov = 1,
+		.done = write_done,
+	};
+	b->is_busy = true;
+	vc_disk_submit(o->disk, &b->req);
+	vc_disk_kick(o->disk);
+}
+
+/* All that was written so far is in the image, or has failed. */
+static void settle(struct out *o)
+{
+	send_cur(o);
+	vc_disk_drain(o->disk);
+}
+
+static void get_buf(struct out *o)
+{
+	int i;
+
+	for (;;) {
+		for (i = 0; i < NR_BUFS; i++) {
+			if (!o->buf[i].is_busy) {
+				o->cur = &o->buf[i];
+				return;
+			}
+		}
+		vc_disk_poll(o->disk, true);
+	}
+}
+
+uint8_t *out_block(struct out *o, uint64_t nr, struct vc_error *err)
+{
+	uint64_t at = nr * OUT_BLOCK;
+	uint8_t *ret;
+
+	if (o->cur && (at != o->start + o->len || !(at & (BUF_BYTES - 1))))
+		send_cur(o);
+	if (o->status != VC_DISK_OK) {
+		fail(o, err);
+		return NULL;
+	}
+	if (!o->cur) {
+		if (at < o->high)
+			settle(o);
+		get_buf(o);
+		o->start = at;
+		o->len = 0;
+	}
+	ret = o->cur->data + o->len;
+	o->len += OUT_BLOCK;
+	if (at + OUT_BLOCK > o->high)
+		o->high = at + OUT_BLOCK;
+	return ret;
+}
+
+int out_write(struct out *o, uint64_t nr, const void *data, size_t count,
+	      struct vc_error *err)
+{
+	const uint8_t *p = data;
+	uint8_t *to;
+
+	for (; count; count--, nr++, p += OUT_BLOCK) {
+		to = out_block(o, nr, err);
+		if (!to)
+			return -1;
+		memcpy(to, p, OUT_BLOCK);
+	}
+	return 0;
+}
+
+int out_zero(struct out *o, uint64_t nr, uint64_t count, struct vc_error *err)
+{
+	settle(o);
+	if (o->status != VC_DISK_OK)
+		return fail(o, err);
+	return vc_disk_zero(o->disk, nr * OUT_BLOCK, count * OUT_BLOCK, err);
+}
+
+int out_create(const char *path, const struct out_opts *opts, struct out **ret,
+	       struct vc_error *err)
+{
+	struct vc_disk_create_opts create = {
+		.format = opts->format,
+		.size_bytes = opts->max_bytes,
+	};
+	struct vc_disk_open_opts open = {
+		.format = opts->format,
+		.writable = true,
+		.no_sync = !opts->sync,
+		.name = path,
+	};
+	vc_auto(out) struct out *o = calloc(1, sizeof(*o));
+	int fd, i;
+
+	if (!o)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	for (i = 0; i < NR_BUFS; i++) {
+		o->buf[i].out = o;
+		if (posix_memalign((void **)&o->buf[i].data, OUT_BLOCK,
+				   BUF_BYTES))
+			return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	}
+	if (vc_outfile_open(path, opts->force, &o->file, err))
+		return -1;
+	vc_outfile_set_sync(o->file, opts->sync);
+	if (vc_disk_create(vc_outfile_get_fd(o->file), &create, err))
+		return -1;
+	fd = fcntl(vc_outfile_get_fd(o->file), F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "create");
+	if (vc_disk_open_fd(fd, &open, NULL, &o->disk, err)) {
+		vc_close(&fd);
+		return -1;
+	}
+	*ret = vc_steal_ptr(&o);
+	return 0;
+}
+
+int out_commit(struct out *o, uint64_t size_bytes, struct vc_error *err)
+{
+	vc_auto(out) struct out *owned = o;
+
+	settle(o);
+	if (o->status != VC_DISK_OK)
+		return fail(o, err);
+	if (vc_disk_set_size(o->disk, size_bytes, err))
+		return -1;
+	if (vc_disk_close(vc_steal_ptr(&o->disk), err))
+		return -1;
+	return vc_outfile_commit(vc_steal_ptr(&o->file), err);
+}
+
+struct out *out_abort(struct out *o)
+{
+	int i;
+
+	if (!o)
+		return NULL;
+	if (o->disk)
+		vc_disk_drain(o->disk);
+	vc_disk_drop(o->disk);
+	vc_outfile_abort(o->file);
+	for (i = 0; i < NR_BUFS; i++)
+		free(o->buf[i].data);
+	free(o);
+	return NULL;
+}

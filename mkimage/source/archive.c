@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* libarchive's entries to nodes of the tree. */
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "mkimage/source/meta.h"
+#include "mkimage/source/source.h"
+
+#define MAX_MAJOR 0xfffu /* of a device number on ext4 */
+#define MAX_MINOR 0xfffffu
+
+struct reader {
+	struct build *b;
+	struct archive *a;
+	struct archive_entry *e;
+	const char *path;
+	struct accounts *capture; /* contents wanted here as well */
+};
+
+static int fail_archive(struct reader *r, struct vc_error *err)
+{
+	const char *text = archive_error_string(r->a);
+	char shown[200];
+
+	return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
+		       vc_printable(text ? text : "unknown error", shown,
+				    sizeof(shown)));
+}
+
+/* --- contents ------------------------------------------------------------ */
+
+static int capture(struct accounts *acc, uint64_t offset, const void *data,
+		   size_t len, struct vc_error *err)
+{
+	char *text;
+
+	if (offset + len > BUILD_MAX_ACCOUNTS)
+		return 0;
+	text = realloc(acc->text, (size_t)offset + len + 1);
+	if (!text)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "accounts");
+	acc->text = text;
+	if (offset > acc->len)
+		memset(text + acc->len, 0, (size_t)offset - acc->len);
+	memcpy(text + offset, data, len);
+	acc->len = (size_t)offset + len;
+	text[acc->len] = '\0';
+	return 0;
+}
+
+static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
+{
+	struct writer *w = r->b->writer;
+	const void *data;
+	la_int64_t offset;
+	size_t len;
+	int rc;
+
+	for (;;) {
+		rc = archive_read_data_block(r->a, &data, &len, &offset);
+		if (rc == ARCHIVE_EOF)
+			return 0;
+		if (rc != ARCHIVE_OK)
+			return fail_archive(r, err);
+		if (!len)
+			continue;
+		if (offset < 0 || (uint64_t)offset > size ||
+		    len > size - (uint64_t)offset)
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "more contents than its size");
+		if (w->ops->file_data(w, (uint64_t)offset, data, len, err))
+			return -1;
+		if (r->capture &&
+		    capture(r->capture, (uint64_t)offset, data, len, err))
+			return -1;
+	}
+}
+
+static int read_contents(struct reader *r, struct node *n, struct vc_error *err)
+{
+	struct writer *w = r->b->writer;
+	la_int64_t size = archive_entry_size(r->e);
+
+	if (size < 0)
+		return vc_fail(err, VC_E_CORRUPT, 0, "negative size");
+	n->size_bytes = (uint64_t)size;
+	if (w->ops->file_begin(w, n, err) || copy_data(r, (uint64_t)size, err))
+		return -1;
+	return w->ops->file_end(w, err);
+}
+
+/* The ACLs of an archive may name accounts. */
+static struct accounts *capture_for(struct reader *r,
+				    const struct tree_place *p)
+{
+	struct accounts *acc;
+
+	if (!strcmp(p->name, "passwd"))
+		acc = &r->b->passwd;
+	else if (!strcmp(p->name, "group"))
+		acc = &r->b->group;
+	else
+		return NULL;
+	if (p->dir != tree_find(&r->b->tree, "etc"))
+		return NULL;
+	acc->len = 0;
+	return acc;
+}
+
+/* --- kinds --------------------------------------------------------------- */
+
+static int add_symlink(struct reader *r, const struct tree_place *place,
+		       const struct tree_meta *m, struct node **ret,
+		       bool *ret_replaced, struct vc_error *err)
+{
+	const char *target = archive_entry_symlink(r->e);
+
+	if (!target || !*target)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "symbolic link to nothing");
+	if (strlen(target) > TREE_MAX_SYMLINK)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "symbolic link to a name longer than %d bytes",
+			       TREE_MAX_SYMLINK);
+	if (tree_add(&r->b->tree, place, NODE_SYMLINK, m, ret, ret_replaced,
+		     err))
+		return -1;
+	(*ret)->mode = 0777;
+	return tree_set_target(&r->b->tree, *ret, target, err);
+}
+
+static int add_device(struct reader *r, const struct tree_place *place,
+		      enum node_type type, const struct tree_meta *m,
+		      struct node **ret, bool *ret_replaced,
+		      struct vc_error *err)
+{
+	uint64_t major = (uint64_t)archive_entry_rdevmajor(r->e);
+	uint64_t minor = (uint64_t)archive_entry_rdevminor(r->e);
+
+	if (major > MAX_MAJOR || minor > MAX_MINOR)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "device number %llu:%llu is too large",
+			       (unsigned long long)major,
+			       (unsigned long long)minor);
+	if (tree_add(&r->b->tree, place, type, m, ret, ret_replaced, err))
+		return -1;
+	(*ret)->dev.major = (uint32_t)major;
+	(*ret)->dev.minor = (uint32_t)minor;
+	return 0;
+}
+
+static int add_file(struct reader *r, const struct tree_place *place,
+		    const struct tree_meta *m, struct node **ret,
+		    bool *ret_replaced, struct vc_error *err)
+{
+	if (tree_add(&r->b->tree, place, NODE_FILE, m, ret, ret_replaced, err))
+		return -1;
+	r->capture = capture_for(r, place);
+	return read_contents(r, *ret, err);
+}
+
+/* A hard link with contents (pax allows them) replaces those of the file. */
+static int add_link(struct reader *r, const struct tree_place *place,
+		    const char *target, struct vc_error *err)
+{
+	struct writer *w = r->b->writer;
+	struct node *n;
+
+	if (tree_link(&r->b->tree, place, target, &n, err))
+		return -1;
+	if (!n || n->type != NODE_FILE || archive_entry_size(r->e) <= 0)
+		return 0;
+	w->ops->file_drop(w, n);
+	return read_contents(r, n, err);
+}
+
+static int add_plain(struct reader *r, const struct tree_place *place,
+		     const struct tree_meta *m, struct node **ret,
+		     bool *ret_replaced, struct vc_error *err)
+{
+	struct tree *t = &r->b->tree;
+
+	switch (archive_entry_filetype(r->e)) {
+	case S_IFREG:
+		return add_file(r, place, m, ret, ret_replaced, err);
+	case S_IFDIR:
+		return tree_add(t, place, NODE_DIR, m, ret, ret_replaced, err);
+	case S_IFLNK:
+		return add_symlink(r, place, m, ret, ret_replaced, err);
+	case S_IFCHR:
+		return add_device(r, place, NODE_CHAR, m, ret, ret_replaced,
+				  err);
+	case S_IFBLK:
+		return add_device(r, place, NODE_BLOCK, m, ret, ret_replaced,
+				  err);
+	case S_IFIFO:
+		return tree_add(t, place, NODE_FIFO, m, ret, ret_replaced, err);
+	case S_IFSOCK:
+		return tree_add(t, place, NODE_SOCKET, m, ret, ret_replaced,
+				err);
+	default:
+		return warn_add(&r->b->warn, err,
+				"entry '%s' left out: unknown kind of file",
+				tree_show(r->path).s);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------ */
+
+static int add_entry(struct reader *r, struct vc_error *err)
+{
+	const char *target = archive_entry_hardlink(r->e);
+	struct tree_place place;
+	struct entry_meta m;
+	struct node *n = NULL;
+	bool replaced = false;
+	int rc;
+
+	if (tree_walk(&r->b->tree, r->path, TREE_MAKE_PARENTS, &place, err))
+		return -1;
+	if (target)
+		return add_link(r, &place, target, err);
+	if (entry_meta_get(r->b, r->e, archive_format(r->a), &m, err))
+		return -1;
+	rc = add_plain(r, &place, &m.meta, &n, &replaced, err);
+	if (!rc && n)
+		rc = entry_meta_finish(r->b, n, &m, err);
+	entry_meta_fini(&m);
+	if (!rc && replaced)
+		rc = warn_add(&r->b->warn, err,
+			      "entry '%s' replaces a directory and what it had",
+			      tree_show(r->path).s);
+	return rc;
+}
+
+static bool is_charset_warning(const char *text)
+{
+	return text && strstr(text, "can't be converted from");
+}
+
+/* Which header comes next; *ret_done at the end. */
+static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
+{
+	const char *text;
+	char shown[200];
+	int rc;
+
+	*ret_done = false;
+	do {
+		rc = archive_read_next_header(r->a, &r->e);
+	} while (rc == ARCHIVE_RETRY);
+	if (rc == ARCHIVE_EOF) {
+		*ret_done = true;
+		return 0;
+	}
+	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) {
+		if (r->path)
+			return fail_archive(r, err),
+			       vc_prefix(err, "after entry %llu",
+					 (unsigned long long)r->b->nr_entries);
+		return fail_archive(r, err);
+	}
+	r->path = archive_entry_pathname(r->e);
+	if (!r->path || !*r->path)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "entry %llu: it has no name",
+			       (unsigned long long)r->b->nr_entries + 1);
+	text = archive_error_string(r->a);
+	if (rc == ARCHIVE_WARN && !is_charset_warning(text))
+		return warn_add(&r->b->warn, err, "entry '%s': %s",
+				tree_show(r->path).s,
+				vc_printable(text ? text : "?", shown,
+					     sizeof(shown)));
+	return 0;
+}
+
+int source_archive(struct build *b, struct archive *a, struct vc_error *err)
+{
+	struct reader r = { .b = b, .a = a };
+	bool is_done, has_absolute = false;
+
+	for (;;) {
+		if (next_entry(&r, &is_done, err))
+			return -1;
+		if (is_done)
+			break;
+		r.capture = NULL;
+		if (add_entry(&r, err))
+			return vc_prefix(err, "entry '%s'",
+					 tree_show(r.path).s);
+		has_absolute |= r.path[0] == '/';
+		b->nr_entries++;
+	}
+	if (has_absolute)
+		return warn_add(&b->warn, err,
+				"absolute names are taken from the root of the "
+				"image");
+	return 0;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "mkimage/source/meta.h"
+
+#define NSEC 1000000000L
+/* The flags a user may set and a file system does not keep for itself. */
+#define USER_FLAGS                                                    \
+	(FS_SYNC_FL | FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | \
+	 FS_NOATIME_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL)
+
+/* --- times --------------------------------------------------------------- */
+
+static int get_time(struct build *b, struct archive_entry *e, int format,
+		    int64_t sec, long nsec, struct tree_time *ret,
+		    struct vc_error *err)
+{
+	/* libarchive reads a pax "-1.5" as -1 and .5, one second too late */
+	if (format == ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE && sec < 0 &&
+	    nsec > 0) {
+		sec--;
+		nsec = NSEC - nsec;
+	}
+	if (sec < BUILD_MIN_TIME || sec > BUILD_MAX_TIME) {
+		if (warn_add(&b->warn, err,
+			     "entry '%s': time %lld changed to the %s ext4 has",
+			     tree_show(archive_entry_pathname(e)).s,
+			     (long long)sec, sec < 0 ? "first" : "last"))
+			return -1;
+		sec = sec < 0 ? BUILD_MIN_TIME : BUILD_MAX_TIME;
+		nsec = 0;
+	}
+	if (!b->has_time || sec > b->max_time)
+		b->max_time = sec;
+	b->has_time = true;
+	if (b->has_epoch && sec >= b->epoch) {
+		sec = b->epoch;
+		nsec = 0;
+	}
+	*ret = (struct tree_time){ sec, (uint32_t)nsec };
+	return 0;
+}
+
+static int get_times(struct build *b, struct archive_entry *e, int format,
+		     struct tree_meta *m, struct vc_error *err)
+{
+	if (get_time(b, e, format, archive_entry_mtime(e),
+		     archive_entry_mtime_nsec(e), &m->mtime, err))
+		return -1;
+	m->atime = m->ctime = m->mtime;
+	if (archive_entry_atime_is_set(e) &&
+	    get_time(b, e, format, archive_entry_atime(e),
+		     archive_entry_atime_nsec(e), &m->atime, err))
+		return -1;
+	if (archive_entry_ctime_is_set(e) &&
+	    get_time(b, e, format, archive_entry_ctime(e),
+		     archive_entry_ctime_nsec(e), &m->ctime, err))
+		return -1;
+	return 0;
+}
+
+/* --- ACLs ---------------------------------------------------------------- */
+
+static uint16_t tag_of(int tag)
+{
+	switch (tag) {
+	case ARCHIVE_ENTRY_ACL_USER_OBJ:
+		return ACL_USER_OBJ;
+	case ARCHIVE_ENTRY_ACL_USER:
+		return ACL_USER;
+	case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
+		return ACL_GROUP_OBJ;
+	case ARCHIVE_ENTRY_ACL_GROUP:
+		return ACL_GROUP;
+	case ARCHIVE_ENTRY_ACL_MASK:
+		return ACL_MASK;
+	case ARCHIVE_ENTRY_ACL_OTHER:
+		return ACL_OTHER;
+	default:
+		return 0;
+	}
+}
+
+static int add_acl_entry(struct named_acl *acl, int tag, int perm, int id,
+			 const char *name, struct vc_error *err)
+{
+	struct acl_entry *e = &acl->entries[acl->nr];
+
+	*e = (struct acl_entry){ tag_of(tag), (uint16_t)(perm & 7),
+				 (uint32_t)id };
+	if (!e->tag)
+		return 0;
+	if ((e->tag == ACL_USER || e->tag == ACL_GROUP) && id == -1) {
+		if (!name || !*name)
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "ACL entry for nobody");
+		acl->names[acl->nr] = strdup(name);
+		if (!acl->names[acl->nr])
+			return vc_fail(err, VC_E_SYS, ENOMEM, "ACL");
+	}
+	acl->nr++;
+	return 0;
+}
+
+static int get_acl(struct archive_entry *e, bool is_default,
+		   struct entry_meta *m, struct vc_error *err)
+{
+	int want = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT
+			      : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+	int nr = archive_entry_acl_reset(e, want);
+	int type, perm, tag, id;
+	struct named_acl *acl;
+	const char *name;
+
+	if (nr > ACL_MAX_ENTRIES)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "ACL with more than %d entries",
+			       ACL_MAX_ENTRIES);
+	if (nr <= 0)
+		return 0;
+	acl = calloc(1, sizeof(*acl));
+	if (!acl)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "ACL");
+	acl->next = m->acls;
+	m->acls = acl;
+	acl->is_default = is_default;
+	/* three more for the base entries, one for a mask */
+	acl->entries = calloc((size_t)nr + 4, sizeof(*acl->entries));
+	acl->names = calloc((size_t)nr + 4, sizeof(*acl->names));
+	acl->path = strdup(tree_show(archive_entry_pathname(e)).s);
+	if (!acl->entries || !acl->names || !acl->path)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "ACL");
+	while (archive_entry_acl_next(e, want, &type, &perm, &tag, &id,
+				      &name) == ARCHIVE_OK) {
+		if (acl->nr == (size_t)nr + 3)
+			break;
+		if (add_acl_entry(acl, tag, perm, id, name, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int get_acls(struct build *b, struct archive_entry *e,
+		    struct entry_meta *m, struct vc_error *err)
+{
+	if (archive_entry_filetype(e) == S_IFLNK)
+		return 0;
+	if (archive_entry_acl_types(e) & ARCHIVE_ENTRY_ACL_TYPE_NFS4)
+		return warn_add(&b->warn, err, "entry '%s': NFSv4 ACL left out",
+				tree_show(archive_entry_pathname(e)).s);
+	/* without a SCHILY.acl.* record there are only the mode's three */
+	if (archive_entry_acl_types(e) & ARCHIVE_ENTRY_ACL_TYPE_ACCESS &&
+	    archive_entry_acl_count(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) > 3 &&
+	    get_acl(e, false, m, err))
+		return -1;
+	if (archive_entry_filetype(e) == S_IFDIR && get_acl(e, true, m, err))
+		return -1;
+	return 0;
+}
+
+/* --- attributes ---------------------------------------------------------- */
+
+static bool starts_with(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+static bool is_kept(const char *name)
+{
+	static const char *const spaces[] = { "user.", "trusted.",
+					      "security." };
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(spaces); i++)
+		if (starts_with(name, spaces[i]) && name[strlen(spaces[i])])
+			return true;
+	return !strcmp(name, ACL_XATTR_ACCESS) ||
+	       !strcmp(name, ACL_XATTR_DEFAULT);
+}
+
+/* An ACL given as the attribute's bytes: checked here, once. */
+static int check_acl(struct archive_entry *e, const char *name,
+		     const uint8_t *value, size_t len, struct tree_meta *m,
+		     bool *ret_keep, struct vc_error *err)
+{
+	bool is_access = !strcmp(name, ACL_XATTR_ACCESS);
+	vc_auto_free struct acl_entry *acl = NULL;
+	size_t nr, given;
+
+	*ret_keep = true;
+	if (!is_access && strcmp(name, ACL_XATTR_DEFAULT) != 0)
+		return 0;
+	acl = calloc(ACL_MAX_ENTRIES + 1, sizeof(*acl));
+	if (!acl)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "ACL");
+	if (acl_from_wire(value, len, acl, ACL_MAX_ENTRIES, &nr, err))
+		return -1;
+	given = nr;
+	*ret_keep = nr > 0 && archive_entry_filetype(e) != S_IFLNK;
+	if (!*ret_keep)
+		return 0;
+	if (acl_normalize(acl, &nr, err))
+		return -1;
+	if (nr != given)
+		return vc_fail(err, VC_E_CORRUPT, 0, "ACL without a mask");
+	if (is_access) {
+		m->mode = (uint16_t)((m->mode & 07000) | acl_mode(acl, nr));
+		*ret_keep = !acl_is_mode(acl, nr);
+	}
+	return 0;
+}
+
+static int get_xattr(struct build *b, struct archive_entry *e,
+		     struct tree_meta *m, struct xattr *attrs, uint32_t *nr,
+		     struct vc_error *err)
+{
+	const char *name;
+	const void *value;
+	size_t len;
+	bool keep;
+
+	if (archive_entry_xattr_next(e, &name, &value, &len) != ARCHIVE_OK ||
+	    !name)
+		return 0;
+	if (!is_kept(name))
+		return warn_add(&b->warn, err,
+				"entry '%s': attribute '%s' left out: ext4 has "
+				"no place for its kind",
+				tree_show(archive_entry_pathname(e)).s,
+				tree_show(name).s);
+	if (strlen(name) > XSET_MAX_NAME || len > XSET_MAX_VALUE)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "attribute '%s': name or value too long",
+			       tree_show(name).s);
+	if (check_acl(e, name, value, len, m, &keep, err))
+		return vc_prefix(err, "attribute '%s'", name);
+	if (keep)
+		attrs[(*nr)++] = (struct xattr){
+			.name = name,
+			.value = value,
+			.name_len = (uint32_t)strlen(name),
+			.value_len = (uint32_t)len,
+		};
+	return 0;
+}
+
+static int get_xattrs(struct build *b, struct archive_entry *e,
+		      struct tree_meta *m, struct vc_error *err)
+{
+	int i, count = archive_entry_xattr_reset(e);
+	vc_auto_free struct xattr *attrs = NULL;
+	uint32_t nr = 0;
+
+	if (count <= 0)
+		return 0;
+	if (count > XSET_MAX_ATTRS)
+		return vc_fail(err, VC_E_LIMIT, 0, "more than %d attributes",
+			       XSET_MAX_ATTRS);
+	attrs = calloc((size_t)count, sizeof(*attrs));
+	if (!attrs)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+	for (i = 0; i < count; i++)
+		if (get_xattr(b, e, m, attrs, &nr, err))
+			return -1;
+	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, nr, &m->xset,
+			   err);
+}
+
+/* --- all of it ----------------------------------------------------------- */
+
+static int get_owner(la_int64_t id, const char *what, uint32_t *ret,
+		     struct vc_error *err)
+{
+	if (id < 0 || id >= UINT32_MAX)
+		return vc_fail(err, VC_E_LIMIT, 0, "%s %lld is out of range",
+			       what, (long long)id);
+	*ret = (uint32_t)id;
+	return 0;
+}
+
+int entry_meta_get(struct build *b, struct archive_entry *e, int format,
+		   struct entry_meta *ret, struct vc_error *err)
+{
+	struct entry_meta m = { 0 };
+	unsigned long set, clear;
+
+	m.meta.mode = (uint16_t)(archive_entry_perm(e) & 07777);
+	archive_entry_fflags(e, &set, &clear);
+	m.meta.flags = (uint32_t)set & USER_FLAGS;
+	if (get_owner(archive_entry_uid(e), "owner", &m.meta.uid, err) ||
+	    get_owner(archive_entry_gid(e), "group", &m.meta.gid, err) ||
+	    get_times(b, e, format, &m.meta, err) ||
+	    get_xattrs(b, e, &m.meta, err))
+		return -1;
+	if (get_acls(b, e, &m, err)) {
+		entry_meta_fini(&m);
+		return -1;
+	}
+	*ret = m;
+	return 0;
+}
+
+static bool needs_names(const struct named_acl *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->nr; i++)
+		if (a->names[i])
+			return true;
+	return false;
+}
+
+int entry_meta_finish(struct build *b, struct node *n, struct entry_meta *m,
+		      struct vc_error *err)
+{
+	struct named_acl *a;
+	int rc;
+
+	while ((a = m->acls)) {
+		m->acls = a->next;
+		if (needs_names(a)) {
+			a->node = n;
+			a->next = b->acls;
+			b->acls = a;
+			continue;
+		}
+		rc = build_set_acl(b, n, a->is_default, a->entries, a->nr, err);
+		named_acl_free(a);
+		if (rc)
+			return -1;
+	}
+	return 0;
+}
+
+void entry_meta_fini(struct entry_meta *m)
+{
+	struct named_acl *a;
+
+	while ((a = m->acls)) {
+		m->acls = a->next;
+		named_acl_free(a);
+	}
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A thread reads and decompresses into a small ring of buffers while the
+ * caller parses what came before, so that on two processors an archive takes
+ * as long as the slower of the two. Plain input is read straight into the
+ * ring; compressed input goes through libarchive's filters (never through its
+ * external programs) with its "raw" format, which gives the bytes as they are.
+ *
+ * The ring is full when `made` is NR_BUFS ahead of `taken`; the buffer the
+ * caller looks at counts as not taken. Both counters, is_end and is_stopped
+ * are under `lock`. stop_fd becomes readable to get the thread out of a wait
+ * for a pipe.
+ */
+#include <archive.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "mkimage/source/stream.h"
+
+#define NR_BUFS 4
+#define BUF_BYTES (512 * 1024)
+#define PROBE_BYTES (64 * 1024)
+
+struct stream {
+	int fd, stop_fd;
+	uint64_t input_size;
+	atomic_uint_fast64_t input_pos;
+	bool has_thread, can_wait;
+	pthread_t thread;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned made, taken;
+	bool is_end, is_stopped;
+	struct vc_error err; /* of the thread; valid once is_end */
+
+	uint8_t *buf[NR_BUFS];
+	size_t len[NR_BUFS];
+
+	/* the head of the input, looked at to tell whether it is compressed */
+	uint8_t *head;
+	size_t head_len;
+	bool head_used;
+	uint8_t *packed; /* what the decompressor reads */
+	bool is_looking; /* the caller has buf[taken % NR_BUFS] */
+};
+
+/* --- the thread ---------------------------------------------------------- */
+
+/* Like read(2), but ends when the stream is being closed. */
+static ssize_t read_input(struct stream *s, uint8_t *buf, size_t len)
+{
+	struct pollfd p[2] = { { .fd = s->fd, .events = POLLIN },
+			       { .fd = s->stop_fd, .events = POLLIN } };
+	ssize_t n;
+
+	for (;;) {
+		if (s->can_wait && poll(p, 2, -1) < 0 && errno != EINTR)
+			return -1;
+		if (s->can_wait && p[1].revents) {
+			errno = ECANCELED;
+			return -1;
+		}
+		n = read(s->fd, buf, len);
+		if (n >= 0 || (errno != EINTR && errno != EAGAIN))
+			break;
+	}
+	if (n > 0)
+		atomic_fetch_add_explicit(&s->input_pos, (uint64_t)n,
+					  memory_order_relaxed);
+	return n;
+}
+
+static int fail_read(struct stream *s, struct vc_error *err)
+{
+	(void)s;
+	return vc_fail(err, VC_E_SYS, errno, "read");
+}
+
+/* A buffer to fill; NULL when the caller does not want any more. */
+static uint8_t *ring_get(struct stream *s)
+{
+	uint8_t *ret = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->made - s->taken == NR_BUFS && !s->is_stopped)
+		pthread_cond_wait(&s->changed, &s->lock);
+	if (!s->is_stopped)
+		ret = s->buf[s->made % NR_BUFS];
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+static void ring_put(struct stream *s, size_t len)
+{
+	pthread_mutex_lock(&s->lock);
+	s->len[s->made % NR_BUFS] = len;
+	s->made++;
+	pthread_cond_signal(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int copy_plain(struct stream *s, struct vc_error *err)
+{
+	uint8_t *buf;
+	size_t len;
+	ssize_t n;
+
+	while ((buf = ring_get(s))) {
+		len = 0;
+		if (!s->head_used) {
+			memcpy(buf, s->head, s->head_len);
+			len = s->head_len;
+			s->head_used = true;
+		}
+		do {
+			n = read_input(s, buf + len, BUF_BYTES - len);
+			if (n < 0)
+				return fail_read(s, err);
+			len += (size_t)n;
+		} while (n && len < BUF_BYTES);
+		if (len)
+			ring_put(s, len);
+		if (!n)
+			break;
+	}
+	return 0;
+}
+
+static ssize_t feed(struct archive *a, void *opaque, const void **ret)
+{
+	struct stream *s = opaque;
+	ssize_t n;
+
+	if (!s->head_used) {
+		s->head_used = true;
+		*ret = s->head;
+		return (ssize_t)s->head_len;
+	}
+	n = read_input(s, s->packed, BUF_BYTES);
+	if (n < 0)
+		archive_set_error(a, errno, "read failed");
+	*ret = s->packed;
+	return n;
+}
+
+/* Filters built into libarchive only: the others run programs. */
+static struct archive *new_decoder(void)
+{
+	struct archive *a = archive_read_new();
+	size_t i;
+	static int (*const filters[])(struct archive *) = {
+		archive_read_support_filter_gzip,
+		archive_read_support_filter_bzip2,
+		archive_read_support_filter_xz,
+		archive_read_support_filter_lzma,
+		archive_read_support_filter_lzip,
+		archive_read_support_filter_zstd,
+		archive_read_support_filter_lz4,
+		archive_read_support_filter_compress,
+	};
+
+	if (!a)
+		return NULL;
+	for (i = 0; i < VC_ARRAY_SIZE(filters); i++) {
+		/* a warning means that it would run a program */
+		if (filters[i](a) != ARCHIVE_OK) {
+			archive_clear_error(a);
+			continue;
+		}
+	}
+	archive_read_support_format_raw(a);
+	archive_read_support_format_empty(a);
+	return a;
+}
+
+static int fail_decode(struct archive *a, struct vc_error *err)
+{
+	const char *text = archive_error_string(a);
+	char shown[200];
+
+	return vc_fail(err, VC_E_CORRUPT, 0, "decompress: %s",
+		       vc_printable(text ? text : "unknown error", shown,
+				    sizeof(shown)));
+}
+
+static int decode_all(struct stream *s, struct archive *a, struct vc_error *err)
+{
+	struct archive_entry *entry;
+	uint8_t *buf;
+	la_ssize_t n;
+	size_t len;
+	int rc;
+
+	if (archive_read_open(a, s, NULL, feed, NULL) != ARCHIVE_OK)
+		return fail_decode(a, err);
+	rc = archive_read_next_header(a, &entry);
+	if (rc == ARCHIVE_EOF)
+		return 0;
+	if (rc != ARCHIVE_OK)
+		return fail_decode(a, err);
+	while ((buf = ring_get(s))) {
+		len = 0;
+		do {
+			n = archive_read_data(a, buf + len, BUF_BYTES - len);
+			if (n < 0)
+				return fail_decode(a, err);
+			len += (size_t)n;
+		} while (n && len < BUF_BYTES);
+		if (len)
+			ring_put(s, len);
+		if (!n)
+			break;
+	}
+	return 0;
+}
+
+static int decompress(struct stream *s, struct vc_error *err)
+{
+	struct archive *a = new_decoder();
+	int rc;
+
+	if (!a)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "decompress");
+	rc = decode_all(s, a, err);
+	archive_read_free(a);
+	return rc;
+}
+
+static int read_head(struct stream *s, struct vc_error *err)
+{
+	ssize_t n;
+
+	while (s->head_len < PROBE_BYTES) {
+		n = read_input(s, s->head + s->head_len,
+			       PROBE_BYTES - s->head_len);
+		if (n < 0)
+			return fail_read(s, err);
+		if (!n)
+			break;
+		s->head_len += (size_t)n;
+	}
+	if (!s->head_len)
+		return vc_fail(err, VC_E_CORRUPT, 0, "it is empty");
+	return 0;
+}
+
+/* A head that a filter claims and then chokes on counts as compressed: the
+ * real run tells what is wrong. */
+static bool is_compressed(const struct stream *s)
+{
+	struct archive *a = new_decoder();
+	bool ret;
+
+	if (!a)
+		return true; /* fails there, in a place that can say so */
+	ret = archive_read_open_memory(a, s->head, s->head_len) != ARCHIVE_OK ||
+	      archive_filter_count(a) > 1;
+	archive_read_free(a);
+	return ret;
+}
+
+static void *run(void *arg)
+{
+	struct stream *s = arg;
+	struct vc_error err = { 0 };
+
+	if (!read_head(s, &err)) {
+		if (is_compressed(s))
+			decompress(s, &err);
+		else
+			copy_plain(s, &err);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->err = err;
+	s->is_end = true;
+	pthread_cond_signal(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* --- the caller ---------------------------------------------------------- */
+
+static int open_input(struct stream *s, const char *path, struct vc_error *err)
+{
+	struct stat st;
+
+	if (!strcmp(path, "-"))
+		s->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	else
+		s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0 || fstat(s->fd, &st))
+		return vc_fail(err, VC_E_SYS, errno, "open");
+	if (S_ISDIR(st.st_mode))
+		return vc_fail(err, VC_E_SYS, EISDIR, "open");
+	s->can_wait = !S_ISREG(st.st_mode);
+	if (S_ISREG(st.st_mode)) {
+		s->input_size = (uint64_t)st.st_size;
+		(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	}
+	s->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (s->stop_fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "eventfd");
+	return 0;
+}
+
+int stream_open(const char *path, struct stream **ret, struct vc_error *err)
+{
+	vc_auto(stream) struct stream *s = calloc(1, sizeof(*s));
+	int i, rc;
+
+	if (!s)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	s->fd = s->stop_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	if (open_input(s, path, err))
+		return -1;
+	s->head = malloc(PROBE_BYTES);
+	s->packed = malloc(BUF_BYTES);
+	for (i = 0; i < NR_BUFS; i++)
+		s->buf[i] = malloc(BUF_BYTES);
+	for (i = 0; i < NR_BUFS; i++)
+		if (!s->head || !s->packed || !s->buf[i])
+			return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	rc = pthread_create(&s->thread, NULL, run, s);
+	if (rc)
+		return vc_fail(err, VC_E_SYS, rc, "start a thread");
+	s->has_thread = true;
+	*ret = vc_steal_ptr(&s);
+	return 0;
+}
+
+int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
+		struct vc_error *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->is_looking) {
+		s->is_looking = false;
+		s->taken++;
+		pthread_cond_signal(&s->changed);
+	}
+	while (s->made == s->taken && !s->is_end)
+		pthread_cond_wait(&s->changed, &s->lock);
+	*ret_data = NULL;
+	*ret_len = 0;
+	if (s->made != s->taken) {
+		*ret_data = s->buf[s->taken % NR_BUFS];
+		*ret_len = s->len[s->taken % NR_BUFS];
+		s->is_looking = true;
+	} else if (s->err.code) {
+		*err = s->err;
+		rc = -1;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+uint64_t stream_get_input_pos(const struct stream *s)
+{
+	return atomic_load_explicit(&s->input_pos, memory_order_relaxed);
+}
+
+uint64_t stream_get_input_size(const struct stream *s)
+{
+	return s->input_size;
+}
+
+struct stream *stream_close(struct stream *s)
+{
+	const uint64_t one = 1;
+	int i;
+
+	if (!s)
+		return NULL;
+	if (s->has_thread) {
+		pthread_mutex_lock(&s->lock);
+		s->is_stopped = true;
+		pthread_cond_signal(&s->changed);
+		pthread_mutex_unlock(&s->lock);
+		if (vc_write_full(s->stop_fd, &one, sizeof(one)))
+			abort(); /* an eventfd of ours takes a one */
+		pthread_join(s->thread, NULL);
+	}
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	vc_close(&s->fd);
+	vc_close(&s->stop_fd);
+	for (i = 0; i < NR_BUFS; i++)
+		free(s->buf[i]);
+	free(s->head);
+	free(s->packed);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The file tree of an image, in memory: names and inodes, never contents. The
+ * sources fill it, a file system writer (writer.h) lays it out.
+ *
+ * Names are bytes and come from outside. No name leads out of the tree: see
+ * tree_walk(). A later entry of a name replaces the earlier one.
+ */
+#ifndef MKIMAGE_TREE_H
+#define MKIMAGE_TREE_H
+
+#include <vmmcore/util.h>
+#include "mkimage/arena.h"
+#include "mkimage/xset.h"
+
+#define TREE_MAX_NAME 255
+#define TREE_MAX_PATH (64 * 1024)
+#define TREE_MAX_DEPTH 2048
+#define TREE_MAX_SYMLINK 4095
+#define TREE_MAX_FOLLOW 40   /* symbolic links on the way to one entry */
+#define TREE_MAX_LINKS 65000 /* names of one file: ext4's limit */
+#define TREE_MAX_NODES (UINT32_C(1) << 31)
+
+struct node;
+
+/* A run of blocks: `logical` counts in the file, `physical` in the image. */
+struct extent {
+	uint64_t physical;
+	uint32_t logical;
+	uint32_t len;
+};
+
+/* Sorted by `logical`. The first lives here: most files have just one. */
+struct extents {
+	struct extent first;
+	struct extent *more; /* owned */
+	uint32_t nr, max_more;
+};
+
+enum node_type {
+	NODE_FILE,
+	NODE_DIR,
+	NODE_SYMLINK,
+	NODE_CHAR,
+	NODE_BLOCK,
+	NODE_FIFO,
+	NODE_SOCKET,
+	/* a hard link to a name that has not come yet; gone after
+	 * tree_resolve() */
+	NODE_PENDING,
+	NODE_BOUND, /* the same when it has been found; internal */
+};
+
+/* One name in a directory. */
+struct dent {
+	struct node *node; /* NULL: removed */
+	struct node *dir;  /* borrowed */
+	struct dent *next; /* of the same directory, in order of arrival */
+	uint32_t hash;
+	uint8_t len;
+	char name[]; /* not terminated */
+};
+
+struct node_dir {
+	struct dent *first, *last;
+	struct node *parent; /* borrowed; the root's is itself */
+	uint32_t depth;
+	uint32_t nr_subdirs;
+	bool is_implicit; /* no entry of its own so far */
+};
+
+struct tree_time {
+	int64_t sec;
+	uint32_t nsec;
+};
+
+struct node {
+	struct node *next; /* every node of the tree, in order of arrival */
+	union {
+		struct node_dir *dir;
+		char *target; /* SYMLINK, PENDING: terminated */
+		struct {
+			uint32_t major, minor;
+		} dev;
+		uint64_t digest;    /* FILE: of the contents */
+		struct node *bound; /* BOUND */
+	};
+	uint64_t size_bytes;
+	struct extents ext; /* the writer's */
+	struct tree_time mtime, atime, ctime;
+	uint32_t uid, gid;
+	uint32_t xset;	   /* xset_table id, 0: none */
+	uint32_t nr_links; /* names; of a directory 1 while it is in the tree */
+	uint32_t ino;	   /* the writer's */
+	uint32_t flags;	   /* FS_*_FL a user may set */
+	uint16_t mode;	   /* permission bits and set-id, sticky */
+	uint8_t type;	   /* enum node_type */
+};
+
+/* What an entry says about its inode. */
+struct tree_meta {
+	struct tree_time mtime, atime, ctime;
+	uint32_t uid, gid, xset, flags;
+	uint16_t mode;
+};
+
+struct tree {
+	struct arena arena;
+	struct node *root;
+	struct node *last; /* of the chain that starts at root */
+	struct dent **slots;
+	size_t nr_slots, nr_dents, nr_removed;
+	uint32_t nr_nodes;
+	struct xset_table xsets;
+	/* Called for each file that has lost its last name. */
+	void (*drop)(void *opaque, struct node *file);
+	void *drop_opaque;
+};
+
+int tree_init(struct tree *t, struct vc_error *err) VC_MUST_CHECK;
+void tree_fini(struct tree *t);
+
+/* How tree_walk() treats what is in the way. */
+#define TREE_MAKE_PARENTS 1u /* create what is missing, 0755 root */
+/* Follow absolute links and clamp `..` at the root, as a chroot does: for
+ * paths of our own. Without it a link that is absolute or climbs above the
+ * root is refused. */
+#define TREE_CHROOT 2u
+
+/* Where a path leads: the directory and the last component, which is not
+ * looked at. An empty name stands for the root itself. */
+struct tree_place {
+	struct node *dir;
+	char name[TREE_MAX_NAME + 1];
+	size_t len;
+};
+
+/* Find the place of `path`, whose `..` components are refused (VC_E_CORRUPT)
+ * and leading slashes ignored. VC_E_SYS/ENOENT when a parent is missing. */
+int tree_walk(struct tree *t, const char *path, unsigned flags,
+	      struct tree_place *ret, struct vc_error *err) VC_MUST_CHECK;
+struct node *tree_child(const struct tree *t, const struct node *dir,
+			const char *name, size_t len);
+/* The node at `path`, links on the way and at the end followed as in a chroot;
+ * NULL if there is none. */
+struct node *tree_find(struct tree *t, const char *path);
+
+/* Put a new node of `type` at `place`; what was there goes, except that a
+ * directory over a directory keeps its children. *ret_replaced_dir, if not
+ * NULL, tells that a directory with something in it went. */
+int tree_add(struct tree *t, const struct tree_place *place,
+	     enum node_type type, const struct tree_meta *meta,
+	     struct node **ret, bool *ret_replaced_dir,
+	     struct vc_error *err) VC_MUST_CHECK;
+/* The target of a symbolic link or pending link. Copies. */
+int tree_set_target(struct tree *t, struct node *n, const char *target,
+		    struct vc_error *err) VC_MUST_CHECK;
+/* One more name for what `target` names, now or by tree_resolve(). *ret is the
+ * node if it is there, else NULL. */
+int tree_link(struct tree *t, const struct tree_place *place,
+	      const char *target, struct node **ret,
+	      struct vc_error *err) VC_MUST_CHECK;
+/* All entries are in: bind the pending links. */
+int tree_resolve(struct tree *t, struct vc_error *err) VC_MUST_CHECK;
+
+static inline bool node_is_dir(const struct node *n)
+{
+	return n->type == NODE_DIR;
+}
+
+/* Add a run to the end of `ext`; joins what is contiguous. */
+int extents_append(struct extents *ext, uint32_t logical, uint64_t physical,
+		   uint32_t len, struct vc_error *err) VC_MUST_CHECK;
+static inline const struct extent *extents_get(const struct extents *ext,
+					       uint32_t i)
+{
+	return i ? &ext->more[i - 1] : &ext->first;
+}
+void extents_fini(struct extents *ext);
+
+/* `name` in printable form for a message. */
+struct tree_shown {
+	char s[200];
+};
+struct tree_shown tree_show_n(const char *name, size_t len);
+struct tree_shown tree_show(const char *name);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A file system writer. Contents go to the disk as they arrive, between
+ * file_begin() and file_end(); everything else is laid out by finish(), when
+ * the whole tree is known. One thread.
+ */
+#ifndef MKIMAGE_WRITER_H
+#define MKIMAGE_WRITER_H
+
+#include "mkimage/tree.h"
+
+struct writer;
+
+/* What finish() tells. Sizes in bytes. */
+struct writer_report {
+	uint64_t size, used, free;
+	uint64_t nr_inodes, nr_free_inodes;
+	uint64_t data; /* contents of files, holes not counted */
+	char uuid[37];
+};
+
+struct writer_ops {
+	const char *name;
+	/* Contents of `n`, a NODE_FILE without any, of n->size_bytes. */
+	int (*file_begin)(struct writer *w, struct node *n,
+			  struct vc_error *err);
+	/* Ascending and without overlap; what is left out is a hole. */
+	int (*file_data)(struct writer *w, uint64_t offset, const void *data,
+			 size_t len, struct vc_error *err);
+	int (*file_end)(struct writer *w, struct vc_error *err);
+	/* The contents of `n` are no longer needed. */
+	void (*file_drop)(struct writer *w, struct node *n);
+	/* Lay out `t`, which is complete, and write all that is left; `time` is
+	 * when the file system was made. */
+	int (*finish)(struct writer *w, struct tree *t, int64_t time,
+		      struct writer_report *ret, struct vc_error *err);
+	void (*free)(struct writer *w);
+};
+
+/* Base of every writer. */
+struct writer {
+	const struct writer_ops *ops;
+};
+
+#endif
