@@ -249,7 +249,7 @@ int ld_load_elf(const struct ld_source *src, struct vc_mem *mem,
 			return vc_fail(err, VC_E_UNSUPPORTED, 0,
 				       "kernel: is a Linux program, not a "
 				       "kernel");
-		if (p->type == PT_LOAD && p->memsz &&
+		if (p->type == PT_LOAD && (p->memsz || p->filesz) &&
 		    load_segment(src, mem, p, &img, ret, err) < 0)
 			return -1;
 		if (p->type == PT_NOTE && read_notes(src, p, &img, err) < 0)

@@ -244,6 +244,7 @@ static const struct {
 	{ SYN_PHDR(0) + 32, 8, SYN_ELF_MEMSZ + 1, VC_E_CORRUPT }, /* p_filesz */
 	{ SYN_PHDR(0) + 32, 8, SYN_ELF_MEMSZ, VC_E_CORRUPT },
 	{ SYN_PHDR(0) + 40, 8, UINT64_MAX, VC_E_CORRUPT }, /* p_memsz */
+	{ SYN_PHDR(0) + 40, 8, 0, VC_E_CORRUPT },
 	{ SYN_PHDR(0) + 40, 8, UINT64_C(1) << 30, VC_E_LIMIT },
 	{ SYN_PHDR(1) + 8, 8, UINT64_MAX - 8, VC_E_CORRUPT }, /* the note */
 	{ SYN_PHDR(1) + 32, 8, 1 << 20, VC_E_CORRUPT },

@@ -241,9 +241,9 @@ size_t aml_begin_resources(struct aml *a, size_t *ret_inner)
 	aml_name(a, "_CRS");
 	aml_u8(a, OP_BUFFER);
 	at = begin(a);
-	aml_u8(a, OP_WORD); /* the buffer's size, set at the end */
+	aml_u8(a, OP_BYTE); /* the buffer's size, set at the end */
 	*ret_inner = a->len;
-	aml_u16(a, 0);
+	aml_u8(a, 0);
 	return at;
 }
 
@@ -255,9 +255,12 @@ void aml_end_resources(struct aml *a, size_t at, size_t inner)
 	aml_u8(a, 0); /* no checksum */
 	if (a->is_full)
 		return;
-	n = a->len - inner - 2;
+	n = a->len - inner - 1;
+	if (n > UINT8_MAX) {
+		a->is_full = true;
+		return;
+	}
 	a->data[inner] = (uint8_t)n;
-	a->data[inner + 1] = (uint8_t)(n >> 8);
 	aml_end(a, at);
 }
 

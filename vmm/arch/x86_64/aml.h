@@ -38,7 +38,7 @@ void aml_string(struct aml *a, const char *text);
 void aml_eisa_id(struct aml *a, const char id[7]); /* "PNP0A08" */
 void aml_buffer(struct aml *a, const void *p, uint8_t n);
 
-/* A resource template, as the value of _CRS. */
+/* A resource template of at most 255 bytes, as the value of _CRS. */
 size_t aml_begin_resources(struct aml *a, size_t *ret_inner);
 void aml_end_resources(struct aml *a, size_t begin, size_t inner);
 void aml_res_bus(struct aml *a, uint16_t first, uint16_t last);
