@@ -677,6 +677,53 @@ START_TEST(has_no_timer_when_idle)
 }
 END_TEST
 
+static double cpu_ms(void)
+{
+	struct rusage ru;
+
+	getrusage(RUSAGE_SELF, &ru);
+	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1e3 +
+	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e3;
+}
+
+/* Clients that hung up in every state, a guest that takes nothing: no state is
+ * looked at again and again. */
+START_TEST(does_not_spin)
+{
+	int a, b, c, d, dial;
+	uint32_t n;
+	double before;
+
+	vg_start(8, &dial);
+	a = vg_connect(1, &n);
+	vg_alloc = 0; /* no credit */
+	b = vg_connect(2, &n);
+	vg_write(b, "hello", 5);
+	close(b);
+	vg_expect(&pkt, OP_CREDIT_REQUEST, n, 2);
+	vg_alloc = 1000;
+	c = vg_connect(3, &n); /* half-closed */
+	shutdown(c, SHUT_WR);
+	vg_expect(&pkt, OP_SHUTDOWN, n, 3);
+	d = vg_connect(4, &n);
+	vg_send(OP_SHUTDOWN, n, 4, 1, NULL, 0);
+	/* no more buffers */
+	fg_queue_stop(vg_fg, VG_RX);
+	vg_write(a, "hello", 5);
+	close(a);
+	before = cpu_ms();
+	usleep(200000);
+	ck_assert_double_lt(cpu_ms() - before, 8);
+	close(c);
+	close(d);
+	close(dial);
+	before = cpu_ms();
+	usleep(200000);
+	ck_assert_double_lt(cpu_ms() - before, 8);
+	vg_stop();
+}
+END_TEST
+
 /* A process that was started anew says so to a guest that was there before. */
 START_TEST(tells_of_a_transport_reset)
 {
@@ -975,6 +1022,7 @@ TEST_SUITE(suite_vsock)
 	tcase_add_test(tc, bounds_dials);
 	tcase_add_loop_test(tc, survives_bad_answers, 0, 3);
 	tcase_add_test(tc, has_no_timer_when_idle);
+	tcase_add_test(tc, does_not_spin);
 	tcase_add_loop_test(tc, tells_of_a_transport_reset, 0, 2);
 	tc = test_case(s, "hostile");
 	tcase_add_test(tc, answers_nonsense_with_reset);
