@@ -117,3 +117,13 @@ stop_device
 grep -q '^RO 1$' "$dir/readonly" || fail "the guest thinks it may write"
 ! grep -q '^WROTE$' "$dir/readonly" || fail "the guest could write"
 [ "$before" = "$(md5sum <"$dir/disk")" ] || fail "a read-only disk changed"
+
+# the same guest on qcow2, judged by QEMU's own tools
+command -v qemu-img >/dev/null || exit 0
+qemu-img create -q -f qcow2 "$dir/disk.qcow2" 64M
+start_device "path=$dir/disk.qcow2,num-queues=2"
+boot qcow2 phase=write
+stop_device
+qemu-img check -q -f qcow2 "$dir/disk.qcow2" || fail "qcow2: qemu-img check"
+qemu-img compare -q -f qcow2 -F raw "$dir/disk.qcow2" "$dir/disk" ||
+	fail "qcow2: other contents than raw"

@@ -205,6 +205,36 @@ START_TEST(raw_disk)
 }
 END_TEST
 
+/* An image that grows: metadata is read and written in the jail. */
+START_TEST(qcow2_disk)
+{
+	static const char *const args[] = { "blk", "--disk", "fd=4", NULL };
+	const struct vc_disk_create_opts how = { .format = VC_DISK_FORMAT_QCOW2,
+						 .size_bytes = DISK_BYTES };
+	const struct vc_disk_open_opts open_opts = { .name = "test" };
+	char path[] = "/tmp/vmm-device-test.XXXXXX";
+	struct vc_disk *disk;
+	struct vc_error err;
+	int fd = mkstemp(path);
+	uint8_t byte;
+
+	ck_assert_int_ge(fd, 0);
+	ck_ok(vc_disk_create(fd, &how, &err), &err);
+	start(args, &fd, 1);
+	fg_queue(fg, 0, 256);
+	many_at_once(BLK_OUT);
+	many_at_once(BLK_IN);
+	finish();
+	vc_close(&fd);
+
+	ck_ok(vc_disk_open(path, &open_opts, &disk, &err), &err);
+	ck_ok(vc_disk_read(disk, 3 * BLOCK, &byte, 1, &err), &err);
+	ck_assert_uint_eq(byte, 4);
+	ck_ok(vc_disk_close(disk, &err), &err);
+	unlink(path);
+}
+END_TEST
+
 /* --- console --------------------------------------------------------------- */
 
 START_TEST(console)
@@ -421,6 +451,7 @@ TEST_SUITE(suite_processes)
 
 	tcase_add_test(tc, rng);
 	tcase_add_test(tc, raw_disk);
+	tcase_add_test(tc, qcow2_disk);
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, vsock);
 	tcase_add_test(tc, ends_on_nonsense);
