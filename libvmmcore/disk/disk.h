@@ -71,8 +71,7 @@ struct disk_ops {
 	uint32_t (*discard_granularity)(const struct vc_disk *d);
 	/* Of a writable disk; d->size is the old one and set by the caller
 	 * afterwards. May be NULL: cannot. */
-	int (*set_size)(struct vc_disk *d, uint64_t size,
-			struct vc_error *err);
+	int (*set_size)(struct vc_disk *d, uint64_t size, struct vc_error *err);
 };
 
 extern const struct disk_ops raw_ops;

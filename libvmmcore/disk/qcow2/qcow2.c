@@ -430,6 +430,32 @@ static uint32_t qc_discard_granularity(const struct vc_disk *d)
 	return ((const struct qc_disk *)d)->h.cluster_bytes;
 }
 
+/* Within what the L1 table reaches: for a new image made too large. */
+static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
+{
+	struct qc_disk *q = to_qc(d);
+	struct vc_disk_extent cut;
+
+	if (q->h.nr_snapshots || d->backing)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "the image has snapshots or a backing file");
+	if (qc_l1_entries(size, q->h.cluster_bits) > q->l1.nr)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "more than the L1 table reaches");
+	if (size < d->size) {
+		if (qc_map(d, size, d->size - size, &cut, err) < 0)
+			return -1;
+		if (cut.kind != VC_DISK_HOLE ||
+		    cut.length_bytes != d->size - size)
+			return vc_fail(err, VC_E_UNSUPPORTED, 0,
+				       "there is data behind the new end");
+	}
+	if (write_be64(d->fd, size, QC_OFFSET_SIZE) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "write header");
+	q->h.size = size;
+	return 0;
+}
+
 const struct disk_ops qcow2_ops = {
 	.name = "qcow2",
 	.probe = qc_probe,
@@ -444,4 +470,5 @@ const struct disk_ops qcow2_ops = {
 	.create = qc_create,
 	.check = qc_check,
 	.discard_granularity = qc_discard_granularity,
+	.set_size = qc_set_size,
 };

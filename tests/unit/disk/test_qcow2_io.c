@@ -258,6 +258,33 @@ START_TEST(maps_extents)
 }
 END_TEST
 
+START_TEST(changes_its_size)
+{
+	struct image im;
+
+	image_create(&im, 64 * MIB, 65536, 16, 3, 0);
+	image_open(&im, NULL);
+	memset(im.model, 1, 4096);
+	ck_ok(vc_disk_write(im.disk, 5 * MIB, im.model, 4096, &err), &err);
+	ck_fails(vc_disk_set_size(im.disk, 5 * MIB, &err), &err,
+		 VC_E_UNSUPPORTED);
+	ck_fails(vc_disk_set_size(im.disk, UINT64_C(1) << 40, &err), &err,
+		 VC_E_UNSUPPORTED);
+	ck_ok(vc_disk_set_size(im.disk, 6 * MIB, &err), &err);
+	im.opts.size_bytes = 6 * MIB;
+	ck_fails(vc_disk_write(im.disk, 6 * MIB, im.model, 512, &err), &err,
+		 VC_E_SYS);
+	image_close(&im);
+	image_open(&im, NULL);
+	ck_assert_uint_eq(vc_disk_get_size(im.disk), 6 * MIB);
+	ck_ok(vc_disk_set_size(im.disk, 32 * MIB, &err), &err);
+	ck_ok(vc_disk_read(im.disk, 31 * MIB, im.model, 512, &err), &err);
+	ck_assert_int_eq(im.model[0], 0);
+	image_close(&im);
+	image_fini(&im);
+}
+END_TEST
+
 TEST_SUITE(suite_qcow2_io)
 {
 	Suite *s = suite_create("disk/qcow2 i/o");
@@ -268,5 +295,6 @@ TEST_SUITE(suite_qcow2_io)
 	tcase_add_loop_test(tc, discard_gives_space_back, 0, 2);
 	tcase_add_test(tc, cache_stays_bounded);
 	tcase_add_test(tc, maps_extents);
+	tcase_add_test(tc, changes_its_size);
 	return s;
 }
