@@ -98,7 +98,7 @@ static int lock_bytes(int fd, short type, off_t start, off_t len)
 	return fcntl(fd, F_OFD_SETLK, &fl);
 }
 
-static int lock_file(int fd, bool writable, struct vc_error *err)
+int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err)
 {
 	int ret;
 
@@ -168,7 +168,7 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	d->is_regular = S_ISREG(st.st_mode);
 	d->dev = st.st_dev;
 	d->ino = st.st_ino;
-	if (opts->lock && lock_file(d->fd, opts->writable, err) < 0)
+	if (opts->lock && vc_disk_lock_fd(d->fd, opts->writable, err) < 0)
 		return -1;
 	if (opts->direct && open_direct(d, err) < 0)
 		return -1;

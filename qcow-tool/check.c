@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+#include "qcow-tool/common.h"
+
+/* Scripts know these numbers from qemu-img. */
+enum {
+	CHECK_CLEAN = 0,
+	CHECK_FAILED = 1, /* also bad usage: 2 means something else here */
+	CHECK_CORRUPT = 2,
+	CHECK_LEAKS = 3,
+	CHECK_UNSUPPORTED = 63,
+};
+
+/* Lines about single findings; a broken image can have millions. */
+#define MAX_FINDINGS 1000
+
+struct check_opts {
+	enum vc_disk_format format;
+	bool json, quiet, share;
+};
+
+static const struct vc_option check_options[] = {
+	{ "format", 'f', "FORMAT", "raw or qcow2; found out if not given" },
+	{ "output", 0, "STYLE", "human (the default) or json" },
+	{ "quiet", 'q', NULL, "print nothing but errors" },
+	{ "force-share", 'U', NULL, "do not lock the image" },
+};
+
+static int on_option(void *ctx, const struct vc_option *opt, const char *value,
+		     struct vc_error *err)
+{
+	struct check_opts *o = ctx;
+
+	switch (opt->letter) {
+	case 'f':
+		return parse_format(value, &o->format, err);
+	case 'q':
+		o->quiet = true;
+		return 0;
+	case 'U':
+		o->share = true;
+		return 0;
+	default:
+		return parse_output(value, &o->json, err);
+	}
+}
+
+static const struct vc_command command = {
+	.name = "qcow-tool check",
+	.synopsis = "[OPTION]... IMAGE",
+	.summary = "Verify that every cluster of an image is referred to as "
+		   "often as its reference\ncount says. The image is not "
+		   "changed.",
+	.options = check_options,
+	.nr_options = VC_ARRAY_SIZE(check_options),
+	.on_option = on_option,
+	.epilogue = "Exit status: 0 no errors, 1 the check failed, 2 the image "
+		    "is corrupt, 3 clusters\nare leaked but the image is not "
+		    "corrupt, 63 the format has nothing to check.",
+};
+
+struct findings {
+	struct vc_disk_check chk;
+	uint64_t nr_printed;
+	bool quiet;
+};
+
+static void on_finding(struct vc_disk_check *chk, bool is_leak,
+		       const char *text)
+{
+	struct findings *f = vc_container_of(chk, struct findings, chk);
+
+	(void)is_leak;
+	if (f->quiet || f->nr_printed++ > MAX_FINDINGS)
+		return;
+	if (f->nr_printed > MAX_FINDINGS)
+		text = "(more findings are not shown)";
+	fprintf(stderr, "%s\n", text);
+}
+
+static void print_human(const struct vc_disk_check *chk)
+{
+	double total = (double)chk->nr_total_clusters;
+	double allocated = (double)chk->nr_allocated_clusters;
+
+	if (!chk->nr_corruptions && !chk->nr_leaks)
+		puts("No errors were found on the image.");
+	if (chk->nr_corruptions)
+		printf("\n%llu errors were found on the image.\n"
+		       "Data may be corrupted, or further writes to the image "
+		       "may corrupt it.\n",
+		       (unsigned long long)chk->nr_corruptions);
+	if (chk->nr_leaks)
+		printf("\n%llu leaked clusters were found on the image.\n"
+		       "This means waste of disk space, but no harm to data.\n",
+		       (unsigned long long)chk->nr_leaks);
+	if (chk->nr_total_clusters && chk->nr_allocated_clusters)
+		printf("%llu/%llu = %.2f%% allocated, %.2f%% fragmented, "
+		       "%.2f%% compressed clusters\n",
+		       (unsigned long long)chk->nr_allocated_clusters,
+		       (unsigned long long)chk->nr_total_clusters,
+		       allocated * 100 / total,
+		       (double)chk->nr_fragmented_clusters * 100 / allocated,
+		       (double)chk->nr_compressed_clusters * 100 / allocated);
+	printf("Image end offset: %llu\n",
+	       (unsigned long long)chk->image_end_bytes);
+}
+
+static void set_unless_0(json_t *j, const char *key, uint64_t v)
+{
+	if (v)
+		json_object_set_new(j, key, json_integer((json_int_t)v));
+}
+
+static int print_as_json(const char *path, const struct vc_disk_check *chk)
+{
+	json_t *j = json_pack("{s:o, s:s, s:i}", "filename", json_text(path),
+			      "format", "qcow2", "check-errors", 0);
+
+	set_unless_0(j, "image-end-offset", chk->image_end_bytes);
+	set_unless_0(j, "total-clusters", chk->nr_total_clusters);
+	set_unless_0(j, "allocated-clusters", chk->nr_allocated_clusters);
+	set_unless_0(j, "fragmented-clusters", chk->nr_fragmented_clusters);
+	set_unless_0(j, "compressed-clusters", chk->nr_compressed_clusters);
+	set_unless_0(j, "leaks", chk->nr_leaks);
+	set_unless_0(j, "corruptions", chk->nr_corruptions);
+	return print_json(j);
+}
+
+static int check_image(const char *path, const struct check_opts *o)
+{
+	struct findings f = { .chk.report = on_finding, .quiet = o->quiet };
+	vc_auto_fd int fd = -1;
+	struct vc_error err;
+	char shown[256];
+	int status = 0;
+
+	vc_printable(path, shown, sizeof(shown));
+	if (open_for_reading(path, &fd, &err) < 0) {
+		report(&err);
+		return CHECK_FAILED;
+	}
+	if ((!o->share && vc_disk_lock_fd(fd, false, &err) < 0) ||
+	    vc_disk_check_fd(fd, o->format, &f.chk, &err) < 0) {
+		vc_prefix(&err, "'%s'", shown);
+		report(&err);
+		return err.code == VC_E_UNSUPPORTED ? CHECK_UNSUPPORTED
+						    : CHECK_FAILED;
+	}
+	if (o->json)
+		status = print_as_json(path, &f.chk);
+	else if (!o->quiet)
+		print_human(&f.chk);
+	if (status)
+		return CHECK_FAILED;
+	if (f.chk.nr_corruptions)
+		return CHECK_CORRUPT;
+	return f.chk.nr_leaks ? CHECK_LEAKS : CHECK_CLEAN;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct check_opts o = { VC_DISK_FORMAT_PROBE, false, false, false };
+	int status, first, nr;
+
+	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
+	if (status >= 0)
+		return status ? CHECK_FAILED : 0;
+	return check_image(argv[first], &o);
+}

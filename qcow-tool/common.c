@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "qcow-tool/common.h"
+
+int report(const struct vc_error *err)
+{
+	return vc_report(stderr, "qcow-tool", err);
+}
+
+int parse_command(const struct vc_command *cmd, int argc, char **argv,
+		  void *ctx, int min, int max, int *ret_first, int *ret_nr)
+{
+	struct vc_error err;
+	bool help;
+
+	if (vc_options_parse(cmd, argc, argv, false, ctx, ret_first, &help,
+			     &err) < 0)
+		return vc_report(stderr, cmd->name, &err);
+	if (help) {
+		vc_command_help(cmd, stdout);
+		return 0;
+	}
+	*ret_nr = argc - *ret_first;
+	if (*ret_nr < min || *ret_nr > max) {
+		vc_fail(&err, VC_E_ARG, 0, "%s operands: expected %s",
+			*ret_nr < min ? "too few" : "too many", cmd->synopsis);
+		return vc_report(stderr, cmd->name, &err);
+	}
+	return -1;
+}
+
+int parse_format(const char *value, enum vc_disk_format *ret,
+		 struct vc_error *err)
+{
+	char shown[40];
+	int i;
+
+	for (i = 0; vc_disk_format_names[i]; i++)
+		if (!strcmp(value, vc_disk_format_names[i])) {
+			*ret = (enum vc_disk_format)(i + 1);
+			return 0;
+		}
+	return vc_fail(err, VC_E_ARG, 0, "'%s': unknown format",
+		       vc_printable(value, shown, sizeof(shown)));
+}
+
+const char *format_name(enum vc_disk_format format)
+{
+	return vc_disk_format_names[format - 1];
+}
+
+int parse_output(const char *value, bool *ret_json, struct vc_error *err)
+{
+	*ret_json = !strcmp(value, "json");
+	if (*ret_json || !strcmp(value, "human"))
+		return 0;
+	return vc_fail(err, VC_E_ARG, 0, "neither human nor json");
+}
+
+int open_for_reading(const char *path, int *ret_fd, struct vc_error *err)
+{
+	char shown[256];
+
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (*ret_fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "'%s': open",
+			       vc_printable(path, shown, sizeof(shown)));
+	return 0;
+}
+
+const char *human_size(uint64_t bytes, char *buf, size_t size)
+{
+	static const char *const units[] = { "",   "Ki", "Mi", "Gi",
+					     "Ti", "Pi", "Ei" };
+	unsigned i = 0;
+
+	/* three digits: the next unit begins at 1000, not at 1024 */
+	while (i + 1 < VC_ARRAY_SIZE(units) &&
+	       (double)bytes / ldexp(1, (int)(10 * i)) >= 1000)
+		i++;
+	snprintf(buf, size, "%.3g %sB", (double)bytes / ldexp(1, (int)(10 * i)),
+		 units[i]);
+	return buf;
+}
+
+char *beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char *joined = NULL;
+
+	if (name[0] == '/' || !slash || strchr(name, ':'))
+		return strdup(name);
+	if (asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) <
+	    0)
+		return NULL;
+	return joined;
+}
+
+json_t *json_text(const char *text)
+{
+	json_t *j = json_string(text);
+	char shown[4096];
+
+	return j ? j : json_string(vc_printable(text, shown, sizeof(shown)));
+}
+
+int print_json(json_t *root)
+{
+	struct vc_error err;
+	bool ok = root && json_dumpf(root, stdout,
+				     JSON_INDENT(4) | JSON_PRESERVE_ORDER) == 0;
+
+	json_decref(root);
+	if (ok && putchar('\n') != EOF && fflush(stdout) == 0)
+		return 0;
+	vc_fail(&err, VC_E_SYS, errno, "write JSON");
+	return report(&err);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmmcore/outfile.h>
+#include "qcow-tool/common.h"
+#include "qcow-tool/image-options.h"
+
+struct create_opts {
+	enum vc_disk_format format;
+	struct image_options image;
+	bool force, quiet, unsafe;
+};
+
+static const struct vc_option create_options[] = {
+	{ "format", 'f', "FORMAT", "raw (the default) or qcow2" },
+	{ "options", 'o', "KEY=VALUE,...", "options of the format, see below" },
+	{ "backing", 'b', "FILE",
+	  "read from this image what was not written; needs -F" },
+	{ "backing-format", 'F', "FORMAT", "the format of that image" },
+	{ "unsafe", 'u', NULL, "do not open the backing file to look at it" },
+	{ "force", 0, NULL, "replace FILE if it exists" },
+	{ "quiet", 'q', NULL, "print nothing but errors" },
+};
+
+static int set_string(char **to, const char *value, struct vc_error *err)
+{
+	free(*to);
+	*to = strdup(value);
+	return *to ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "option");
+}
+
+static int on_option(void *ctx, const struct vc_option *opt, const char *value,
+		     struct vc_error *err)
+{
+	struct create_opts *o = ctx;
+	enum vc_disk_format ignored;
+
+	switch (opt->letter) {
+	case 'f':
+		return parse_format(value, &o->format, err);
+	case 'o':
+		return image_options_parse(&o->image, value, err);
+	case 'b':
+		return set_string(&o->image.backing_file, value, err);
+	case 'F':
+		if (parse_format(value, &ignored, err) < 0)
+			return -1;
+		return set_string(&o->image.backing_format, value, err);
+	case 'u':
+		o->unsafe = true;
+		return 0;
+	case 'q':
+		o->quiet = true;
+		return 0;
+	default:
+		o->force = true;
+		return 0;
+	}
+}
+
+static const struct vc_command command = {
+	.name = "qcow-tool create",
+	.synopsis = "[OPTION]... FILE [SIZE]",
+	.summary = "Make an empty image of SIZE (4096, 512M, 1.5G, ...), or of "
+		   "the size of its\nbacking file.",
+	.options = create_options,
+	.nr_options = VC_ARRAY_SIZE(create_options),
+	.on_option = on_option,
+	.epilogue = image_options_help,
+};
+
+/* The backing file must be there and be what it is said to be; the new image
+ * is as large unless told otherwise. */
+static int look_at_backing(const char *path, struct create_opts *o,
+			   struct vc_error *err)
+{
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	vc_auto_free char *full = beside(path, o->image.backing_file);
+	enum vc_disk_format format;
+	vc_auto_fd int fd = -1;
+	char shown[256];
+
+	if (!info || !full)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "backing file");
+	if (parse_format(o->image.backing_format, &format, err) < 0 ||
+	    open_for_reading(full, &fd, err) < 0)
+		return vc_prefix(err, "backing file");
+	if (vc_disk_info_fd(fd, format, info, err) < 0)
+		return vc_prefix(err, "backing file '%s'",
+				 vc_printable(full, shown, sizeof(shown)));
+	if (!o->image.has_size)
+		o->image.size_bytes = info->virtual_bytes;
+	o->image.has_size = true;
+	return 0;
+}
+
+static int check_options(const char *path, struct create_opts *o,
+			 struct vc_error *err)
+{
+	if (o->image.backing_file && o->format == VC_DISK_FORMAT_RAW)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "a raw image has no backing file");
+	if (o->image.backing_file && !o->image.backing_format)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "a backing file needs its format: -F");
+	if (o->image.backing_file && !o->unsafe &&
+	    look_at_backing(path, o, err) < 0)
+		return -1;
+	if (!o->image.has_size)
+		return vc_fail(err, VC_E_ARG, 0, "no SIZE given");
+	if (o->image.size_bytes > VC_DISK_MAX_BYTES)
+		return vc_fail(err, VC_E_LIMIT, 0, "SIZE: too large");
+	o->image.size_bytes = (o->image.size_bytes + 511) & ~UINT64_C(511);
+	return 0;
+}
+
+static int create(const char *path, struct create_opts *o, struct vc_error *err)
+{
+	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
+	struct vc_disk_create_opts co;
+	char shown[256];
+
+	vc_printable(path, shown, sizeof(shown));
+	if (check_options(path, o, err) < 0 ||
+	    image_options_get(&o->image, o->format, &co, err) < 0)
+		return vc_prefix(err, "'%s'", shown);
+	co.size_bytes = o->image.size_bytes;
+	if (vc_outfile_catch_signals(err) < 0 ||
+	    vc_outfile_open(path, o->force, &of, err) < 0)
+		return -1;
+	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
+		return vc_prefix(err, "'%s'", shown);
+	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)
+		return -1;
+	if (!o->quiet)
+		printf("Created '%s', format %s, size %llu\n", shown,
+		       format_name(co.format),
+		       (unsigned long long)co.size_bytes);
+	return 0;
+}
+
+int cmd_create(int argc, char **argv)
+{
+	struct create_opts o = { .format = VC_DISK_FORMAT_RAW };
+	int status, first, nr, ret = 0;
+	struct vc_error err;
+
+	image_options_init(&o.image);
+	status = parse_command(&command, argc, argv, &o, 1, 2, &first, &nr);
+	if (status < 0) {
+		if (nr == 2) {
+			ret = vc_parse_size(argv[first + 1],
+					    &o.image.size_bytes, &err);
+			o.image.has_size = true;
+		}
+		if (ret == 0)
+			ret = create(argv[first], &o, &err);
+		status = ret == 0 ? 0 : report(&err);
+	}
+	image_options_fini(&o.image);
+	return status;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* -o and its kin: what a new image is to be like. */
+#ifndef QCOW_TOOL_IMAGE_OPTIONS_H
+#define QCOW_TOOL_IMAGE_OPTIONS_H
+
+#include <vmmcore/disk.h>
+
+struct image_options {
+	int compat; /* index of names: see image-options.c; -1: not given */
+	uint64_t cluster_bytes, refcount_bits, size_bytes;
+	bool has_size;
+	char *backing_file, *backing_format; /* owned */
+	int preallocation, lazy_refcounts, extended_l2, compression;
+};
+
+void image_options_init(struct image_options *o);
+void image_options_fini(struct image_options *o);
+/* The text of one -o; a later one adds to and overrides an earlier one. */
+int image_options_parse(struct image_options *o, const char *text,
+			struct vc_error *err) VC_MUST_CHECK;
+/* What vc_disk_create() takes; borrows the strings. */
+int image_options_get(const struct image_options *o, enum vc_disk_format format,
+		      struct vc_disk_create_opts *ret,
+		      struct vc_error *err) VC_MUST_CHECK;
+extern const char image_options_help[];
+
+#endif
