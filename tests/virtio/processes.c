@@ -286,21 +286,29 @@ enum {
 	OP_RESPONSE = 2,
 	OP_RST = 3,
 	OP_SHUTDOWN = 4,
-	OP_RW = 5
+	OP_RW = 5,
+	OP_CREDIT_UPDATE = 6,
+	OP_CREDIT_REQUEST = 7,
 };
 
 #define HOST_CID 2
 #define GUEST_CID 42
 
-/* Take the next packet for the guest. */
-static uint16_t vsock_recv(struct vsock_head *h, char *data, uint32_t max)
+/* Take the next packet for `port` of the guest that is more than a word on
+ * credit; what other connections have still to say is of no interest. */
+static uint16_t vsock_recv(uint32_t port, struct vsock_head *h, char *data,
+			   uint32_t max)
 {
 	struct fg_seg segs[2] = { { FG_IN, h, sizeof(*h) },
 				  { FG_IN, data, max } };
 
-	fg_chain(fg, 0, segs, 2);
-	fg_kick(fg, 0);
-	fg_used(fg, 0, NULL);
+	do {
+		fg_chain(fg, 0, segs, 2);
+		fg_kick(fg, 0);
+		fg_used(fg, 0, NULL);
+	} while (le32_get(h->dst_port) != port ||
+		 le16_get(h->op) == OP_CREDIT_UPDATE ||
+		 le16_get(h->op) == OP_CREDIT_REQUEST);
 	return le16_get(h->op);
 }
 
@@ -338,7 +346,7 @@ static void client_to_guest(int client)
 	uint32_t port;
 
 	ck_assert_int_eq(write(client, "CONNECT 5\n", 10), 10);
-	ck_assert_uint_eq(vsock_recv(&h, buf, sizeof(buf)), OP_REQUEST);
+	ck_assert_uint_eq(vsock_recv(5, &h, buf, sizeof(buf)), OP_REQUEST);
 	ck_assert_uint_eq(le64_get(h.dst_cid), GUEST_CID);
 	ck_assert_uint_eq(le32_get(h.dst_port), 5);
 	port = le32_get(h.src_port);
@@ -353,7 +361,7 @@ static void client_to_guest(int client)
 	ck_assert_int_eq(vc_read_full(client, buf, 10), 0);
 	ck_assert_mem_eq(buf, "hello host", 10);
 	ck_assert_int_eq(write(client, "hello guest", 11), 11);
-	ck_assert_uint_eq(vsock_recv(&h, buf, sizeof(buf)), OP_RW);
+	ck_assert_uint_eq(vsock_recv(5, &h, buf, sizeof(buf)), OP_RW);
 	ck_assert_uint_eq(le32_get(h.len), 11);
 	ck_assert_mem_eq(buf, "hello guest", 11);
 }
@@ -374,14 +382,14 @@ static void guest_to_host(int dial)
 	ck_assert_int_eq(vc_send_fds(dial, &ok, sizeof(ok), &pair[1], 1),
 			 sizeof(ok));
 	vc_close(&pair[1]);
-	ck_assert_uint_eq(vsock_recv(&h, buf, sizeof(buf)), OP_RESPONSE);
+	ck_assert_uint_eq(vsock_recv(1234, &h, buf, sizeof(buf)), OP_RESPONSE);
 	ck_assert_uint_eq(le32_get(h.dst_port), 1234);
 	vsock_send(OP_RW, 1234, 9, (char[]){ "out" }, 3);
 	ck_assert_int_eq(vc_read_full(pair[0], buf, 3), 0);
 	ck_assert_mem_eq(buf, "out", 3);
 	vc_close(&pair[0]);
 	/* the host's end is gone: shut down or reset */
-	ck_assert_uint_ne(vsock_recv(&h, buf, sizeof(buf)), OP_RW);
+	ck_assert_uint_ne(vsock_recv(1234, &h, buf, sizeof(buf)), OP_RW);
 }
 
 START_TEST(vsock)
@@ -412,7 +420,7 @@ START_TEST(vsock)
 		struct vsock_head h;
 		char buf[32];
 
-		ck_assert_uint_ne(vsock_recv(&h, buf, sizeof(buf)), OP_RW);
+		ck_assert_uint_ne(vsock_recv(5, &h, buf, sizeof(buf)), OP_RW);
 	}
 	guest_to_host(dial[0]);
 	finish();

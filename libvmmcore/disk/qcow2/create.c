@@ -111,7 +111,8 @@ static void put(struct writer *w, const void *data, size_t len)
 		w->is_full = true;
 		return;
 	}
-	memcpy(w->buf + w->pos, data, len);
+	if (len) /* else `data` may be NULL */
+		memcpy(w->buf + w->pos, data, len);
 	w->pos += len;
 }
 

@@ -210,7 +210,7 @@ static int take_extension(struct qc_header *h, uint32_t type,
 	case QC_EXT_CROSVM_BACKING_FORMAT:
 		if (h->backing_format[0])
 			return 0;
-		/* fall through */
+		__attribute__((fallthrough));
 	case QC_EXT_BACKING_FORMAT:
 		if (len >= sizeof(h->backing_format))
 			return bad(err, "backing format length", len);

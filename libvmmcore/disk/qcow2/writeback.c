@@ -297,8 +297,9 @@ static bool release(struct qc_disk *q)
 			wb->freeing.count = 0; /* leaked */
 	}
 	wb->nr_frees -= wb->nr_ripe;
-	memmove(wb->frees, wb->frees + wb->nr_ripe,
-		wb->nr_frees * sizeof(*wb->frees));
+	if (wb->nr_ripe) /* else there may be no list */
+		memmove(wb->frees, wb->frees + wb->nr_ripe,
+			wb->nr_frees * sizeof(*wb->frees));
 	wb->nr_ripe = wb->next_free = 0;
 	return true;
 }
