@@ -118,7 +118,7 @@ static void reset_signals(void)
 
 static __attribute__((noreturn)) void child_fail(int status, enum stage stage)
 {
-	struct failure f = { .stage = stage, .sys = errno };
+	struct failure f = { .stage = (int)stage, .sys = errno };
 
 	/* nobody is left to tell if this fails */
 	if (write(status, &f, sizeof(f)) != sizeof(f))

@@ -185,7 +185,7 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 
 int out_commit(struct out *o, uint64_t size_bytes, struct vc_error *err)
 {
-	vc_auto(out) struct out *owned = o;
+	vc_auto(out) struct out *owned __attribute__((unused)) = o;
 
 	settle(o);
 	if (o->status != VC_DISK_OK)
