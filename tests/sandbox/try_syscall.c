@@ -406,7 +406,7 @@ static const struct probe {
 
 static bool is_open(int fd)
 {
-	return fcntl(fd, F_GETFD) >= 0;
+	return fcntl(fd, F_GETFL) >= 0;
 }
 
 static void permitted(void)
