@@ -119,6 +119,8 @@ static int create_platform(struct vc_hv *hv, struct vc_error *err)
 			       "KVM: create the interrupt controllers");
 	if (hv_ioctl(hv->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "KVM: create the timer");
+	if (hv_alloc_routes(hv, err) < 0)
+		return -1;
 	return hv_apply_routes(hv, err);
 }
 
@@ -157,6 +159,7 @@ struct vc_hv *vc_hv_free(struct vc_hv *hv)
 	vc_close(&hv->vm_fd);
 	vc_close(&hv->kvm_fd);
 	pthread_mutex_destroy(&hv->routes_lock);
+	free(hv->routes);
 	free(hv);
 	return NULL;
 }

@@ -30,6 +30,7 @@ struct vc_hv {
 	unsigned nr_gsis; /* routes the host takes, at most VC_HV_MAX_GSI */
 	pthread_mutex_t routes_lock;
 	struct hv_msi msi[VC_HV_MAX_GSI];
+	struct kvm_irq_routing *routes; /* owned: room for every route */
 };
 
 struct vc_vcpu {
@@ -45,6 +46,7 @@ int hv_ioctl(int fd, unsigned long request, void *arg);
 int hv_check_kvm(int kvm_fd, struct vc_error *err) VC_MUST_CHECK;
 /* Does this processor have VMX or SVM? Without a system call. */
 bool hv_has_hardware(void);
+int hv_alloc_routes(struct vc_hv *hv, struct vc_error *err) VC_MUST_CHECK;
 /* Tell KVM the whole table; the caller holds routes_lock or is alone. */
 int hv_apply_routes(struct vc_hv *hv, struct vc_error *err) VC_MUST_CHECK;
 

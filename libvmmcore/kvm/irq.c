@@ -2,8 +2,8 @@
 /*
  * Interrupt routes and event descriptors.
  *
- * KVM takes the routing table only as a whole, so the table is kept here and
- * handed over after each change. Pins 0..15 go to both the PIC and the IOAPIC,
+ * KVM takes the routing table only as a whole, so the table is kept here (made
+ * once: a sealed process allocates nothing) and handed over after each change. Pins 0..15 go to both the PIC and the IOAPIC,
  * as on a PC: the timer's pin 0 reaches the IOAPIC as pin 2, as the MADT tells
  * the guest. GSIs from VC_HV_FIRST_MSI_GSI up are MSIs; one without a message
  * has no route, and a signal on it is dropped.
@@ -23,10 +23,11 @@ static struct kvm_irq_routing_entry *add_pin(struct kvm_irq_routing_entry *e,
 					     uint32_t gsi, uint32_t chip,
 					     uint32_t pin)
 {
-	e->gsi = gsi;
-	e->type = KVM_IRQ_ROUTING_IRQCHIP;
-	e->u.irqchip.irqchip = chip;
-	e->u.irqchip.pin = pin;
+	*e = (struct kvm_irq_routing_entry){
+		.gsi = gsi,
+		.type = KVM_IRQ_ROUTING_IRQCHIP,
+		.u.irqchip = { .irqchip = chip, .pin = pin },
+	};
 	return e + 1;
 }
 
@@ -45,27 +46,35 @@ static struct kvm_irq_routing_entry *add_pins(struct kvm_irq_routing_entry *e)
 	return e;
 }
 
+int hv_alloc_routes(struct vc_hv *hv, struct vc_error *err)
+{
+	hv->routes = calloc(1, sizeof(*hv->routes) +
+				       (NR_PIN_ROUTES + VC_HV_MAX_GSI) *
+					       sizeof(hv->routes->entries[0]));
+	if (!hv->routes)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "KVM: route interrupts");
+	return 0;
+}
+
 int hv_apply_routes(struct vc_hv *hv, struct vc_error *err)
 {
-	vc_auto_free struct kvm_irq_routing *table =
-		calloc(1, sizeof(*table) + (NR_PIN_ROUTES + VC_HV_MAX_GSI) *
-						   sizeof(table->entries[0]));
+	struct kvm_irq_routing *table = hv->routes;
 	struct kvm_irq_routing_entry *e;
 	uint32_t gsi;
 
-	if (!table)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "KVM: route interrupts");
 	e = add_pins(table->entries);
 	for (gsi = VC_HV_FIRST_MSI_GSI; gsi < hv->nr_gsis; gsi++) {
 		const struct hv_msi *m = &hv->msi[gsi];
 
 		if (!m->is_set)
 			continue;
-		e->gsi = gsi;
-		e->type = KVM_IRQ_ROUTING_MSI;
-		e->u.msi.address_lo = (uint32_t)m->address;
-		e->u.msi.address_hi = (uint32_t)(m->address >> 32);
-		e->u.msi.data = m->data;
+		*e = (struct kvm_irq_routing_entry){
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = (uint32_t)m->address,
+				   .address_hi = (uint32_t)(m->address >> 32),
+				   .data = m->data },
+		};
 		e++;
 	}
 	table->nr = (uint32_t)(e - table->entries);
