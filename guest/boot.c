@@ -137,15 +137,24 @@ static unsigned long mount_flags(char *options, char *rest, size_t size)
 static void known_types(char *buf, size_t size)
 {
 	vc_auto_file FILE *f = fopen("/proc/filesystems", "re");
+	bool has_ext4 = false;
 	char line[128];
 	size_t n = 0;
 
 	*buf = '\0';
 	while (f && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (line[0] == '\t' && n < size)
-			n += (size_t)snprintf(buf + n, size - n, "%s%s",
-					      n ? "," : "", line + 1);
+		if (!strcmp(line, "\text4"))
+			has_ext4 = true;
+		else if (line[0] == '\t' && n < size)
+			n += (size_t)snprintf(buf + n, size - n, ",%s",
+					      line + 1);
+	}
+	/* first: as ext3 or ext2, its driver complains about the rest */
+	n = n < size ? n : size - 1;
+	if (has_ext4 && n + 4 < size) {
+		memmove(buf + 4, buf, n + 1);
+		memcpy(buf, "ext4", 4);
 	}
 }
 
