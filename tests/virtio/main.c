@@ -5,5 +5,6 @@ Suite *suite_blk(void);
 Suite *suite_console(void);
 Suite *suite_rng(void);
 Suite *suite_vsock(void);
+Suite *suite_vsock_hostile(void);
 
-TEST_MAIN(suite_blk, suite_console, suite_rng, suite_vsock)
+TEST_MAIN(suite_blk, suite_console, suite_rng, suite_vsock, suite_vsock_hostile)

@@ -254,3 +254,35 @@ int vg_connect(uint32_t guest_port, uint32_t *ret_host_port)
 	*ret_host_port = p.host_port;
 	return fd;
 }
+
+void vg_fill(uint8_t *buf, size_t len, size_t at)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = (uint8_t)((at + i) * 5 + ((at + i) >> 8));
+}
+
+uint32_t vg_fill_credit(uint32_t host_port, uint32_t guest_port, uint32_t alloc)
+{
+	static uint8_t buf[16384];
+	struct vg_pkt p;
+	uint32_t sent = 0, fwd = 0;
+
+	for (;;) {
+		uint32_t n = alloc - (sent - fwd);
+
+		if (!n && !vg_recv_within(&p, 200))
+			return sent;
+		if (!n) {
+			ck_assert_uint_eq(p.op, OP_CREDIT_UPDATE);
+			fwd = p.fwd_cnt;
+			continue;
+		}
+		if (n > sizeof(buf))
+			n = sizeof(buf);
+		vg_fill(buf, n, sent);
+		vg_send(OP_RW, host_port, guest_port, 0, buf, n);
+		sent += n;
+	}
+}

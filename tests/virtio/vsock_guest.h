@@ -64,4 +64,11 @@ void vg_expect_eof(int fd);		     /* or a reset */
 /* The whole way: a client joined to the guest's `port`. */
 int vg_connect(uint32_t guest_port, uint32_t *ret_host_port);
 
+/* A pattern that tells where in a stream it is. */
+void vg_fill(uint8_t *buf, size_t len, size_t at);
+/* The client does not read: send what there is credit for, `alloc` and what
+ * more is announced. Returns the bytes sent. */
+uint32_t vg_fill_credit(uint32_t host_port, uint32_t guest_port,
+			uint32_t alloc);
+
 #endif
