@@ -28,6 +28,7 @@ struct out_buf {
 };
 
 struct out {
+	char shown[200]; /* the path, for messages */
 	struct vc_outfile *file;
 	struct vc_disk *disk;
 	struct out_buf buf[NR_BUFS];
@@ -40,7 +41,8 @@ struct out {
 
 static int fail(const struct out *o, struct vc_error *err)
 {
-	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(o->status), "write");
+	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(o->status),
+		       "'%s': write", o->shown);
 }
 
 static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
@@ -150,17 +152,17 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 		.format = opts->format,
 		.size_bytes = opts->max_bytes,
 	};
+	vc_auto(out) struct out *o = calloc(1, sizeof(*o));
 	struct vc_disk_open_opts open = {
 		.format = opts->format,
 		.writable = true,
 		.no_sync = !opts->sync,
-		.name = path,
 	};
-	vc_auto(out) struct out *o = calloc(1, sizeof(*o));
 	int fd, i;
 
 	if (!o)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	vc_printable(path, o->shown, sizeof(o->shown));
 	for (i = 0; i < NR_BUFS; i++) {
 		o->buf[i].out = o;
 		if (posix_memalign((void **)&o->buf[i].data, OUT_BLOCK,
@@ -171,7 +173,8 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 		return -1;
 	vc_outfile_set_sync(o->file, opts->sync);
 	if (vc_disk_create(vc_outfile_get_fd(o->file), &create, err))
-		return -1;
+		return vc_prefix(err, "'%s'", o->shown);
+	open.name = o->shown;
 	fd = fcntl(vc_outfile_get_fd(o->file), F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "create");

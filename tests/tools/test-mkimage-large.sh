@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Large numbers: of names in a directory, directories in one, files with the
+# same attributes, extents of a file, and a file over 4 GiB.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck debugfs
+
+# two levels of index; more sub-directories than a link count can tell
+"$gentar" >a.tar <<'X'
+dir flat
+repeat 120000
+file flat/a-name-that-takes-some-room-in-a-directory-block-so-that-two-levels-are-needed-# text=x
+dir dirs
+repeat 66000
+dir dirs/#
+end
+X
+build a.tar
+has 'htree_dump /flat' 'Indirect levels: 1'
+has 'stat /dirs' 'Links: 1 '
+has 'stat /dirs/65999' 'Type: directory'
+
+# one block of attributes for a thousand files
+{
+	i=0
+	while [ $i -lt 2500 ]; do
+		echo "pax SCHILY.xattr.user.label $(printf '%090d' 7)"
+		echo "file f$i text=x"
+		i=$((i + 1))
+	done
+	echo end
+} | "$gentar" >a.tar
+build a.tar
+for f in f0 f1023 f1024 f2499; do
+	debugfs -R "stat /$f" image.raw 2>/dev/null |
+		sed -n 's/.*File ACL: \([0-9]*\).*/\1/p'
+done >acl.log
+[ "$(sort -u acl.log | grep -cv '^0$')" -eq 3 ] || fail "$(cat acl.log)"
+has 'ea_list /f2499' 'user.label \(90\)'
+
+# a file with more extents than its inode, a leaf, an index node hold
+{
+	# the format called 0.1
+	printf 'pax GNU.sparse.name holes\npax GNU.sparse.size 1000000000\n'
+	printf 'pax GNU.sparse.map 0,1'
+	i=1
+	while [ $i -lt 3000 ]; do
+		printf ',%d,1' $((i * 8192))
+		i=$((i + 1))
+	done
+	printf '\nfile x size=3000\n'
+	printf 'pax GNU.sparse.name tail\npax GNU.sparse.size 5000000000\n'
+	printf 'pax GNU.sparse.map 4999999990,10\nfile y size=10\nend\n'
+} | "$gentar" >a.tar
+build a.tar
+has 'dump_extents /holes' ' 2/ 2 +340/340 '
+has 'stat /tail' 'Size: 5000000000'
+[ "$(debugfs -R 'stat /holes' image.raw 2>/dev/null |
+	sed -n 's/.*Blockcount: \([0-9]*\).*/\1/p')" -eq $((3010 * 8)) ] ||
+	fail "not 3000 blocks and 10 of the map"
+
+# contents across several superblock copies, through a pipe
+"$gentar" <<'X' | { mkimage -q --force -o image.raw - && clean image.raw; }
+file big size=1500000000
+file after text=end
+end
+X
+has 'cat /after' '^end$'

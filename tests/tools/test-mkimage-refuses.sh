@@ -1,0 +1,287 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Bad input, bad usage, a full disk, a signal: one line, the right status, no
+# output file.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck tar gzip xz zstd
+
+gen() {
+	"$gentar" >a.tar || fail gentar
+}
+many() {
+	head -c "$1" /dev/zero | tr '\0' n
+}
+
+# usage
+refuses 'no input' 2
+refuses 'more than one input' 2 a.tar b.tar
+refuses 'unknown' 2 --nonsense a.tar
+refuses '--size' 2 --size nothing a.tar
+refuses '--size' 2 --size 17T a.tar
+refuses '--uuid' 2 --uuid 1234 a.tar
+refuses '--label' 2 --label 12345678901234567 a.tar
+refuses '--journal-size' 2 --journal-size 1M a.tar
+refuses '--format' 2 --format vdi a.tar
+rc=0
+mkimage -o name-without-an-end a.tar 2>err.log || rc=$?
+[ $rc -eq 2 ] && grep -q -e --format err.log || fail "format by name"
+
+# no archive
+refuses 'No such file' 1 missing.tar
+refuses 'Is a directory' 1 .
+: >empty
+refuses 'empty' 1 empty
+refuses 'empty' 1 - <empty
+head -c 100000 /dev/urandom >random
+refuses random 1 random
+echo text >text
+refuses text 1 text
+SOURCE_DATE_EPOCH=soon refuses 'SOURCE_DATE_EPOCH' 2 text
+
+# cut off: everywhere but at the end mark
+gen <<'X'
+dir d
+pax SCHILY.xattr.user.x value
+file d/one size=3000
+file two size=100000
+end
+X
+for at in 1 100 511 513 600 1000 1500 2000 2100 3000 6000 50000 105000; do
+	head -c $at a.tar >cut.tar
+	refuses cut.tar 1 cut.tar
+done
+for c in gzip xz zstd; do
+	$c -c a.tar >a.tar.c
+	size=$(stat -c %s a.tar.c)
+	for less in 1 5 20; do
+		head -c $((size - less)) a.tar.c >cut
+		refuses cut 1 cut
+	done
+	# one wrong byte
+	cp a.tar.c bad
+	printf '\125' | dd of=bad bs=1 seek=$((size / 2)) conv=notrunc \
+		status=none
+	cmp -s bad a.tar.c || refuses bad 1 bad
+done
+
+# names
+gen <<'X'
+file ok text=1
+file a/../../escape text=1
+X
+refuses "entry 'a/../../escape': its name has a '..'" 1 a.tar
+gen <<'X'
+symlink a /etc
+file a/passwd text=1
+end
+X
+refuses "entry 'a/passwd': 'a' on its way is a symbolic link out of" 1 a.tar
+gen <<'X'
+symlink a ../..
+file a/passwd text=1
+end
+X
+refuses "entry 'a/passwd':" 1 a.tar
+gen <<'X'
+symlink a b
+symlink b a
+file a/passwd text=1
+end
+X
+refuses "entry 'a/passwd':" 1 a.tar
+gen <<'X'
+file a text=1
+file a/b text=1
+end
+X
+refuses "entry 'a/b':" 1 a.tar
+{
+	echo "pax path $(many 256)"
+	echo 'file x text=1'
+} | gen
+refuses 'longer than 255' 1 a.tar
+{
+	echo "pax path $(many 255)"
+	echo 'file x text=1'
+	echo end
+} | gen
+build a.tar
+{
+	printf 'pax path '
+	for i in $(seq 40000); do printf 'd/'; done
+	echo f
+	echo 'file x text=1'
+	echo end
+} | gen
+refuses 'longer than' 1 a.tar
+{
+	printf 'pax path '
+	for i in $(seq 3000); do printf 'd/'; done
+	echo f
+	echo 'file x text=1'
+	echo end
+} | gen
+refuses 'directories deep' 1 a.tar
+gen <<'X'
+file lost+found text=1
+end
+X
+refuses 'lost+found' 1 a.tar
+gen <<'X'
+file . text=1
+end
+X
+refuses 'root' 1 a.tar
+
+# links
+gen <<'X'
+link a nothing
+end
+X
+refuses "entry 'a': hard link to 'nothing', which is not there" 1 a.tar
+gen <<'X'
+link a a
+end
+X
+refuses "entry 'a': hard link to 'a'" 1 a.tar
+gen <<'X'
+link a b
+link b a
+end
+X
+refuses 'hard link to' 1 a.tar
+gen <<'X'
+dir d
+link a d
+end
+X
+refuses "hard link to 'd', which is a directory" 1 a.tar
+gen <<'X'
+file x text=1
+repeat 65000
+link l# x
+end
+X
+refuses 'more than 65000 hard links' 1 a.tar
+gen <<'X'
+file x text=1
+repeat 64999
+link l# x
+end
+X
+build a.tar
+{
+	echo "pax linkpath $(many 4096)"
+	echo 'symlink l x'
+	echo end
+} | gen
+refuses 'longer than 4095' 1 a.tar
+
+# numbers
+gen <<'X'
+pax uid 4294967295
+file x text=1
+end
+X
+refuses "owner 4294967295 is out of range" 1 a.tar
+gen <<'X'
+char c 4096 0
+end
+X
+refuses 'device number' 1 a.tar
+gen <<'X'
+pax GNU.sparse.name huge
+pax GNU.sparse.size 17592186044416
+pax GNU.sparse.numblocks 1
+pax GNU.sparse.map 0,1
+file x text=1
+end
+X
+refuses '16 TiB' 1 a.tar
+
+# attributes
+{
+	echo "pax SCHILY.xattr.user.x $(many 5000)"
+	echo 'file x text=1'
+	echo end
+} | gen
+refuses "entry 'x': its attributes are larger" 1 a.tar
+gen <<'X'
+pax SCHILY.xattr.system.posix_acl_access garbage
+file x text=1
+end
+X
+refuses 'ACL' 1 a.tar
+gen <<'X'
+pax SCHILY.xattr.com.apple.x y
+file x text=1
+end
+X
+refuses "attribute 'com.apple.x' left out" 1 --strict a.tar
+mkimage --force -o image.raw a.tar 2>err.log || fail "$(cat err.log)"
+grep -q "^mkimage: warning: entry 'x': attribute" err.log || fail "no warning"
+clean image.raw
+
+# an output that is there, or cannot be
+gen <<'X'
+file x size=3000000
+end
+X
+echo precious >there.raw
+rc=0
+mkimage -o there.raw a.tar 2>err.log || rc=$?
+[ $rc -eq 1 ] && [ "$(cat there.raw)" = precious ] || fail "overwrote a file"
+mkimage -q --force -o there.raw a.tar
+clean there.raw
+cp there.raw before.raw
+head -c 5000 a.tar >cut.tar
+rc=0
+mkimage --force -o there.raw cut.tar 2>err.log || rc=$?
+[ $rc -eq 1 ] && cmp there.raw before.raw || fail "lost what was there"
+rc=0
+mkimage -o no/such/folder.raw a.tar 2>err.log || rc=$?
+[ $rc -eq 1 ] && [ "$(grep -c . err.log)" -eq 1 ] || fail "no folder"
+
+# too small, and what it says is enough is enough
+gen <<'X'
+repeat 2000
+file f# size=5000
+file big size=30000000
+end
+X
+for opts in '' '--journal-size 0' '--journal-size 8M'; do
+	refuses 'it needs a size of' 1 --size 20M $opts a.tar
+	need=$(sed -n 's/.*it needs a size of \([0-9]*M\).*/\1/p' err.log)
+	build --size "$need" $opts a.tar
+	refuses 'it needs a size of' 1 --size $((${need%M} - 1))M $opts a.tar
+done
+refuses 'does not fit' 1 --size 4k a.tar
+
+# a full disk
+if [ "$(id -u)" -eq 0 ] && mkdir -p "$mnt" &&
+	mount -t tmpfs -o size=10M tmpfs "$mnt" 2>/dev/null; then
+	for f in raw qcow2; do
+		rc=0
+		mkimage -o "$mnt/full.$f" a.tar 2>err.log || rc=$?
+		[ $rc -eq 1 ] || fail "full disk: status $rc"
+		[ "$(grep -c . err.log)" -eq 1 ] || fail "$(cat err.log)"
+		grep -q 'No space left' err.log || fail "$(cat err.log)"
+		[ -z "$(ls -A "$mnt")" ] || fail "left on the full disk"
+	done
+	umount "$mnt"
+fi
+
+# a signal while it waits for input
+mkdir quiet
+mkfifo pipe
+mkimage -o quiet/signal.raw - <pipe 2>err.log &
+pid=$!
+exec 3>pipe
+head -c 5000 a.tar >&3
+sleep 0.5
+kill -TERM $pid
+rc=0
+wait $pid || rc=$?
+exec 3>&-
+[ $rc -eq 143 ] || fail "status $rc after SIGTERM"
+[ -z "$(ls -A quiet)" ] || fail "left after SIGTERM: $(ls -A quiet)"

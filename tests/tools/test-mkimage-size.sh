@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Sizes, what other tools do with the image, and what a guest does.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck resize2fs tune2fs dumpe2fs debugfs tar mke2fs
+
+"$gentar" >a.tar <<'X'
+dir d
+repeat 3000
+file d/file-# size=5000
+file big size=20000000
+pax SCHILY.xattr.user.long 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789
+file attr size=3
+end
+X
+
+field() {
+	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
+}
+
+# auto: a GiB to live in, and inodes
+build a.tar
+[ "$(field image.raw 'Free blocks')" -ge 262144 ] || fail "less than 1 GiB free"
+[ "$(field image.raw 'Free inodes')" -ge 60000 ] || fail "too few inodes"
+[ "$(du -m image.raw | cut -f1)" -le 45 ] || fail "the image is not sparse"
+for f in has_journal ext_attr resize_inode dir_index filetype extent 64bit \
+	flex_bg sparse_super large_file huge_file dir_nlink extra_isize \
+	metadata_csum; do
+	field image.raw 'Filesystem features' | grep -qw $f || fail "no $f"
+done
+# all of it is there for the kernel: nothing is left to initialise
+dumpe2fs image.raw 2>/dev/null | grep '^Group [0-9]' | grep -v ITABLE_ZEROED &&
+	fail "inode tables to be zeroed"
+build --size +100M a.tar
+[ "$(field image.raw 'Free blocks')" -ge 25600 ] || fail "less than 100M free"
+for size in 64M 100M 129M 257M 1G 3G 20G 300G 2T 15T; do
+	build --size $size --journal-size 4M a.tar
+	[ "$(stat -c %s image.raw)" -eq \
+		"$(numfmt --from=iec $size)" ] || fail "$size: another size"
+done
+mkimage -q --force -o image.qcow2 --size 20G a.tar
+report=$(mkimage --force --json -o image.raw a.tar)
+for k in '"format": "raw"' '"entries": 3003' '"nr-warnings": 0' '"uuid": "'; do
+	echo "$report" | grep -qF "$k" || fail "no $k in the report: $report"
+done
+
+# grown a hundredfold, shrunk to the least, another identity
+build --size 100M a.tar
+mkdir dump1 dump2
+debugfs -R "rdump / dump1" image.raw 2>/dev/null
+resize2fs -f image.raw 10G >resize.log 2>&1 || fail "$(cat resize.log)"
+clean image.raw
+resize2fs -fM image.raw >resize.log 2>&1 || fail "$(cat resize.log)"
+clean image.raw
+tune2fs -U random image.raw >tune.log 2>&1 || fail "$(cat tune.log)"
+e2fsck -fy image.raw >fsck.log 2>&1 || fail "$(cat fsck.log)"
+clean image.raw
+debugfs -R "rdump / dump2" image.raw 2>/dev/null
+diff -r dump1 dump2 || fail "resizing changed the files"
+build a.tar
+resize2fs -fM image.raw >resize.log 2>&1 || fail "$(cat resize.log)"
+clean image.raw
+build a.tar
+cp image.raw dir.raw
+e2fsck -fyD dir.raw >fsck.log 2>&1 || [ $? -le 1 ] || fail "$(cat fsck.log)"
+clean dir.raw
+
+can_mount || exit 0
+# a guest writes: many names into the index, much data, then takes it away
+build a.tar
+mount -o loop image.raw "$mnt"
+(
+	cd "$mnt"
+	seq -f 'd/new-%g' 5000 | xargs touch
+	seq -f 'd/file-%g' 0 2 2999 | xargs rm
+	mkdir new
+	head -c 100000000 /dev/zero | tr '\0' z >new/data
+	setfattr -n user.x -v y attr d/file-1 2>/dev/null || :
+	chmod 600 big
+)
+sync -f "$mnt/new/data"
+# the machine goes away: the journal brings the image back
+cp --sparse=always image.raw crashed.raw
+umount "$mnt"
+clean image.raw
+field crashed.raw 'Filesystem features' | grep -q needs_recovery ||
+	fail "the copy has nothing to recover"
+e2fsck -fy crashed.raw >fsck.log 2>&1 || [ $? -le 1 ] || fail "$(cat fsck.log)"
+clean crashed.raw
+has 'stat /d/new-5000' 'Type: regular'
+# and a running kernel can grow it
+build --size 100M a.tar
+truncate -s 2G image.raw
+mount -o loop image.raw "$mnt"
+if resize2fs "$(findmnt -no SOURCE "$mnt")" >resize.log 2>&1; then
+	umount "$mnt"
+	clean image.raw
+	[ "$(field image.raw 'Block count')" -eq 524288 ] || fail "did not grow"
+else
+	# needs CAP_SYS_RESOURCE, which a container may lack
+	grep -q 'Permission denied' resize.log || fail "$(cat resize.log)"
+	umount "$mnt"
+fi
