@@ -325,6 +325,8 @@ int vc_outfile_catch_signals(struct vc_error *err)
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	size_t i;
 
+	/* a file size limit is an error like a full disk */
+	signal(SIGXFSZ, SIG_IGN);
 	for (i = 0; i < VC_ARRAY_SIZE(signals); i++) {
 		struct sigaction sa, old;
 

@@ -86,6 +86,10 @@ bool eng_io_advance(struct eng_io *io, int res);
 void eng_queue_put(struct eng_queue *q, struct eng_io *io);
 struct eng_io *eng_queue_get(struct eng_queue *q);
 
+/* For tests: called by the engine of system calls before each operation; an
+ * -errno it returns is the result instead. */
+extern int (*sync_engine_inject)(const struct eng_io *io);
+
 int uring_engine_new(struct engine **ret, struct vc_error *err);
 int sync_engine_new(struct engine **ret, struct vc_error *err);
 

@@ -13,6 +13,8 @@
 #include <vmmcore/checked.h>
 #include "disk/engine.h"
 
+int (*sync_engine_inject)(const struct eng_io *io);
+
 struct sync_engine {
 	struct engine base;
 	struct eng_queue waiting;
@@ -33,6 +35,12 @@ static int do_once(struct eng_io *io)
 	int nr = io->nr_iov < IOV_MAX ? io->nr_iov : IOV_MAX;
 	ssize_t n = -1;
 
+	if (sync_engine_inject) {
+		int res = sync_engine_inject(io);
+
+		if (res < 0)
+			return res;
+	}
 	switch (io->op) {
 	case ENG_READ:
 		n = preadv(io->fd, io->iov, nr, (off_t)io->offset);

@@ -35,7 +35,8 @@ struct vc_outfile *vc_outfile_abort(struct vc_outfile *of);
 VC_DEFINE_CLEANUP(vc_outfile, struct vc_outfile *, vc_outfile_abort)
 
 /* For main(), before threads: on SIGINT, SIGTERM and SIGHUP remove what is
- * unfinished, then die of the signal. A signal that is ignored stays so. */
+ * unfinished, then die of the signal. A signal that is ignored stays so. SIGXFSZ
+ * is ignored: the write fails instead. */
 int vc_outfile_catch_signals(struct vc_error *err) VC_MUST_CHECK;
 
 VC_END_DECLS

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Images made to do harm: each field out of its bounds, tables that point at
+ * each other. None is believed, none is fatal. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <vmmcore/endian.h>
+#include <vmmcore/util.h>
+#include "tests/lib/test.h"
+#include "tests/unit/disk/image.h"
+
+#define MIB (1024 * 1024)
+/* Where image_create() puts things with 64 KiB clusters and 8 MiB. */
+#define REFTABLE 0x10000u
+#define REFBLOCK 0x20000u
+#define L1 0x30000u
+#define L2 0x40000u /* once something was written at 0 */
+#define DATA 0x50000u
+
+static struct vc_error err;
+static struct image im;
+
+static void set_up(void)
+{
+	image_create(&im, 8 * MIB, 65536, 16, 3, 1);
+	image_open(&im, NULL);
+	memset(im.model, 'x', 65536);
+	ck_ok(vc_disk_write(im.disk, 0, im.model, 65536, &err), &err);
+	image_close(&im);
+}
+
+static void tear_down(void)
+{
+	image_fini(&im);
+}
+
+static void put32(uint64_t offset, uint32_t v)
+{
+	be32_t be = be32_put(v);
+
+	ck_assert_int_eq(vc_pwrite_full(im.fd, &be, 4, offset), 0);
+}
+
+static void put64(uint64_t offset, uint64_t v)
+{
+	be64_t be = be64_put(v);
+
+	ck_assert_int_eq(vc_pwrite_full(im.fd, &be, 8, offset), 0);
+}
+
+static uint64_t get64(uint64_t offset)
+{
+	be64_t be;
+
+	ck_assert_int_eq(vc_pread_full(im.fd, &be, 8, offset), 0);
+	return be64_get(be);
+}
+
+static const struct {
+	unsigned offset, bits;
+	uint64_t value;
+	enum vc_errc code;
+	const char *text; /* part of the message */
+} fields[] = {
+	{ 0, 32, 0x514649fa, VC_E_CORRUPT, "not a qcow2 image" },
+	{ 4, 32, 1, VC_E_UNSUPPORTED, "version 1" },
+	{ 4, 32, 4, VC_E_UNSUPPORTED, "version 4" },
+	{ 8, 64, UINT64_MAX, VC_E_CORRUPT, "backing_file" },
+	{ 20, 32, 8, VC_E_CORRUPT, "cluster_bits" },
+	{ 20, 32, 22, VC_E_CORRUPT, "cluster_bits" },
+	{ 20, 32, 64, VC_E_CORRUPT, "cluster_bits" },
+	{ 20, 32, UINT32_MAX, VC_E_CORRUPT, "cluster_bits" },
+	{ 24, 64, UINT64_C(1) << 63, VC_E_LIMIT, "size" },
+	{ 24, 64, UINT64_C(1) << 62, VC_E_CORRUPT, "l1_size" },
+	{ 24, 64, UINT64_C(1) << 40, VC_E_CORRUPT, "l1_size" },
+	{ 32, 32, 1, VC_E_UNSUPPORTED, "encrypted with AES" },
+	{ 32, 32, 2, VC_E_UNSUPPORTED, "encrypted with LUKS" },
+	{ 32, 32, 3, VC_E_CORRUPT, "crypt_method" },
+	{ 36, 32, UINT32_MAX, VC_E_LIMIT, "l1_size" },
+	{ 36, 32, 0, VC_E_CORRUPT, "l1_size" },
+	{ 40, 64, 0, VC_E_CORRUPT, "l1_table_offset" },
+	{ 40, 64, 0x30200, VC_E_CORRUPT, "l1_table_offset" },
+	{ 40, 64, REFTABLE, VC_E_CORRUPT, "inside the refcount table" },
+	{ 40, 64, UINT64_MAX & ~UINT64_C(65535), VC_E_CORRUPT, "l1_table" },
+	{ 40, 64, UINT64_C(1) << 40, VC_E_CORRUPT, "beyond the end" },
+	{ 48, 64, 0, VC_E_CORRUPT, "refcount_table_offset" },
+	{ 48, 64, UINT64_C(1) << 55, VC_E_CORRUPT, "beyond the end" },
+	{ 56, 32, 0, VC_E_CORRUPT, "refcount_table_clusters" },
+	{ 56, 32, UINT32_MAX, VC_E_LIMIT, "refcount_table_clusters" },
+	{ 60, 32, UINT32_MAX, VC_E_LIMIT, "nb_snapshots" },
+	{ 60, 32, 65536, VC_E_CORRUPT, "snapshots_offset" },
+	{ 72, 64, 4, VC_E_UNSUPPORTED, "external file" },
+	{ 72, 64, 8, VC_E_CORRUPT, "compression_type" },
+	{ 72, 64, 16, VC_E_UNSUPPORTED, "extended L2" },
+	{ 72, 64, 32, VC_E_UNSUPPORTED, "unknown incompatible" },
+	{ 72, 64, UINT64_C(1) << 63, VC_E_UNSUPPORTED, "bit 63" },
+	{ 72, 64, 1, VC_E_CORRUPT, "not closed properly" },
+	{ 72, 64, 2, VC_E_CORRUPT, "marked as corrupt" },
+	{ 96, 32, 7, VC_E_CORRUPT, "refcount_order" },
+	{ 96, 32, UINT32_MAX, VC_E_CORRUPT, "refcount_order" },
+	{ 100, 32, 96, VC_E_CORRUPT, "header_length" },
+	{ 100, 32, 107, VC_E_CORRUPT, "header_length" },
+	{ 100, 32, UINT32_MAX & ~7u, VC_E_CORRUPT, "header_length" },
+	{ 104, 32, 0x01000000, VC_E_CORRUPT, "compression_type" },
+	{ 104, 32, 0x05000000, VC_E_CORRUPT, "compression_type" },
+	{ 112, 64, UINT64_C(0xe2792acaffffffff), VC_E_CORRUPT, "extension" },
+	{ 112, 64, UINT64_C(0xe2792aca00000010), VC_E_CORRUPT, "backing form" },
+	{ 112, 64, UINT64_C(0x2385287500000001), VC_E_CORRUPT, "bitmaps" },
+	{ 112, 64, UINT64_C(0x0537be7700000001), VC_E_CORRUPT, "encryption" },
+};
+
+START_TEST(refuses_field)
+{
+	int fd = fcntl(im.fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fields[_i].bits == 32)
+		put32(fields[_i].offset, (uint32_t)fields[_i].value);
+	else
+		put64(fields[_i].offset, fields[_i].value);
+	ck_fails(vc_disk_open_fd(fd, &im.open, NULL, &im.disk, &err), &err,
+		 fields[_i].code);
+	ck_assert_msg(strstr(err.msg, fields[_i].text) != NULL, "%s", err.msg);
+	im.disk = NULL;
+	close(fd);
+}
+END_TEST
+
+/* Cut after each structure, and inside each. */
+START_TEST(refuses_truncated)
+{
+	static const unsigned lengths[] = { 0,	    3,	     71,      72, 103,
+					    0x8000, 0x10000, 0x18000, L1 };
+	struct vc_disk_check chk = { 0 };
+
+	ck_assert_int_eq(ftruncate(im.fd, lengths[_i]), 0);
+	ck_fails(vc_disk_open_fd(im.fd, &im.open, NULL, &im.disk, &err), &err,
+		 VC_E_CORRUPT);
+	im.disk = NULL;
+	ck_fails(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		 &err, VC_E_CORRUPT);
+}
+END_TEST
+
+/* Entries that must make a read or a write fail, and check complain. */
+static const struct {
+	unsigned where;
+	uint64_t value;
+	bool fails_reads;
+} entries[] = {
+	{ L1, UINT64_C(0x8000000000000000) | L1, true }, /* itself */
+	{ L1, UINT64_C(0x8000000000000000) | REFTABLE, true },
+	{ L1, UINT64_C(0x8000000000000001) | L2, true },
+	{ L1, UINT64_C(0x8000000000000200) | L2, true },
+	{ L1, UINT64_C(0xc000000000000000) | L2, true },
+	{ L1, UINT64_C(0x8000400000000000), true }, /* far away */
+	{ L2, UINT64_C(0x8000000000000000) | L1, true },
+	{ L2, UINT64_C(0x8000000000000000) | REFTABLE, true },
+	{ L2, UINT64_C(0x8000000000000200) | DATA, true },
+	{ L2, UINT64_C(0xa000000000000000) | DATA, true },
+	{ L2, UINT64_C(0x8000000000000002) | DATA, true },
+	{ L2, UINT64_C(0x80fffffffff00000), true },
+	{ L2, UINT64_C(0x7fffffffffffffff), true }, /* compressed, far away */
+	{ L2, UINT64_C(0xc000000000050000), true }, /* compressed, copied */
+	{ REFTABLE, REFTABLE | 1u, false },
+	{ REFTABLE, UINT64_C(1) << 50, false },
+	{ REFTABLE, REFTABLE, false }, /* itself */
+	{ REFTABLE, 0, false },
+};
+
+START_TEST(survives_entry)
+{
+	struct vc_disk_check chk = { 0 };
+	char buf[512];
+
+	put64(entries[_i].where, entries[_i].value);
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_gt(chk.nr_corruptions, 0);
+	image_open(&im, NULL);
+	if (entries[_i].fails_reads)
+		ck_fails(vc_disk_read(im.disk, 0, buf, sizeof(buf), &err), &err,
+			 VC_E_SYS);
+	else
+		ck_fails(vc_disk_write(im.disk, 4 * MIB, buf, sizeof(buf),
+				       &err),
+			 &err, VC_E_SYS);
+	/* no more harm once that was seen, and it is said in the header */
+	ck_fails(vc_disk_write(im.disk, 0, buf, sizeof(buf), &err), &err,
+		 VC_E_SYS);
+	ck_fails(vc_disk_close(im.disk, &err), &err, VC_E_SYS);
+	im.disk = NULL;
+	ck_assert_uint_eq(get64(72) & 2, 2);
+}
+END_TEST
+
+/* Refcounts that call metadata free must not get it overwritten. */
+START_TEST(does_not_allocate_metadata)
+{
+	static const unsigned victims[] = { 0, 1, 2, 3, 4 };
+	char buf[512] = "y";
+	uint8_t before[65536], after[65536];
+	struct vc_disk_check chk = { 0 };
+	uint64_t at = victims[_i] * UINT64_C(65536);
+
+	ck_assert_int_eq(pwrite(im.fd, "\0", 2, REFBLOCK + victims[_i] * 2), 2);
+	ck_assert_int_eq(vc_pread_full(im.fd, before, sizeof(before), at), 0);
+	image_open(&im, NULL);
+	ck_fails(vc_disk_write(im.disk, 4 * MIB, buf, sizeof(buf), &err), &err,
+		 VC_E_SYS);
+	im.disk = vc_disk_drop(im.disk);
+	ck_assert_int_eq(vc_pread_full(im.fd, after, sizeof(after), at), 0);
+	if (at == 0) /* the corrupt bit */
+		after[79] = before[79];
+	if (victims[_i] != 2)
+		ck_assert_mem_eq(before, after, sizeof(before));
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_gt(chk.nr_corruptions, 0);
+}
+END_TEST
+
+START_TEST(compressed_is_refused_cleanly)
+{
+	char buf[512];
+
+	put64(L2 + 8, UINT64_C(0x4000000000000000) | DATA);
+	image_open(&im, NULL);
+	ck_fails(vc_disk_read(im.disk, 65536, buf, sizeof(buf), &err), &err,
+		 VC_E_SYS);
+	ck_assert_int_eq(err.sys, 95 /* EOPNOTSUPP */);
+	/* the rest of the disk is fine */
+	ck_ok(vc_disk_read(im.disk, 0, buf, sizeof(buf), &err), &err);
+	ck_assert_int_eq(buf[0], 'x');
+	im.disk = vc_disk_drop(im.disk);
+}
+END_TEST
+
+START_TEST(check_sees_wrong_counts)
+{
+	struct vc_disk_check chk = { 0 };
+
+	/* cluster 5 is the data cluster, 6 is not in use */
+	ck_assert_int_eq(pwrite(im.fd, "\0\0\0\1", 4, REFBLOCK + 10), 4);
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(chk.nr_leaks, 1);
+	ck_assert_uint_eq(chk.nr_corruptions, 2); /* also 'copied' */
+}
+END_TEST
+
+/* The dirty bit: refused, then lifted by a check that finds nothing wrong. */
+START_TEST(repair_verifies)
+{
+	put64(72, 1);
+	im.open.repair = true;
+	image_open(&im, NULL);
+	image_close(&im);
+	ck_assert_uint_eq(get64(72), 0);
+	put64(72, 1);
+	put64(REFTABLE, 0);
+	ck_fails(vc_disk_open_fd(im.fd, &im.open, NULL, &im.disk, &err), &err,
+		 VC_E_CORRUPT);
+	im.disk = NULL;
+	ck_assert_uint_eq(get64(72), 1);
+}
+END_TEST
+
+START_TEST(backing_needs_permission)
+{
+	struct vc_disk_open_opts oo = { .allow_backing = true };
+	char dir[] = "/tmp/backing-XXXXXX", a[64], b[64];
+	struct vc_disk_create_opts co = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = MIB,
+					  .backing_format = "qcow2" };
+	static const char *const names[] = { "b",	  "json:{}",
+					     "nbd://x",	  "/proc/kcore",
+					     "/dev/null", "nothere" };
+	struct vc_disk *d;
+	size_t i;
+	int fd;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(a, sizeof(a), "%s/a", dir);
+	snprintf(b, sizeof(b), "%s/b", dir);
+	for (i = 0; i < VC_ARRAY_SIZE(names); i++) {
+		unlink(a);
+		fd = open(a, O_RDWR | O_CREAT | O_EXCL, 0600);
+		ck_assert_int_ge(fd, 0);
+		co.backing_file = names[i];
+		ck_ok(vc_disk_create(fd, &co, &err), &err);
+		close(fd);
+		oo.allow_backing = false;
+		ck_fails(vc_disk_open(a, &oo, &d, &err), &err,
+			 VC_E_UNSUPPORTED);
+		ck_assert_ptr_nonnull(strstr(err.msg, names[i]));
+		oo.allow_backing = true;
+		ck_assert_int_eq(vc_disk_open(a, &oo, &d, &err), -1);
+	}
+	/* a loop: b -> b */
+	unlink(b);
+	fd = open(b, O_RDWR | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	co.backing_file = "b";
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	close(fd);
+	ck_fails(vc_disk_open(b, &oo, &d, &err), &err, VC_E_LIMIT);
+	/* and one that is all right */
+	unlink(a);
+	fd = open(a, O_RDWR | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	close(fd);
+	unlink(b);
+	fd = open(b, O_RDWR | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	co.backing_file = co.backing_format = NULL;
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	close(fd);
+	ck_ok(vc_disk_open(a, &oo, &d, &err), &err);
+	vc_disk_drop(d);
+	unlink(a);
+	unlink(b);
+	rmdir(dir);
+}
+END_TEST
+
+TEST_SUITE(suite_qcow2_hostile)
+{
+	Suite *s = suite_create("disk/qcow2 hostile");
+	TCase *tc = test_case(s, "hostile");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_loop_test(tc, refuses_field, 0, VC_ARRAY_SIZE(fields));
+	tcase_add_loop_test(tc, refuses_truncated, 0, 9);
+	tcase_add_loop_test(tc, survives_entry, 0, VC_ARRAY_SIZE(entries));
+	tcase_add_loop_test(tc, does_not_allocate_metadata, 0, 5);
+	tcase_add_test(tc, compressed_is_refused_cleanly);
+	tcase_add_test(tc, check_sees_wrong_counts);
+	tcase_add_test(tc, repair_verifies);
+	tcase_add_test(tc, backing_needs_permission);
+	return s;
+}
