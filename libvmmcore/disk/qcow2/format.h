@@ -151,11 +151,11 @@ static inline uint64_t qc_refcount_get(const uint8_t *block, unsigned order,
 {
 	switch (order) {
 	case 0:
-		return block[i / 8] >> (i % 8) & 1u;
+		return (unsigned)block[i / 8] >> (i % 8) & 1u;
 	case 1:
-		return block[i / 4] >> (2 * (i % 4)) & 3u;
+		return (unsigned)block[i / 4] >> (2 * (i % 4)) & 3u;
 	case 2:
-		return block[i / 2] >> (4 * (i % 2)) & 15u;
+		return (unsigned)block[i / 2] >> (4 * (i % 2)) & 15u;
 	case 3:
 		return block[i];
 	case 4:
