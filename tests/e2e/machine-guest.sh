@@ -1,0 +1,31 @@
+#!/bin/sh
+# The guest of test-machine.sh; do=WORD on its command line says what to do.
+for word in $(cat /proc/cmdline); do
+	case $word in do=*) do=${word#do=} ;; esac
+done
+echo "GUEST cpus=$(nproc)"
+case $do in
+shell) # the test speaks to it over the serial port
+	while read -r line; do
+		eval "$line"
+	done </dev/console
+	;;
+disk)
+	echo "DISK $(dd if=/dev/vda bs=16 count=1 2>/dev/null)"
+	seq 1 200000 | dd of=/dev/vda bs=4096 seek=1 conv=fsync 2>/dev/null
+	echo 3 >/proc/sys/vm/drop_caches
+	echo "SUM $(dd if=/dev/vda bs=4096 skip=1 count=200 2>/dev/null | md5sum)"
+	echo "RNG $(head -c 16 /dev/hwrng | wc -c)"
+	grep -q 'PCI-MSI.*virtio.-req' /proc/interrupts && echo MSI
+	;;
+flood)
+	seq 1 3000
+	echo FLOOD-END
+	;;
+idle)
+	echo IDLE
+	sleep 12
+	echo AWAKE
+	;;
+reset) reboot -f ;; # in the way that reboot= says
+esac
