@@ -24,8 +24,12 @@ flood)
 	;;
 idle)
 	echo IDLE
-	sleep 12
+	sleep 30
 	echo AWAKE
+	;;
+idle-on)
+	echo IDLE
+	sleep 900
 	;;
 reset) reboot -f ;; # in the way that reboot= says
 esac

@@ -125,7 +125,7 @@ switches() { # PID: of its main thread
 	grep ctxt_switches "/proc/$1/status" | tr -dc '0-9\n' | tr '\n' +
 }
 with_devices "
-	$run --serial-out 1 --cmdline 'console=ttyS0 quiet do=idle' \
+	$run --serial-out 1 --cmdline 'console=ttyS0 quiet do=idle-on' \
 		$files >$t/out.txt 2>$t/err.txt & m=\$!
 	exec 10>&- 12>&-
 	echo \$m \$blk \$rng >$t/pids
@@ -158,7 +158,7 @@ fds seqpacket 8 9 sh -uc "
 	exec 9>&-
 	fds recv 8; touch $t/ready
 	while [ ! -e $t/go ]; do sleep 0.1; done
-	fds send 8 18; sleep 14; grep -c AWAKE $t/out.txt
+	fds send 8 18; sleep 35; grep -c AWAKE $t/out.txt
 	fds send 8 19; while ! grep -q AWAKE $t/out.txt; do sleep 0.1; done
 	echo resumed; fds recv 8; fds recv 8; wait \$m" >"$t/link" &
 link=$!
@@ -169,13 +169,13 @@ expect "ready, paused, resumed, ended" "1 0  0 resumed 2 0 power off eof " \
 	"$(tr '\n' ' ' <"$t/link")"
 fds seqpacket 8 9 sh -uc "
 	vmm machine --kvm 3 --kernel 4 --initrd 5 --mem 192M --link 9 \
-		--cmdline 'quiet do=idle' $files 8>&- & m=\$!
+		--cmdline 'quiet do=idle-on' $files 8>&- & m=\$!
 	exec 9>&-
 	fds recv 8; sleep 2; fds send 8 16; fds recv 8; wait \$m" >"$t/link"
 expect "stopped" "1 0  2 0 stopped " "$(tr '\n' ' ' <"$t/link")"
 fds seqpacket 8 9 sh -uc "
 	vmm machine --kvm 3 --kernel 4 --initrd 5 --mem 192M --link 9 \
-		--cmdline 'quiet do=idle' $files 8>&- & m=\$!
+		--cmdline 'quiet do=idle-on' $files 8>&- & m=\$!
 	exec 9>&-
 	fds recv 8; exec 8>&-; wait \$m"
 expect "without a supervisor" 1 $?
