@@ -59,8 +59,8 @@ struct qc_header_v3 {
 };
 _Static_assert(sizeof(struct qc_header_v3) == 112, "layout");
 #define QC_V3_MIN_HEADER 104
-/* reftable_offset and reftable_clusters, as they follow each other there */
 #define QC_OFFSET_SIZE 24
+/* reftable_offset and reftable_clusters, as they follow each other there */
 #define QC_OFFSET_REFTABLE 48
 struct qc_reftable_pointer {
 	be64_t offset;

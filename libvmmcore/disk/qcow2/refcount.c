@@ -287,13 +287,16 @@ enum qc_result qc_alloc(struct qc_disk *q, uint64_t want, struct qc_waiter *w,
 void qc_free_later(struct qc_disk *q, uint64_t first, uint64_t count)
 {
 	struct qc_writeback *wb = &q->wb;
-	struct qc_run *last = wb->frees + wb->nr_frees - 1, *more;
+	struct qc_run *last, *more;
 
 	if (!count)
 		return;
-	if (wb->nr_frees > wb->nr_ripe && last->first + last->count == first) {
-		last->count += count;
-		return;
+	if (wb->nr_frees > wb->nr_ripe) {
+		last = &wb->frees[wb->nr_frees - 1];
+		if (last->first + last->count == first) {
+			last->count += count;
+			return;
+		}
 	}
 	if (wb->nr_frees == wb->max_frees) {
 		size_t max = wb->max_frees ? wb->max_frees * 2 : 64;

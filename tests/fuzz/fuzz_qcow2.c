@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A file as a qcow2 image: looked at, checked, mapped and read; then opened for
+ * writing, written and discarded at places the input chooses, closed, and read
+ * again. What was written without an error must be read back, whatever else the
+ * file says.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vmmcore/disk.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MAX_INPUT (1u << 20)
+#define MAX_EXTENTS 64
+#define PIECE 1536
+
+static int duplicate(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		abort();
+	return copy;
+}
+
+static struct vc_disk *open_image(int fd, bool writable)
+{
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_QCOW2,
+					.writable = writable,
+					.no_sync = true,
+					.repair = true,
+					.io = VC_DISK_IO_SYNC };
+	struct vc_disk *d = NULL;
+	struct vc_error err;
+	int copy = duplicate(fd);
+
+	if (vc_disk_open_fd(copy, &oo, NULL, &d, &err) == 0)
+		return d;
+	close(copy);
+	return NULL;
+}
+
+static void look(int fd)
+{
+	struct vc_disk_info *info = malloc(sizeof(*info));
+	struct vc_disk_check chk = { 0 };
+	struct vc_error err;
+
+	if (!info)
+		abort();
+	if (vc_disk_info_fd(fd, VC_DISK_FORMAT_QCOW2, info, &err) == 0 &&
+	    (info->cluster_bytes < VC_QCOW2_MIN_CLUSTER ||
+	     info->cluster_bytes > VC_QCOW2_MAX_CLUSTER))
+		abort();
+	if (vc_disk_check_fd(fd, VC_DISK_FORMAT_QCOW2, &chk, &err) < 0 &&
+	    !err.msg[0])
+		abort();
+	free(info);
+}
+
+static void read_some(struct vc_disk *d)
+{
+	uint64_t pos = 0, size = vc_disk_get_size(d);
+	struct vc_error err;
+	uint8_t buf[PIECE];
+	int i;
+
+	for (i = 0; i < MAX_EXTENTS && pos < size; i++) {
+		struct vc_disk_extent e;
+		uint64_t n;
+
+		if (vc_disk_map(d, pos, UINT64_MAX, &e, &err) < 0)
+			return;
+		if (!e.length_bytes || e.length_bytes > size - pos)
+			abort();
+		n = e.length_bytes < PIECE ? e.length_bytes : PIECE;
+		if (vc_disk_read(d, pos, buf, n, &err) == 0 &&
+		    e.kind != VC_DISK_DATA && (buf[0] || buf[n - 1]))
+			abort();
+		pos += e.length_bytes;
+	}
+}
+
+static bool write_some(struct vc_disk *d, const uint8_t *data, size_t size,
+		       uint64_t *ret_where)
+{
+	uint64_t disk = vc_disk_get_size(d), at;
+	uint8_t buf[PIECE];
+	struct vc_error err;
+	bool ok = false;
+	size_t i;
+
+	memset(buf, 0xe7, sizeof(buf));
+	if (disk < PIECE)
+		return false;
+	for (i = 0; i < 8 && i * 4 + 4 <= size; i++) {
+		uint32_t r;
+
+		memcpy(&r, data + size - i * 4 - 4, 4);
+		at = (((uint64_t)r << 9) ^ r) % (disk - PIECE + 1);
+		if (r % 5 == 0) {
+			ok = ok && vc_disk_zero(d, at, PIECE, &err) == 0;
+			ok = false;
+		} else {
+			ok = vc_disk_write(d, at, buf, PIECE, &err) == 0;
+			*ret_where = at;
+		}
+	}
+	return vc_disk_flush(d, &err) == 0 && ok;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	uint8_t buf[PIECE];
+	struct vc_error err;
+	struct vc_disk *d;
+	uint64_t where = 0;
+	bool ok = false;
+
+	if (size > MAX_INPUT)
+		size = MAX_INPUT;
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	look(fd);
+	d = open_image(fd, false);
+	if (d)
+		read_some(d);
+	vc_disk_drop(d);
+	d = open_image(fd, true);
+	if (d) {
+		ok = write_some(d, data, size, &where);
+		if (ok && (vc_disk_read(d, where, buf, PIECE, &err) < 0 ||
+			   buf[0] != 0xe7 || buf[PIECE - 1] != 0xe7))
+			abort();
+		if (vc_disk_close(d, &err) < 0 && !err.msg[0])
+			abort();
+		look(fd);
+	}
+	close(fd);
+	return 0;
+}
