@@ -164,7 +164,7 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		return vc_fail(err, VC_E_SYS, errno, "stat");
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "neither a file nor a block device");
+			       "open: neither a file nor a block device");
 	d->is_regular = S_ISREG(st.st_mode);
 	d->dev = st.st_dev;
 	d->ino = st.st_ino;

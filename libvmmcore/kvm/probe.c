@@ -113,6 +113,11 @@ static const char *try_vm(int kvm_fd, uint8_t *page)
 	return why;
 }
 
+bool vc_hv_is_emulated(void)
+{
+	return !hv_has_hardware() || !strcmp(backend_name(), "kvm_pvm");
+}
+
 bool vc_hv_probe(int kvm_fd, char *detail, size_t size)
 {
 	struct vc_error err = { 0 };

@@ -122,7 +122,9 @@ int vc_mem_add_fd(struct vc_mem *mem, int fd, uint64_t fd_offset, gpa_t gpa,
 	host = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_NORESERVE, fd, (off_t)fd_offset);
 	if (host == MAP_FAILED)
-		return vc_fail(err, VC_E_SYS, errno, "memory region: map");
+		return vc_fail(err, VC_E_SYS, errno,
+			       "guest memory: map %llu bytes",
+			       (unsigned long long)size_bytes);
 	/* a core dump of ours must not hold the guest's memory */
 	madvise(host, size_bytes, MADV_DONTDUMP);
 	insert(mem, at,

@@ -38,6 +38,9 @@ static const struct vc_option options[] = {
 	  "start the same processes without their jails" },
 	{ "seccomp", 0, "kill|errno|log",
 	  "what a forbidden system call does (default kill)" },
+	{ "no-kvm-check", 0, NULL,
+	  "start a kernel even on a host whose KVM emulates\n"
+	  "kernels and fails a test of it" },
 	{ "debug", 0, NULL, "log more" },
 };
 
@@ -247,6 +250,8 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		c->has_rng = false;
 	else if (!strcmp(name, "disable-sandbox"))
 		c->has_sandbox = false;
+	else if (!strcmp(name, "no-kvm-check"))
+		c->has_kvm_check = false;
 	else if (!strcmp(name, "debug"))
 		c->is_debug = true;
 	return 0;

@@ -37,6 +37,7 @@ static int connect_to(const struct sockaddr_un *sa)
 int socket_connect(const char *path, struct vc_error *err)
 {
 	struct sockaddr_un sa;
+	struct stat st;
 	int fd;
 
 	if (!strncmp(path, "/proc/self/fd/", 14))
@@ -44,6 +45,9 @@ int socket_connect(const char *path, struct vc_error *err)
 	if (set_path(&sa, path, err) < 0)
 		return -1;
 	fd = connect_to(&sa);
+	if (fd < 0 && errno == ECONNREFUSED && stat(path, &st) == 0 &&
+	    !S_ISSOCK(st.st_mode))
+		errno = ENOTSOCK; /* never will be, unlike one nobody serves */
 	if (fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "%s: connect", path);
 	return fd;

@@ -26,6 +26,7 @@ enum option_id {
 	OPT_DEVICE,
 	OPT_DISABLE_SANDBOX,
 	OPT_SECCOMP,
+	OPT_NO_KVM_CHECK,
 };
 
 static const struct vc_option options[] = {
@@ -45,6 +46,8 @@ static const struct vc_option options[] = {
 	[OPT_DISABLE_SANDBOX] = { "disable-sandbox", 0, NULL, "no jail" },
 	[OPT_SECCOMP] = { "seccomp", 0, "kill|errno|log",
 			  "what a forbidden system call does" },
+	[OPT_NO_KVM_CHECK] = { "no-kvm-check", 0, NULL,
+			       "do not test an emulating KVM first" },
 };
 
 static const struct vc_kv_key device_keys[] = {
@@ -140,6 +143,9 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		return 0;
 	case OPT_SECCOMP:
 		return parse_action(value, &c->seccomp_action, err);
+	case OPT_NO_KVM_CHECK:
+		c->has_kvm_check = false;
+		return 0;
 	}
 	return 0;
 }
@@ -178,7 +184,7 @@ static int report(const struct machine_config *c, const struct vc_error *err)
 	char text[LINK_TEXT_MAX];
 
 	vc_error_str(err, text, sizeof(text));
-	if (err->code == VC_E_ARG || c->link_fd < 0 ||
+	if (c->link_fd < 0 ||
 	    link_send(c->link_fd, LINK_ENDED, LINK_END_ERROR, text, NULL) < 0)
 		return vc_report(stderr, PROGRAM, err);
 	return 1;
@@ -207,6 +213,7 @@ int cmd_machine(int argc, char **argv)
 		.mem_bytes = UINT64_C(256) << 20,
 		.nr_vcpus = 1,
 		.has_sandbox = true,
+		.has_kvm_check = true,
 	};
 	struct machine_result result = { .end = LINK_END_ERROR };
 	struct vc_error err = { 0 };

@@ -86,6 +86,17 @@ static int jail_enter(const struct machine_config *c, struct vc_error *err)
 	return c->has_sandbox ? vc_jail_namespaces("machine", err) : 0;
 }
 
+/* Where KVM emulates guest kernels, a stock kernel ends minutes later in an
+ * instruction the emulator lacks, or not at all. Find out before the jail hides
+ * what the answer names; it is given when nothing else was wrong. */
+static void check_kvm(const struct machine_config *c, char *fault, size_t size)
+{
+	*fault = '\0';
+	if (c->has_kvm_check && vc_hv_is_emulated() &&
+	    vc_hv_probe(c->kvm_fd, fault, size))
+		*fault = '\0';
+}
+
 /* --- create --------------------------------------------------------------- */
 
 static void on_kick(int sig)
@@ -241,6 +252,14 @@ static int machine_attach(struct machine *m, struct vc_error *err)
 	return vcpus_start_threads(m, err);
 }
 
+static int machine_accept(const char *kvm_fault, struct vc_error *err)
+{
+	if (*kvm_fault)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "/dev/kvm: run a kernel: %s", kvm_fault);
+	return 0;
+}
+
 static int machine_seal(struct machine *m, struct vc_error *err)
 {
 	const struct machine_config *c = m->config;
@@ -306,12 +325,15 @@ int machine_main(struct machine_config *config, struct machine_result *ret,
 		 struct vc_error *err)
 {
 	vc_auto(machine) struct machine *m = NULL;
+	char kvm_fault[200];
 
+	check_kvm(config, kvm_fault, sizeof(kvm_fault));
 	if (jail_enter(config, err) < 0 ||	   /* namespaces */
 	    machine_create(config, &m, err) < 0 || /* RAM, kernel, VM */
-	    machine_attach(m, err) < 0 || /* platform, devices, vCPUs */
-	    machine_seal(m, err) < 0 ||	  /* system calls */
-	    machine_run(m, ret, err) < 0) /* the guest, to its end */
+	    machine_attach(m, err) < 0 ||	  /* platform, devices, vCPUs */
+	    machine_accept(kvm_fault, err) < 0 || /* can it run at all? */
+	    machine_seal(m, err) < 0 ||		  /* system calls */
+	    machine_run(m, ret, err) < 0)	  /* the guest, to its end */
 		return -1;
 	return 0; /* and machine_destroy() */
 }

@@ -31,6 +31,7 @@ struct machine_config {
 	size_t nr_devices;
 	bool has_sandbox;
 	enum vc_jail_action seccomp_action;
+	bool has_kvm_check;
 };
 
 /* How it ended. */

@@ -178,7 +178,10 @@ static void *vcpu_thread(void *arg)
 {
 	struct machine_vcpu *v = arg;
 	struct vc_error err;
+	char name[16]; /* all that the kernel takes */
 
+	snprintf(name, sizeof(name), "vcpu%u", v->index);
+	pthread_setname_np(pthread_self(), name);
 	arrive(v->m, create(v, &err) < 0 ? &err : NULL);
 	if (!wait_for(v->m, VCPU_SEALED))
 		return NULL;

@@ -246,12 +246,19 @@ bool child_has_failed(const struct child *c)
 	       (!WIFEXITED(c->wait_status) || WEXITSTATUS(c->wait_status));
 }
 
-/* The text after "program: " of a line a program of ours printed. */
-static const char *without_program(const char *line)
+/* The text after "program: " of a line a program of ours printed, and after
+ * "'name': " if that is to say what the label says better. */
+static const char *without_program(const struct child *c, const char *line)
 {
 	const char *colon = strstr(line, ": ");
+	size_t n = strlen(c->name);
 
-	return colon && !strncmp(line, "vmm", 3) ? colon + 2 : line;
+	if (colon && !strncmp(line, "vmm", 3))
+		line = colon + 2;
+	if (c->label[0] && line[0] == '\'' && !strncmp(line + 1, c->name, n) &&
+	    !strncmp(line + 1 + n, "': ", 3))
+		line += n + 4;
+	return line;
 }
 
 void child_reason(const struct child *c, char *buf, size_t size)
@@ -260,7 +267,7 @@ void child_reason(const struct child *c, char *buf, size_t size)
 	const char *who = c->label[0] ? c->label : c->name;
 
 	if (c->held[0] && WIFEXITED(c->wait_status)) {
-		vc_printable(without_program(c->held), text, sizeof(text));
+		vc_printable(without_program(c, c->held), text, sizeof(text));
 		if (c->label[0])
 			snprintf(buf, size, "%s: %s", who, text);
 		else

@@ -16,6 +16,7 @@ void vm_config_init(struct vm_config *c)
 	c->mem_mib = 256;
 	c->has_rng = true;
 	c->has_sandbox = true;
+	c->has_kvm_check = true;
 	c->seccomp = VC_JAIL_KILL;
 }
 
@@ -164,7 +165,8 @@ static int add(char *buf, size_t size, struct vc_error *err, const char *fmt,
 	va_end(ap);
 	if (n < 0 || (size_t)n >= size - used)
 		return vc_fail(err, VC_E_LIMIT, 0,
-			       "kernel command line: longer than %zu bytes",
+			       "--params: kernel command line: longer than "
+			       "%zu bytes",
 			       size - 1);
 	return 0;
 }

@@ -15,8 +15,8 @@
 #define VM_MAX_DEVICES 30 /* slots 1..30 of PCI bus 0 */
 #define VM_MAX_PARAMS 64
 #define VM_MAX_CPUS 254
-#define VM_MIN_MEM_MIB 16
-#define VM_MAX_MEM_MIB (4 * 1024 * 1024)
+#define VM_MIN_MEM_MIB 32
+#define VM_MAX_MEM_MIB (1024 * 1024)
 #define VM_DEFAULT_CID 3
 
 struct vm_block {
@@ -64,7 +64,7 @@ struct vm_config {
 	char *vsock_socket;
 	bool has_rng;
 	char *control_socket;
-	bool has_sandbox;
+	bool has_sandbox, has_kvm_check;
 	enum vc_jail_action seccomp;
 	bool is_debug;
 };

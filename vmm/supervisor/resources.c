@@ -31,6 +31,19 @@ void vm_processes_fini(struct vm_processes *p)
 	free(p->vsock_path);
 }
 
+/* Open what the command line names: "WHAT 'PATH': open" if that fails. */
+static int open_named(const char *what, const char *path, int flags,
+		      mode_t mode, struct vc_error *err)
+{
+	int fd = vc_open(path, flags, mode, err);
+	char shown[150];
+
+	if (fd < 0 && err->code == VC_E_SYS)
+		return vc_fail(err, VC_E_SYS, err->sys, "%s '%s': open", what,
+			       vc_printable(path, shown, sizeof(shown)));
+	return fd < 0 ? vc_prefix(err, "%s", what) : fd;
+}
+
 static int make_pair(int type, int ret[2], struct vc_error *err)
 {
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret) < 0)
@@ -105,9 +118,10 @@ static int add_block(struct vm_processes *p, const struct vm_config *cfg,
 	struct child *c;
 	int fd, flags = b->is_ro ? O_RDONLY : O_RDWR;
 
-	fd = vc_open(b->path, flags | (b->is_direct ? O_DIRECT : 0), 0, err);
+	fd = open_named("disk", b->path, flags | (b->is_direct ? O_DIRECT : 0),
+			0, err);
 	if (fd < 0)
-		return vc_prefix(err, "disk");
+		return -1;
 	if (add_device(p, cfg, "blk", VC_VIRTIO_ID_BLK, i, &c, err) < 0) {
 		vc_close(&fd);
 		return -1;
@@ -136,10 +150,11 @@ static int open_input(const struct vm_serial *s, int *ret, struct vc_error *err)
 	if (s->is_stdin)
 		*ret = terminal_open_stream(STDIN_FILENO, err);
 	else if (s->input)
-		*ret = vc_open(s->input, O_RDONLY | O_NONBLOCK, 0, err);
+		*ret = open_named("console", s->input, O_RDONLY | O_NONBLOCK, 0,
+				  err);
 	else
 		return 0;
-	return *ret < 0 ? vc_prefix(err, "console") : 0;
+	return *ret < 0 ? -1 : 0;
 }
 
 static int open_output(const struct vm_serial *s, int *ret,
@@ -149,11 +164,11 @@ static int open_output(const struct vm_serial *s, int *ret,
 	if (s->type == VM_SERIAL_STDOUT)
 		*ret = terminal_open_stream(STDOUT_FILENO, err);
 	else if (s->type == VM_SERIAL_FILE)
-		*ret = vc_open(s->path, O_WRONLY | O_CREAT | O_APPEND, 0644,
-			       err);
+		*ret = open_named("console", s->path,
+				  O_WRONLY | O_CREAT | O_APPEND, 0644, err);
 	else
 		return 0;
-	return *ret < 0 ? vc_prefix(err, "console") : 0;
+	return *ret < 0 ? -1 : 0;
 }
 
 static int add_serial(struct vm_processes *p, const struct vm_config *cfg,
@@ -244,14 +259,16 @@ static int add_devices(struct vm_processes *p, const struct vm_config *cfg,
 	return 0;
 }
 
-/* `path` for the machine process: "--option FD". */
+/* `path` for the machine process: "--option FD". Without `what` it is a device
+ * whose path says it all, and for writing as well. */
 static int add_file(struct child *c, const char *option, const char *path,
-		    int flags, const char *what, struct vc_error *err)
+		    const char *what, struct vc_error *err)
 {
-	int fd = vc_open(path, flags, 0, err);
+	int fd = what ? open_named(what, path, O_RDONLY, 0, err)
+		      : vc_open(path, O_RDWR, 0, err);
 
 	if (fd < 0)
-		return vc_prefix(err, "%s", what);
+		return -1;
 	child_arg(c, "%s", option);
 	child_arg(c, "%d", child_fd(c, fd));
 	return 0;
@@ -267,11 +284,13 @@ static int add_machine(struct vm_processes *p, const struct vm_config *cfg,
 	child_arg(c, "vmm");
 	child_arg(c, "machine");
 	add_sandbox_args(c, cfg);
-	if (add_file(c, "--kvm", "/dev/kvm", O_RDWR, "KVM", err) < 0 ||
-	    add_file(c, "--kernel", cfg->kernel, O_RDONLY, "kernel", err) < 0)
+	if (!cfg->has_kvm_check)
+		child_arg(c, "--no-kvm-check");
+	if (add_file(c, "--kvm", "/dev/kvm", NULL, err) < 0 ||
+	    add_file(c, "--kernel", cfg->kernel, "kernel", err) < 0)
 		return -1;
 	if (cfg->initrd &&
-	    add_file(c, "--initrd", cfg->initrd, O_RDONLY, "initrd", err) < 0)
+	    add_file(c, "--initrd", cfg->initrd, "initrd", err) < 0)
 		return -1;
 	if (vm_config_cmdline(cfg, cmdline, sizeof(cmdline), err) < 0 ||
 	    make_pair(SOCK_SEQPACKET, pair, err) < 0)

@@ -32,6 +32,9 @@
 #define GRACE_NS (UINT64_C(20) * 1000 * 1000 * 1000)
 /* for the pidfd of a device whose socket the machine saw closing */
 #define SETTLE_NS (UINT64_C(500) * 1000 * 1000)
+/* two signals closer than this are one wish: timeout(1), for one, signals the
+ * process and then its group */
+#define ASKED_AGAIN_NS (UINT64_C(1000) * 1000 * 1000)
 
 enum phase { PHASE_RUN, PHASE_END };
 
@@ -45,6 +48,7 @@ struct supervisor {
 	int signal_fd;
 	enum phase phase;
 	bool is_ready, is_paused;
+	uint64_t asked_ns; /* when a signal asked for the end */
 	size_t nr_alive;
 	/* what ended it */
 	bool has_reason;
@@ -89,6 +93,12 @@ static void kill_all(struct supervisor *s)
 {
 	size_t i;
 
+	if (s->status == 0) {
+		s->has_reason = false;
+		end(s, 1,
+		    "virtual machine: end: killed before its disks were "
+		    "flushed");
+	}
 	if (s->procs.machine.pid)
 		kill(s->procs.machine.pid, SIGKILL);
 	for (i = 0; i < s->procs.nr_devices; i++)
@@ -175,13 +185,41 @@ static void on_machine_exit(struct child *c)
 	if (!s->has_reason) {
 		/* it ended because of a device: that one's end, or the timer,
 		 * says why */
-		if (s->lost_slot >= 0 && !WIFSIGNALED(c->wait_status))
+		if (s->lost_slot >= 0 && !WIFSIGNALED(c->wait_status) &&
+		    !c->held[0])
 			return;
 		child_reason(c, reason, sizeof(reason));
 		end(s, 1, reason);
 	}
 	begin_end(s);
 	finish_if_done(s);
+}
+
+/* Of its files the machine has descriptors and no names: put them in. */
+static void end_failed(struct supervisor *s, const char *text)
+{
+	const struct {
+		const char *what, *path;
+	} files[] = {
+		{ "kernel", s->config->kernel },
+		{ "initrd", s->config->initrd },
+	};
+	char reason[sizeof(s->reason)], shown[300];
+	size_t i, n;
+
+	for (i = 0; i < VC_ARRAY_SIZE(files); i++) {
+		n = strlen(files[i].what);
+		if (!files[i].path || strncmp(text, files[i].what, n) ||
+		    strncmp(text + n, ": ", 2))
+			continue;
+		snprintf(reason, sizeof(reason), "%s '%s': load: %s",
+			 files[i].what,
+			 vc_printable(files[i].path, shown, sizeof(shown)),
+			 text + n + 2);
+		end(s, 1, reason);
+		return;
+	}
+	end(s, 1, text);
 }
 
 static void on_ended(struct supervisor *s, const struct link_msg *msg)
@@ -200,7 +238,7 @@ static void on_ended(struct supervisor *s, const struct link_msg *msg)
 		end(s, VMM_EXIT_CRASH, text);
 		break;
 	default:
-		end(s, 1, text);
+		end_failed(s, text);
 		break;
 	}
 }
@@ -269,10 +307,12 @@ static void on_signal(struct vc_watch *w, uint32_t events)
 	(void)events;
 	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (s->phase == PHASE_END)
-		kill_all(s); /* asked twice */
-	else
+	if (!s->asked_ns) {
+		s->asked_ns = vc_now_ns();
 		end(s, 0, "");
+	} else if (vc_now_ns() - s->asked_ns > ASKED_AGAIN_NS) {
+		kill_all(s);
+	}
 }
 
 /* --- control methods ------------------------------------------------------ */
@@ -417,12 +457,13 @@ static int prepare(struct supervisor *s, struct vc_error *err)
 
 	if (vc_loop_new(&s->loop, err) < 0 ||
 	    vc_timer_init(&s->timer, s->loop, on_timer, err) < 0 ||
-	    watch_signals(s, err) < 0 ||
-	    vm_processes_prepare(&s->procs, c, err) < 0)
+	    watch_signals(s, err) < 0)
 		return -1;
 	if (c->control_socket &&
 	    ctl_server_new(s->loop, c->control_socket, methods,
 			   VC_ARRAY_SIZE(methods), s, &s->server, err) < 0)
+		return -1;
+	if (vm_processes_prepare(&s->procs, c, err) < 0)
 		return -1;
 	if (vc_set_nonblock(s->procs.link_fd, err) < 0)
 		return -1;

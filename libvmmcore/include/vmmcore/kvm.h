@@ -117,6 +117,10 @@ void vc_vcpu_kick(struct vc_vcpu *vcpu, pthread_t thread);
  * the bytes there. Returns `buf`. */
 const char *vc_vcpu_describe(struct vc_vcpu *vcpu, char *buf, size_t size);
 
+/* Is this a host without virtualization hardware, whose KVM can only emulate
+ * what guest kernels do? vc_hv_probe() then tells whether it does that well
+ * enough. Reads /sys: before any jail. */
+bool vc_hv_is_emulated(void);
 /* Can this host run a stock kernel? Runs a few instructions in a VM of its own
  * to see. `detail` gets a sentence: the back end, or what is missing. `kvm_fd`
  * is borrowed. Reads /sys: before any jail. */

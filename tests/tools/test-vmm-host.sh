@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Hosts that lack something: /dev/kvm, the permission to open it, hardware under
+# it, user namespaces, memory. See vmm-errors.sh.
+. "$top_srcdir/tests/tools/vmm-errors.sh"
+
+make_kernel kernel
+chmod 644 kernel
+
+# A namespace of our own, with user namespaces switched off, is a host that
+# refuses them.
+cat >"$tmp/no-userns" <<'END'
+#!/bin/sh
+# shellcheck disable=SC2016
+exec unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces || exit 77
+	exec "$@"' sh "$@"
+END
+# ...and one with a /dev of our own, whose kvm is made by $KVM
+cat >"$tmp/with-kvm" <<'END'
+#!/bin/sh
+# shellcheck disable=SC2016
+exec unshare -m sh -c 'mount -t tmpfs -o mode=755 dev /dev &&
+	mknod -m 666 /dev/null c 1 3 && eval "$KVM" && exec "$@"' sh "$@"
+END
+cat >"$tmp/nobody" <<'END'
+#!/bin/sh
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+END
+chmod 755 "$tmp/no-userns" "$tmp/with-kvm" "$tmp/nobody"
+
+if has_kvm && no-userns true 2>/dev/null; then
+	refused 1 'user namespaces: refused by the host \(sysctl user.max_user' \
+		no-userns vmm run --socket s kernel
+fi
+
+if [ "$(id -u)" = 0 ] && KVM=: with-kvm true 2>/dev/null; then
+	export KVM
+	KVM=:
+	refused 1 '^vmm run: /dev/kvm: open: No such file' \
+		with-kvm vmm run --socket s kernel
+	KVM='mknod -m 600 /dev/kvm c 10 232'
+	refused 1 '^vmm run: /dev/kvm: open: Permission denied' \
+		with-kvm nobody vmm run --socket s kernel
+	KVM='mknod -m 666 /dev/kvm c 1 3'
+	refused 1 '^vmm run: KVM: read the API version: Inappropriate ioctl' \
+		with-kvm vmm run --socket s kernel
+	if has_kvm; then
+		KVM='mknod -m 666 /dev/kvm c 10 232'
+		cp kernel disk && chmod 600 disk
+		refused 1 "^vmm run: disk 'disk': open: Permission denied" \
+			with-kvm nobody vmm run --block disk kernel
+		refused 1 "^vmm run: control socket: /s: listen: Permission" \
+			with-kvm nobody vmm run --socket /s kernel
+		if nobody unshare -Ur true 2>/dev/null; then
+			refused 1 'user namespaces: refused by the host' \
+				with-kvm nobody no-userns vmm run kernel
+		fi
+	fi
+else
+	echo 'not root: a missing /dev/kvm cannot be arranged; left out'
+fi
+
+has_kvm || finish
+# shellcheck disable=SC2016
+if [ -z "${ASAN_OPTIONS-}" ]; then
+	refused 1 'guest memory: map [0-9]+ bytes: Cannot allocate memory' \
+		sh -c 'ulimit -v 2000000; exec vmm run --mem 4000 kernel'
+fi
+refused 1 'guest memory: make [0-9]+ bytes: File too large' \
+	sh -c 'ulimit -f 1000; exec vmm run kernel'
+
+# Does the host run kernels? Then ours resets the machine. If it does not, it
+# is told which back end is to blame, and the kernel is not left spinning.
+if grep -qwE '^flags.*(vmx|svm)' /proc/cpuinfo &&
+	[ ! -d /sys/module/kvm_pvm ]; then
+	vmm run kernel </dev/null 2>"$tmp/err"
+	status=$?
+	[ $status = 32 ] || bad "a kernel that resets: status $status, not 32"
+else
+	refused 1 '^vmm run: /dev/kvm: run a kernel: KVM back end .* without' \
+		vmm run --socket s kernel
+	# and runs what its emulator is good enough for
+	timeout 60 vmm run --no-kvm-check kernel </dev/null 2>"$tmp/err"
+	status=$?
+	[ $status = 32 ] || bad "without the check: status $status, not 32"
+fi
+
+finish

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Shared by the tests of what vmm says to bad input: one line, its form, the
+# exit status, and that nothing is left behind.
+set -u
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/vmmkit-errors.XXXXXX") || exit 99
+listener=
+cleanup() {
+	[ -z "$listener" ] || kill "$listener" 2>/dev/null
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+chmod 755 "$tmp"
+# ordinary users must be able to reach the program: they get a copy
+cp "$top_builddir/vmm/vmm" "$tmp/vmm" || exit 99
+mkdir "$tmp/work" && chmod 777 "$tmp/work" && cd "$tmp/work" || exit 99
+PATH=$tmp:$PATH
+failures=0
+
+bad() {
+	echo "FAIL: $*"
+	[ ! -s "$tmp/err" ] || sed 's/^/	/' "$tmp/err"
+	failures=$((failures + 1))
+}
+
+finish() {
+	[ "$failures" = 0 ] || { echo "$failures failed"; exit 1; }
+	exit 0
+}
+
+# Processes of session $1 that have not ended.
+session() {
+	for p in /proc/[0-9]*; do
+		# after the name, which is in brackets: state ppid pgrp session
+		# shellcheck disable=SC2046
+		set -- "$1" $(sed 's/.*) //' "$p/stat" 2>/dev/null)
+		[ "${5-}" = "$1" ] && [ "$2" != Z ] && echo "${p#/proc/}"
+	done
+}
+
+# refused STATUS TEXT COMMAND...: COMMAND, in a session of its own, ends soon
+# with STATUS; says one line of the right form with TEXT (a regular expression)
+# in it; and leaves no process and no file.
+refused() {
+	want=$1
+	text=$2
+	shift 2
+	before=$(ls -A)
+	# shellcheck disable=SC2016
+	setsid -w sh -c 'echo $$ >"$0"; exec timeout 30 "$@"' "$tmp/sid" \
+		"$@" </dev/null >"$tmp/out" 2>"$tmp/err"
+	status=$?
+	left=$(session "$(cat "$tmp/sid")")
+	[ $status = "$want" ] || bad "$*: status $status, not $want"
+	[ -z "$left" ] || bad "$*: left processes $left"
+	[ "$before" = "$(ls -A)" ] || bad "$*: left files: $(ls -A)"
+	[ ! -s "$tmp/out" ] || bad "$*: said on standard output: $(cat "$tmp/out")"
+	head -n 1 "$tmp/err" | grep -qE -- "$text" || bad "$*: no '$text'"
+	if [ "$want" = 2 ]; then
+		form='^vmm( [a-z]+){0,2}: .+'
+		[ "$(sed -n 2p "$tmp/err" | cut -d' ' -f1)" = Try ] ||
+			bad "$*: does not name --help"
+		lines=2
+	else
+		form='^vmm [a-z]+( blk)?: [^:]+: [^:]+: .+'
+		lines=1
+	fi
+	head -n 1 "$tmp/err" | grep -qE "$form" || bad "$*: form of the line"
+	[ "$(wc -l <"$tmp/err")" = $lines ] || bad "$*: not $lines line(s)"
+}
+
+# make_kernel FILE: an ELF kernel for x86_64 at 1 MiB that resets the machine
+make_kernel() {
+	{
+		printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0'
+		printf '\2\0\76\0\1\0\0\0\170\0\20\0\0\0\0\0' # entry 0x100078
+		printf '\100\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'   # phoff 64
+		printf '\0\0\0\0\100\0\70\0\1\0\0\0\0\0\0\0'
+		printf '\1\0\0\0\7\0\0\0\0\0\0\0\0\0\0\0' # PT_LOAD, offset 0
+		printf '\0\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0' # at 0x100000
+		printf '\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0\0' # 4096 bytes
+		printf '\0\20\0\0\0\0\0\0'
+		printf '\260\376\346\144\364\353\375' # out 0x64, 0xfe; hlt
+		head -c 4096 /dev/zero
+	} | head -c 4096 >"$1"
+}
+
+# Does /dev/kvm open, for those cases that get as far as that?
+has_kvm() {
+	# shellcheck disable=SC2217
+	{ : <>/dev/kvm; } 2>/dev/null
+}
