@@ -33,11 +33,12 @@
 
 /* --- output --------------------------------------------------------------- */
 
+/* Any thread: a watch, which only the main thread may remove, goes when it next
+ * fires. */
 static void out_end(struct console *c, int sys)
 {
 	if (c->out_fd >= 0 && sys)
 		vc_log(VC_LOG_WARN, "serial", "output ends: errno %d", sys);
-	vc_watch_remove(&c->out_watch);
 	c->out_fd = -1;
 }
 
