@@ -116,7 +116,7 @@ static bool handle(struct machine_vcpu *v, const struct vc_exit *e)
 		machine_end(v->m, LINK_END_POWEROFF, "power off");
 		return false;
 	case VC_EXIT_SHUTDOWN:
-		end_described(v, LINK_END_CRASH, "triple fault: ");
+		end_described(v, LINK_END_CRASH, "guest crash: ");
 		return false;
 	case VC_EXIT_CRASH:
 		end_described(v, LINK_END_CRASH, "guest crash: ");
