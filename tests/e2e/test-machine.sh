@@ -82,7 +82,7 @@ expect "a reset by the keyboard controller" "vmm machine: reset" \
 	"$(cat "$t/err.txt")"
 machine "do=reset reboot=t" --serial-out 1 >"$t/out.txt"
 expect "status of a triple fault" 1 "$status"
-grep -q '^vmm machine: triple fault: .*RIP 0x' "$t/err.txt" ||
+grep -q '^vmm machine: guest crash: .*triple fault at RIP 0x' "$t/err.txt" ||
 	fail "triple fault: $(cat "$t/err.txt")"
 [ "$(wc -l <"$t/err.txt")" = 1 ] || fail "more than one line"
 vmm machine --kvm 3 --kernel 4 3<>/dev/kvm 4<initrd 2>"$t/err.txt"
