@@ -118,7 +118,7 @@ int build_file(struct build *b, struct node *n, const void *data, size_t len,
 static bool find_account(const struct accounts *acc, const char *name,
 			 uint32_t *ret)
 {
-	const char *p = acc->text, *end = p + acc->len, *eol, *f;
+	const char *p, *end, *eol, *f;
 	size_t len = strlen(name);
 	char *stop;
 	unsigned long long v;
@@ -127,7 +127,10 @@ static bool find_account(const struct accounts *acc, const char *name,
 		*ret = 0;
 		return true;
 	}
-	for (; p && p < end; p = eol + 1) {
+	if (!acc->text)
+		return false;
+	end = acc->text + acc->len;
+	for (p = acc->text; p < end; p = eol + 1) {
 		eol = memchr(p, '\n', (size_t)(end - p));
 		if (!eol)
 			eol = end;

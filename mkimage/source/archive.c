@@ -56,6 +56,7 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 	struct writer *w = r->b->writer;
 	const void *data;
 	la_int64_t offset;
+	uint64_t pos = 0;
 	size_t len;
 	int rc;
 
@@ -71,6 +72,11 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 		    len > size - (uint64_t)offset)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "more contents than its size");
+		/* the map of a sparse file may say anything */
+		if ((uint64_t)offset < pos)
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "contents out of order");
+		pos = (uint64_t)offset + len;
 		if (w->ops->file_data(w, (uint64_t)offset, data, len, err))
 			return -1;
 		if (r->capture &&

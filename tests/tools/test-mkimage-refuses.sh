@@ -199,6 +199,16 @@ end
 X
 refuses '16 TiB' 1 a.tar
 
+gen <<'X'
+pax GNU.sparse.name s
+pax GNU.sparse.size 100000
+pax GNU.sparse.numblocks 2
+pax GNU.sparse.map 50000,10,4096,20
+file x size=30
+end
+X
+refuses "entry 's': contents out of order" 1 a.tar
+
 # attributes
 {
 	echo "pax SCHILY.xattr.user.x $(many 5000)"

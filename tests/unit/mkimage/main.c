@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/lib/test.h"
+
+Suite *suite_acl(void);
+Suite *suite_csum(void);
+Suite *suite_dirhash(void);
+Suite *suite_hash(void);
+Suite *suite_tree(void);
+Suite *suite_xset(void);
+
+TEST_MAIN(suite_acl, suite_csum, suite_dirhash, suite_hash, suite_tree,
+	  suite_xset)
