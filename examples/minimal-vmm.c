@@ -99,18 +99,15 @@ static void serial_write(uint64_t port, uint8_t v)
 
 static uint8_t serial_read(uint64_t port)
 {
-	switch (port) {
-	case LSR_PORT:
+	if (port == LSR_PORT)
 		return LSR_EMPTY;
-	case IER_PORT:
-		return vm.lcr & LCR_DLAB ? 0 : vm.ier;
-	case IIR_PORT:
-		return vm.ier & IER_THRI ? IIR_THRE : IIR_NONE;
-	case LCR_PORT:
+	if (port == LCR_PORT)
 		return vm.lcr;
-	default:
-		return 0;
-	}
+	if (port == IER_PORT)
+		return vm.lcr & LCR_DLAB ? 0 : vm.ier;
+	if (port == IIR_PORT)
+		return vm.ier & IER_THRI ? IIR_THRE : IIR_NONE;
+	return 0;
 }
 
 /* --- exits ---------------------------------------------------------------- */
@@ -121,7 +118,6 @@ static void pio_write(uint64_t port, uint32_t len, const uint8_t *data)
 
 	if (len > 1)
 		v |= (unsigned)data[1] << 8;
-
 	if (port >= ARCH_PORT_COM1 && port < ARCH_PORT_COM1 + 8)
 		serial_write(port, data[0]);
 	else if (port == PM1_ENABLE_PORT)
@@ -151,29 +147,19 @@ static void handle_exit(struct vc_vcpu *vcpu, const struct vc_exit *e)
 	char text[512];
 	uint32_t i;
 
-	switch (e->kind) {
-	case VC_EXIT_PIO:
+	if (e->kind == VC_EXIT_PIO) {
 		for (i = 0; i < e->count; i++)
 			if (e->is_write)
 				pio_write(e->addr, e->len,
 					  e->data + i * e->len);
 			else
 				pio_read(e->addr, e->len, e->data + i * e->len);
-		break;
-	case VC_EXIT_MMIO:
+	} else if (e->kind == VC_EXIT_MMIO) {
 		if (!e->is_write)
 			memset(e->data, NO_DEVICE, e->len);
-		break;
-	case VC_EXIT_NONE:
-		break;
-	case VC_EXIT_RESET:
-	case VC_EXIT_POWEROFF:
+	} else if (e->kind == VC_EXIT_RESET || e->kind == VC_EXIT_POWEROFF) {
 		stop(EXIT_SUCCESS);
-		break;
-	case VC_EXIT_HALT:
-	case VC_EXIT_SHUTDOWN:
-	case VC_EXIT_CRASH:
-	case VC_EXIT_ERROR:
+	} else if (e->kind != VC_EXIT_NONE) {
 		fprintf(stderr, "minimal-vmm: %s\n",
 			vc_vcpu_describe(vcpu, text, sizeof(text)));
 		stop(EXIT_FAILURE);
@@ -197,9 +183,8 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
-static void on_kick(int sig)
+static void on_kick(int sig __attribute__((unused)))
 {
-	(void)sig; /* its arrival is the message */
 }
 
 /* --- set-up --------------------------------------------------------------- */
@@ -208,14 +193,11 @@ static int create(struct vc_error *err)
 {
 	struct vc_vcpu_entry entry;
 	unsigned i;
-	int kvm_fd = vc_open("/dev/kvm", O_RDWR, 0, err);
+	vc_auto_fd int kvm_fd = vc_open("/dev/kvm", O_RDWR, 0, err);
 
-	if (kvm_fd < 0)
+	if (kvm_fd < 0 || vc_hv_new(kvm_fd, &vm.hv, err) < 0)
 		return -1;
-	if (vc_hv_new(kvm_fd, &vm.hv, err) < 0) {
-		close(kvm_fd);
-		return -1;
-	}
+	vc_steal_fd(&kvm_fd);
 	if (vc_mem_new(&vm.mem, err) < 0 ||
 	    arch_add_ram(vm.mem, vm.cfg.mem_bytes, err) < 0 ||
 	    vc_hv_map_memory(vm.hv, vm.mem, err) < 0 ||
@@ -274,11 +256,8 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		return vc_prefix(err, "--%s", opt->name);
 	if (opt->letter == 'm')
 		vm.cfg.mem_bytes = v << 20;
-	else if (v < 1 || v > ARCH_MAX_VCPUS)
-		return vc_fail(err, VC_E_ARG, 0, "--cpus: 1 to %d",
-			       ARCH_MAX_VCPUS);
 	else
-		vm.cfg.nr_vcpus = (unsigned)v;
+		vm.cfg.nr_vcpus = (unsigned)v; /* arch_load() checks it */
 	return 0;
 }
 
@@ -297,8 +276,8 @@ int main(int argc, char **argv)
 		.on_option = on_option,
 	};
 	struct vc_error err = { 0 };
-	bool is_help = false;
-	int first = 0, status;
+	bool is_help;
+	int first, status;
 
 	if (vc_options_parse(&command, argc, argv, false, NULL, &first,
 			     &is_help, &err) < 0)
