@@ -64,6 +64,7 @@ struct session {
 	struct output out[2];
 	struct spawned child;
 	char program[128]; /* for messages */
+	bool is_started;   /* its program runs: SIGHUP means something to it */
 	int wait_status;
 	enum shutdown_how how; /* what to do after the host has its answer */
 	bool has_shutdown;
@@ -270,6 +271,7 @@ static void read_status(struct session *s)
 		close_child(s);
 		refuse(s, &err);
 	} else if (is_running) {
+		s->is_started = true;
 		set_state(s, S_RUNNING, 0);
 	}
 }
@@ -463,7 +465,7 @@ static void hang_up(struct session *s)
 	if (kill(-pid, SIGHUP) < 0)
 		kill(pid, SIGHUP);
 	kill(-pid, SIGCONT); /* a stopped process gets no SIGHUP */
-	set_state(s, S_GONE, SESSION_HANGUP_GRACE_MS);
+	set_state(s, S_GONE, s->is_started ? SESSION_HANGUP_GRACE_MS : 1);
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
 		       0 &&
 	       info.si_pid != pid && poll(&p, 1, timeout_ms(s)) != 0)

@@ -5,6 +5,7 @@
  * ones of env(1), nice(1) and the shells: 125, 126, 127, 128 + signal.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,17 @@ static int exit_status(const struct agent_result *r)
 	}
 }
 
+/* A standard descriptor that is closed must not become a socket of ours. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	vc_close(&fd);
+}
+
 static int run(const struct exec_opts *o, const char *vm, char **argv,
 	       struct agent_result *ret, struct vc_error *err)
 {
@@ -241,6 +253,7 @@ int cmd_exec(int argc, char **argv)
 			o.vsock ? "a command" : "a VM and a command");
 		return vc_report(stderr, command.name, &err);
 	}
+	open_standard_fds();
 	if (run(&o, vm, argv + i, &result, &err) < 0) {
 		vc_report(stderr, command.name, &err);
 		return STATUS_FAILED;
