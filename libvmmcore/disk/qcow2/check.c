@@ -238,6 +238,7 @@ static int walk_l2(struct checker *c, uint64_t i, uint64_t entry,
 	}
 	if (read_table(c, c->l2, c->h.cluster_bytes, l2, err) < 0)
 		return -1;
+	c->next_host = 0;
 	for (k = 0; k < c->h.cluster_bytes / 8; k++) {
 		uint64_t e = be64_get(c->l2[k]);
 
