@@ -36,6 +36,7 @@ struct build {
 	struct tree tree;
 	struct writer *writer;
 	struct warnings warn;
+	bool is_verbose; /* log every entry */
 	bool has_epoch;
 	int64_t epoch;	  /* SOURCE_DATE_EPOCH: no time is later */
 	int64_t max_time; /* the latest in the input */

@@ -21,7 +21,7 @@ struct settings {
 	struct out_opts out;
 	struct ext4_opts fs;
 	struct agent_opts agent;
-	bool has_agent, is_json, is_quiet, is_strict, has_version;
+	bool has_agent, is_json, is_quiet, is_verbose, is_strict, has_version;
 };
 
 static const struct vc_option options[] = {
@@ -47,6 +47,7 @@ static const struct vc_option options[] = {
 	{ "sync", 0, NULL, "wait until the image is on the medium" },
 	{ "json", 0, NULL, "report on standard output as JSON" },
 	{ "quiet", 'q', NULL, "no report, no progress, no warnings" },
+	{ "verbose", 'v', NULL, "name every entry on standard error" },
 	{ "version", 'V', NULL, "print the version" },
 };
 
@@ -156,10 +157,10 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		const char *name;
 		bool *flag;
 	} flags[] = {
-		{ "force", &s->out.force },	{ "agent", &s->has_agent },
-		{ "strict", &s->is_strict },	{ "sync", &s->out.sync },
-		{ "json", &s->is_json },	{ "quiet", &s->is_quiet },
-		{ "version", &s->has_version },
+		{ "force", &s->out.force },    { "agent", &s->has_agent },
+		{ "strict", &s->is_strict },   { "sync", &s->out.sync },
+		{ "json", &s->is_json },       { "quiet", &s->is_quiet },
+		{ "verbose", &s->is_verbose }, { "version", &s->has_version },
 	};
 	size_t i;
 
@@ -373,6 +374,9 @@ static int run(struct settings *s, const char *input, struct vc_error *err)
 		return -1;
 	b.warn.is_strict = s->is_strict;
 	b.warn.is_quiet = s->is_quiet;
+	b.is_verbose = s->is_verbose;
+	if (s->is_verbose)
+		vc_log_set(log_line, VC_LOG_INFO);
 	if (!s->is_quiet && isatty(STDERR_FILENO))
 		b.progress = show_progress;
 	rc = read_epoch(&b, err) || write_image(s, input, &b, err) ? -1 : 0;

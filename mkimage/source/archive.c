@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <vmmcore/log.h>
 #include "mkimage/source/meta.h"
 #include "mkimage/source/source.h"
 
@@ -294,6 +295,8 @@ int source_archive(struct build *b, struct archive *a, struct vc_error *err)
 		if (is_done)
 			break;
 		r.capture = NULL;
+		if (b->is_verbose)
+			vc_log(VC_LOG_INFO, "entry", "%s", tree_show(r.path).s);
 		if (add_entry(&r, err))
 			return vc_prefix(err, "entry '%s'",
 					 tree_show(r.path).s);
