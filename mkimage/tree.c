@@ -39,6 +39,32 @@ struct tree_shown tree_show(const char *name)
 	return tree_show_n(name, strlen(name));
 }
 
+static const struct dent *dent_of(const struct node *dir)
+{
+	const struct dent *d = dir->dir->parent->dir->first;
+
+	while (d && d->node != dir)
+		d = d->next;
+	return d;
+}
+
+struct tree_shown tree_show_path(const struct tree *t, const struct dent *d)
+{
+	char path[sizeof(((struct tree_shown *)NULL)->s)];
+	size_t at = sizeof(path);
+
+	/* from the end; what does not fit is the beginning */
+	for (; d; d = d->dir == t->root ? NULL : dent_of(d->dir)) {
+		if (at < sizeof(path))
+			path[--at] = '/';
+		if (d->len >= at)
+			break;
+		at -= d->len;
+		memcpy(path + at, d->name, d->len);
+	}
+	return tree_show_n(path + at, sizeof(path) - at);
+}
+
 /* --- nodes --------------------------------------------------------------- */
 
 static struct node *new_node(struct tree *t, enum node_type type,
@@ -651,9 +677,8 @@ int tree_resolve(struct tree *t, struct vc_error *err)
 			    (d->node->type == NODE_PENDING ||
 			     d->node->type == NODE_BOUND) &&
 			    resolve_dent(t, d, ++visit, err))
-				return vc_prefix(
-					err, "entry '%s'",
-					tree_show_n(d->name, d->len).s);
+				return vc_prefix(err, "entry '%s'",
+						 tree_show_path(t, d).s);
 	}
 	return 0;
 }

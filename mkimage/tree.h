@@ -184,5 +184,7 @@ struct tree_shown {
 };
 struct tree_shown tree_show_n(const char *name, size_t len);
 struct tree_shown tree_show(const char *name);
+/* The whole path of a name: searches, for messages only. */
+struct tree_shown tree_show_path(const struct tree *t, const struct dent *d);
 
 #endif

@@ -256,7 +256,7 @@ static int fail_room(struct e4 *fs, uint32_t id, struct vc_error *err)
 				return vc_fail(err, VC_E_LIMIT, 0,
 					       "entry '%s': its attributes are "
 					       "larger than ext4 has room for",
-					       tree_show_n(d->name, d->len).s);
+					       tree_show_path(fs->tree, d).s);
 	}
 	return vc_fail(err, VC_E_LIMIT, 0,
 		       "the root: its attributes are larger than ext4 has room "

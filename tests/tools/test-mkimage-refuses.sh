@@ -135,10 +135,10 @@ refuses 'root' 1 a.tar
 
 # links
 gen <<'X'
-link a nothing
+link d/e/a nothing
 end
 X
-refuses "entry 'a': hard link to 'nothing', which is not there" 1 a.tar
+refuses "entry 'd/e/a': hard link to 'nothing', which is not there" 1 a.tar
 gen <<'X'
 link a a
 end
