@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
 
@@ -81,10 +82,13 @@ int main(int argc, char **argv)
 						       : at(argv[2], false);
 			if (guest < 0 || write(host, "OK 1073\n", 8) != 8)
 				return 1;
-			if (fork() == 0)
+			if (fork() == 0) {
 				copy(host, guest);
-			else
-				copy(guest, host);
+				return 0;
+			}
+			copy(guest, host);
+			/* leave no orphan: not every process 1 reaps */
+			wait(NULL);
 			return 0;
 		}
 		vc_close(&host);
