@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "config.h"
+#include <config.h>
 #include "vmm/supervisor/child.h"
 
 #define FIRST_FD 3
