@@ -5,11 +5,11 @@
 set -eu
 cache=${VMMKIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmmkit}
 tar=$cache/rootfs-systemd.tar
-if [ ! -s "$tar" ]; then
+if [ ! -f "$tar" ]; then
 	mkdir -p "$cache"
 	mmdebstrap --quiet --variant=minbase --include=systemd-sysv bookworm \
-		"$tar.new"
-	mv "$tar.new" "$tar"
+		"$tar.new.tar"
+	mv "$tar.new.tar" "$tar"
 fi
 dir=$top_builddir/tests/e2e/quick-start
 rm -rf "$dir"
