@@ -64,8 +64,12 @@ expect "nothing on standard error" "" "$(cat "$t/err.txt")"
 	machine do=flood --serial-out 1
 	echo "$status" >"$t/status"
 } | {
-	dd bs=1 count=600 >"$t/out.txt" 2>/dev/null
-	sleep 12
+	n=0
+	while [ $n -lt 20 ]; do
+		dd bs=512 count=1 2>/dev/null
+		sleep 0.4
+		n=$((n + 1))
+	done >"$t/out.txt"
 	cat >>"$t/out.txt"
 }
 expect "status" 0 "$(cat "$t/status")"
