@@ -148,6 +148,7 @@ sleep 5
 for p in $m $blk; do
 	eval "expect 'wake-ups of process $p' \"\$a_$p\" \"\$(switches \$in_$p)\""
 done
+rm -f "$t/status" # of an earlier part
 eval "kill -9 \$in_$rng"
 while [ ! -s "$t/status" ]; do sleep 0.1; done
 expect "status when a device was killed" 1 "$(cat "$t/status")"

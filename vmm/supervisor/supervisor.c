@@ -54,13 +54,20 @@ struct supervisor {
 	bool has_reason;
 	int status;
 	char reason[1024]; /* "" when there is nothing to say */
-	int lost_slot;	   /* device the machine lost, waiting for its pidfd */
+	/* what may be only a consequence: decided when nobody says more */
+	char machine_reason[1024]; /* why the machine could not start */
+	int lost_slot;		   /* device the machine lost, or -1 */
 };
+
+static void conclude(struct supervisor *s);
 
 static void finish_if_done(struct supervisor *s)
 {
-	if (!s->nr_alive)
-		vc_loop_stop(s->loop, 0);
+	if (s->nr_alive)
+		return;
+	if (!s->has_reason)
+		conclude(s);
+	vc_loop_stop(s->loop, 0);
 }
 
 static void begin_end(struct supervisor *s)
@@ -116,14 +123,36 @@ static void end_lost_device(struct supervisor *s, const char *why)
 	end(s, VMM_EXIT_DEVICE, reason);
 }
 
+/* Nobody has said more: what was known has to do. */
+static void conclude(struct supervisor *s)
+{
+	if (s->machine_reason[0])
+		end(s, 1, s->machine_reason);
+	else if (s->lost_slot >= 0)
+		end_lost_device(s, "");
+}
+
 static void on_timer(struct vc_timer *t)
 {
 	struct supervisor *s = vc_container_of(t, struct supervisor, timer);
 
-	if (s->phase == PHASE_RUN && s->lost_slot >= 0)
-		end_lost_device(s, "");
-	else if (s->phase == PHASE_END)
+	if (s->phase == PHASE_RUN)
+		conclude(s);
+	else
 		kill_all(s);
+}
+
+/* The machine failed. Before the VM runs that may be because a device did,
+ * which then says so itself: wait for it a little. */
+static void machine_failed(struct supervisor *s, const char *reason)
+{
+	if (s->is_ready || s->phase != PHASE_RUN) {
+		end(s, 1, reason);
+	} else if (!s->machine_reason[0]) {
+		snprintf(s->machine_reason, sizeof(s->machine_reason), "%s",
+			 reason);
+		vc_timer_start(&s->timer, SETTLE_NS);
+	}
 }
 
 static void take_link(struct supervisor *s);
@@ -185,13 +214,12 @@ static void on_machine_exit(struct child *c)
 	if (!s->has_reason) {
 		/* it ended because of a device: that one's end, or the timer,
 		 * says why */
-		if (s->lost_slot >= 0 && !WIFSIGNALED(c->wait_status) &&
-		    !c->held[0])
-			return;
 		child_reason(c, reason, sizeof(reason));
-		end(s, 1, reason);
+		if (WIFSIGNALED(c->wait_status))
+			end(s, 1, reason);
+		else if (s->lost_slot < 0 || c->held[0])
+			machine_failed(s, reason);
 	}
-	begin_end(s);
 	finish_if_done(s);
 }
 
@@ -216,10 +244,10 @@ static void end_failed(struct supervisor *s, const char *text)
 			 files[i].what,
 			 vc_printable(files[i].path, shown, sizeof(shown)),
 			 text + n + 2);
-		end(s, 1, reason);
+		machine_failed(s, reason);
 		return;
 	}
-	end(s, 1, text);
+	machine_failed(s, text);
 }
 
 static void on_ended(struct supervisor *s, const struct link_msg *msg)
