@@ -66,7 +66,7 @@ expect "nothing on standard error" "" "$(cat "$t/err.txt")"
 } | {
 	n=0
 	while [ $n -lt 20 ]; do
-		dd bs=512 count=1 2>/dev/null
+		dd bs=4096 count=1 2>/dev/null
 		sleep 0.4
 		n=$((n + 1))
 	done >"$t/out.txt"
