@@ -156,3 +156,50 @@ int vc_report(FILE *to, const char *program, const struct vc_error *err)
 		fprintf(to, "Try '%s --help'.\n", program);
 	return vc_exit_status(err);
 }
+
+static void program_help(const struct vc_program *p, FILE *to)
+{
+	size_t i;
+
+	fprintf(to, "Usage: %s COMMAND [ARGUMENT]...\n\n%s\n\nCommands:\n",
+		p->name, p->summary);
+	for (i = 0; i < p->nr_commands; i++)
+		if (p->commands[i].help)
+			fprintf(to, "  %-10s %s\n", p->commands[i].name,
+				p->commands[i].help);
+	fprintf(to, "\n'%s COMMAND --help' tells more; see also %s(1).\n",
+		p->name, p->name);
+}
+
+static bool is_word(const char *arg, const char *name, char letter)
+{
+	if (arg[0] != '-')
+		return false;
+	return arg[1] == '-' ? !strcmp(arg + 2, name)
+			     : arg[1] == letter && !arg[2];
+}
+
+int vc_program_main(const struct vc_program *p, int argc, char **argv)
+{
+	char shown[64];
+	size_t i;
+
+	if (argc < 2) {
+		program_help(p, stderr);
+		return 2;
+	}
+	if (is_word(argv[1], "help", 'h')) {
+		program_help(p, stdout);
+		return 0;
+	}
+	if (is_word(argv[1], "version", 'V')) {
+		printf("%s %s\n", p->name, VC_VERSION);
+		return 0;
+	}
+	for (i = 0; i < p->nr_commands; i++)
+		if (!strcmp(argv[1], p->commands[i].name))
+			return p->commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "%s: unknown command '%s'\nTry '%s --help'.\n", p->name,
+		vc_printable(argv[1], shown, sizeof(shown)), p->name);
+	return 2;
+}

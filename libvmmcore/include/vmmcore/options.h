@@ -43,6 +43,25 @@ int vc_options_parse(const struct vc_command *cmd, int argc, char **argv,
 
 void vc_command_help(const struct vc_command *cmd, FILE *to);
 
+/* A program of sub-commands: `NAME COMMAND [ARGUMENT]...`. */
+struct vc_subcommand {
+	const char *name;
+	const char *help; /* one line; NULL: not listed */
+	/* Gets argv from the command's own name on; returns an exit status. */
+	int (*run)(int argc, char **argv);
+};
+
+struct vc_program {
+	const char *name;    /* "vmm"; also that of its manual page */
+	const char *summary; /* a sentence */
+	const struct vc_subcommand *commands; /* in the order of the help */
+	size_t nr_commands;
+};
+
+/* Run what argv names, or print the help or the version. Returns the exit
+ * status: 2 when no command of that name exists. For main() files. */
+int vc_program_main(const struct vc_program *program, int argc, char **argv);
+
 /* Print "program: message" and return the exit status for `err`: 2 with a hint
  * at --help for VC_E_ARG, else 1. For main() files. */
 int vc_report(FILE *to, const char *program, const struct vc_error *err);

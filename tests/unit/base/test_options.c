@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "tests/lib/test.h"
 #include <vmmcore/options.h>
 
@@ -99,6 +100,60 @@ START_TEST(prints_help_from_the_table)
 }
 END_TEST
 
+static int run_one(int argc, char **argv)
+{
+	return argc == 2 && !strcmp(argv[0], "one") && !strcmp(argv[1], "x")
+		       ? 42
+		       : 1;
+}
+
+static const struct vc_subcommand subcommands[] = {
+	{ "one", "the first", run_one },
+	{ "hidden", NULL, run_one },
+};
+static const struct vc_program program = { "prog", "Does things.", subcommands,
+					   2 };
+
+static int run_program(const char *first, const char *second, char *out,
+		       size_t size)
+{
+	char name[] = "prog";
+	char *argv[] = { name, (char *)(uintptr_t)first,
+			 (char *)(uintptr_t)second, NULL };
+	int argc = second ? 3 : first ? 2 : 1, status;
+	FILE *f = tmpfile();
+
+	ck_assert_ptr_nonnull(f);
+	fflush(NULL);
+	ck_assert_int_ge(dup2(fileno(f), STDOUT_FILENO), 0);
+	ck_assert_int_ge(dup2(fileno(f), STDERR_FILENO), 0);
+	status = vc_program_main(&program, argc, argv);
+	fflush(NULL);
+	rewind(f);
+	out[fread(out, 1, size - 1, f)] = '\0';
+	fclose(f);
+	return status;
+}
+
+START_TEST(runs_a_sub_command)
+{
+	char out[500];
+
+	ck_assert_int_eq(run_program("one", "x", out, sizeof(out)), 42);
+	ck_assert_str_eq(out, "");
+	ck_assert_int_eq(run_program("hidden", NULL, out, sizeof(out)), 1);
+	ck_assert_int_eq(run_program("tw\no", NULL, out, sizeof(out)), 2);
+	ck_assert_str_eq(out, "prog: unknown command 'tw\\x0ao'\n"
+			      "Try 'prog --help'.\n");
+	ck_assert_int_eq(run_program("--version", NULL, out, sizeof(out)), 0);
+	ck_assert_str_eq(out, "prog " VC_VERSION "\n");
+	ck_assert_int_eq(run_program(NULL, NULL, out, sizeof(out)), 2);
+	ck_assert_int_eq(run_program("-h", NULL, out, sizeof(out)), 0);
+	ck_assert_ptr_nonnull(strstr(out, "  one        the first\n"));
+	ck_assert_ptr_null(strstr(out, "hidden"));
+}
+END_TEST
+
 TEST_SUITE(suite_options)
 {
 	Suite *s = suite_create("base/options");
@@ -107,5 +162,6 @@ TEST_SUITE(suite_options)
 	tcase_add_test(tc, takes_options_among_operands);
 	tcase_add_loop_test(tc, names_what_is_wrong, 0, 5);
 	tcase_add_test(tc, prints_help_from_the_table);
+	tcase_add_test(tc, runs_a_sub_command);
 	return s;
 }
