@@ -35,6 +35,7 @@ owner() {
 	agent | disk | kvm | loader | memory | sandbox | virtio | vhost-user)
 		echo "$1" ;;
 	virtqueue) echo virtio ;;
+	composite | gpt) echo disk ;;
 	*) echo base ;;
 	esac
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/test.h"
 
+Suite *suite_gpt(void);
 Suite *suite_qcow2_crash(void);
 Suite *suite_qcow2_hostile(void);
 Suite *suite_qcow2_io(void);
 Suite *suite_raw(void);
 
-TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_hostile, suite_qcow2_crash)
+TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_hostile, suite_qcow2_crash,
+	  suite_gpt)
