@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <vmmcore/log.h>
+#include "mkimage/cli/report.h"
+
+static bool has_progress;
+
+void report_progress(struct build *b, uint64_t pos, uint64_t size)
+{
+	static uint64_t last_ns;
+	uint64_t now = vc_now_ns();
+
+	if (now - last_ns < UINT64_C(100000000))
+		return;
+	last_ns = now;
+	has_progress = true;
+	if (size)
+		fprintf(stderr, "\r%3u%%  %llu entries\033[K",
+			(unsigned)(pos * 100 / size),
+			(unsigned long long)b->nr_entries);
+	else
+		fprintf(stderr, "\r%llu MiB  %llu entries\033[K",
+			(unsigned long long)(pos >> 20),
+			(unsigned long long)b->nr_entries);
+}
+
+void report_progress_end(void)
+{
+	if (has_progress)
+		fputs("\r\033[K", stderr);
+	has_progress = false;
+}
+
+void report_log(enum vc_log_level level, const char *who, const char *text)
+{
+	(void)level;
+	report_progress_end();
+	fprintf(stderr, "mkimage: %s: %s\n", who, text);
+}
+
+static const char *mib(uint64_t bytes, char *buf, size_t size)
+{
+	snprintf(buf, size, "%llu.%llu MiB", (unsigned long long)(bytes >> 20),
+		 (unsigned long long)((bytes & 0xfffff) * 10 >> 20));
+	return buf;
+}
+
+static void report_text(const struct settings *s, const struct build *b,
+			const struct report *p)
+{
+	const struct writer_report *r = &p->writer;
+	char size[32], used[32], left[32];
+
+	printf("%s: %llu entries, ext4 of %s: %s used, %s free\n", s->output,
+	       (unsigned long long)b->nr_entries,
+	       mib(r->size, size, sizeof(size)),
+	       mib(r->used, used, sizeof(used)),
+	       mib(r->free, left, sizeof(left)));
+	if (s->has_agent)
+		printf("%s: agent started by %s\n", s->output,
+		       agent_starter_names[p->starter]);
+}
+
+static int report_json(const struct settings *s, const struct build *b,
+		       const struct report *p, struct vc_error *err)
+{
+	const struct writer_report *r = &p->writer;
+	json_t *warnings = json_array(), *root;
+	uint64_t i;
+	int rc;
+
+	for (i = 0; i < b->warn.nr && i < WARN_MAX_KEPT; i++)
+		json_array_append_new(warnings, json_string(b->warn.kept[i]));
+	root = json_pack(
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, "
+		"s:I, s:o, s:s?}",
+		"output", s->output, "format",
+		vc_disk_format_names[s->out.format - 1], "file-system", "ext4",
+		"size", (json_int_t)r->size, "used", (json_int_t)r->used,
+		"free", (json_int_t)r->free, "data", (json_int_t)r->data,
+		"entries", (json_int_t)b->nr_entries, "inodes",
+		(json_int_t)r->nr_inodes, "free-inodes",
+		(json_int_t)r->nr_free_inodes, "uuid", r->uuid, "nr-warnings",
+		(json_int_t)b->warn.nr, "warnings", warnings, "agent",
+		s->has_agent ? agent_starter_names[p->starter] : NULL);
+	if (!root)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "report");
+	rc = json_dumpf(root, stdout, JSON_INDENT(2));
+	json_decref(root);
+	if (rc || putchar('\n') == EOF)
+		return vc_fail(err, VC_E_SYS, errno, "report");
+	return 0;
+}
+
+int report_print(const struct settings *s, const struct build *b,
+		 const struct report *p, struct vc_error *err)
+{
+	report_progress_end();
+	if (s->is_json) {
+		if (report_json(s, b, p, err))
+			return -1;
+	} else if (!s->is_quiet) {
+		report_text(s, b, p);
+	}
+	if (fflush(stdout) || ferror(stdout))
+		return vc_fail(err, VC_E_SYS, errno, "standard output: write");
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the user sees: progress, warnings, the report at the end. */
+#ifndef MKIMAGE_CLI_REPORT_H
+#define MKIMAGE_CLI_REPORT_H
+
+#include <vmmcore/log.h>
+#include "mkimage/build.h"
+#include "mkimage/cli/settings.h"
+
+/* What is known when the image is complete. */
+struct report {
+	struct writer_report writer;
+	enum agent_starter starter;
+};
+
+/* For build.progress. */
+void report_progress(struct build *b, uint64_t pos, uint64_t size);
+void report_progress_end(void);
+/* For vc_log_set(). */
+void report_log(enum vc_log_level level, const char *who, const char *text);
+/* By the settings: as text, as JSON, or not at all. */
+int report_print(const struct settings *s, const struct build *b,
+		 const struct report *p, struct vc_error *err) VC_MUST_CHECK;
+
+#endif

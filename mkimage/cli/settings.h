@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the command line asks for: filled by the options, used by the work. */
+#ifndef MKIMAGE_CLI_SETTINGS_H
+#define MKIMAGE_CLI_SETTINGS_H
+
+#include "mkimage/agent.h"
+#include "mkimage/ext4/ext4.h"
+#include "mkimage/out.h"
+
+/* Texts are borrowed from argv. */
+struct settings {
+	char **sources;
+	int nr_sources;
+	/* output */
+	const char *output, *format;
+	struct out_opts out;
+	/* file system */
+	struct ext4_opts fs;
+	/* guest */
+	struct agent_opts agent;
+	bool has_agent;
+	/* the program */
+	bool is_json, is_quiet, is_verbose, is_strict, has_version;
+};
+
+#endif
