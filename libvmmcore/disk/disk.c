@@ -7,8 +7,8 @@
  * vc_disk_poll(), of what `finished` held when the round began, so a done()
  * that submits again cannot keep poll from returning.
  *
- * A backing file is a disk of its own on the same engine; polling the top disk
- * polls the chain.
+ * A backing file, or a part of a composite disk, is a disk of its own on the
+ * same engine; polling the top disk polls all below it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -121,16 +121,19 @@ int vc_disk_get_poll_fd(const struct vc_disk *d)
 	return d->engine->event_fd;
 }
 
-/* Call done() of what is finished now, in the backing files first: that may
+/* Call done() of what is finished now, in the disks below first: that may
  * finish requests of the disks above. */
 static int call_done(struct vc_disk *d)
 {
 	struct req_queue batch;
 	struct vc_disk_req *req;
+	unsigned i;
 	int n = 0;
 
 	if (d->backing)
 		call_done(d->backing);
+	for (i = 0; i < d->nr_parts; i++)
+		call_done(d->parts[i]);
 	batch = d->finished;
 	d->finished = (struct req_queue){ NULL, NULL };
 	while ((req = queue_get(&batch))) {
@@ -145,10 +148,12 @@ static int call_done(struct vc_disk *d)
 
 static bool has_finished(const struct vc_disk *d)
 {
-	for (; d; d = d->backing)
-		if (d->finished.head)
+	unsigned i;
+
+	for (i = 0; i < d->nr_parts; i++)
+		if (has_finished(d->parts[i]))
 			return true;
-	return false;
+	return d->finished.head || (d->backing && has_finished(d->backing));
 }
 
 int vc_disk_poll(struct vc_disk *d, bool wait)
@@ -254,7 +259,12 @@ bool disk_io_set_zeroes(struct eng_io *io, uint64_t len)
 
 enum vc_disk_format vc_disk_get_format(const struct vc_disk *d)
 {
-	return d->ops == &raw_ops ? VC_DISK_FORMAT_RAW : VC_DISK_FORMAT_QCOW2;
+	return d->ops->format;
+}
+
+bool vc_disk_is_sequential(const struct vc_disk *d)
+{
+	return d->writable && d->ops->is_sequential;
 }
 
 uint64_t vc_disk_get_size(const struct vc_disk *d)
@@ -274,7 +284,8 @@ uint32_t vc_disk_get_discard_granularity(const struct vc_disk *d)
 
 struct vc_disk *vc_disk_drop(struct vc_disk *d)
 {
-	struct vc_disk *backing;
+	struct vc_disk *backing, **parts;
+	unsigned i, nr_parts;
 	struct engine *engine;
 	char *name;
 	int fd, direct_fd;
@@ -284,7 +295,9 @@ struct vc_disk *vc_disk_drop(struct vc_disk *d)
 	if (d->engine)
 		vc_disk_drain(d);
 	backing = d->backing;
-	engine = backing ? NULL : d->engine;
+	parts = d->parts;
+	nr_parts = d->nr_parts;
+	engine = d->engine;
 	name = d->name;
 	fd = d->fd;
 	direct_fd = d->direct_fd;
@@ -292,8 +305,12 @@ struct vc_disk *vc_disk_drop(struct vc_disk *d)
 	free(name);
 	vc_close(&fd);
 	vc_close(&direct_fd);
-	engine_free(engine);
-	return vc_disk_drop(backing);
+	for (i = 0; i < nr_parts; i++)
+		vc_disk_drop(parts[i]);
+	free(parts);
+	vc_disk_drop(backing);
+	engine_unref(engine);
+	return NULL;
 }
 
 int vc_disk_close(struct vc_disk *d_owned, struct vc_error *err)

@@ -22,10 +22,13 @@ struct req_queue {
 /* Base of every open image; the formats embed it as first member. */
 struct vc_disk {
 	const struct disk_ops *ops;
-	struct engine *engine;	 /* borrowed from `backing` if there is one */
+	struct engine *engine;	 /* a reference */
 	struct vc_disk *backing; /* owned; NULL if none */
-	int fd;			 /* owned */
-	int direct_fd;		 /* the same file with O_DIRECT, or -1 */
+	/* Other disks below this one, on the same engine; owned. */
+	struct vc_disk **parts;
+	unsigned nr_parts;
+	int fd;	       /* owned */
+	int direct_fd; /* the same file with O_DIRECT, or -1 */
 	uint32_t direct_align;
 	uint64_t size; /* virtual, bytes, a multiple of 512 */
 	bool writable;
@@ -40,6 +43,9 @@ struct vc_disk {
 
 struct disk_ops {
 	const char *name;
+	enum vc_disk_format format;
+	/* New images take writes in ascending order only, others none. */
+	bool is_sequential;
 	/* Looks at the first bytes only. NULL: matches anything. */
 	bool (*probe)(const uint8_t *head, size_t len);
 	/* A zeroed object, its base filled in by the caller. */

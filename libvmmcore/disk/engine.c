@@ -42,12 +42,21 @@ static int try_engine(enum vc_disk_io want, struct engine **ret,
 
 int engine_new(enum vc_disk_io want, struct engine **ret, struct vc_error *err)
 {
-	return try_engine(want, ret, err);
+	if (try_engine(want, ret, err) < 0)
+		return -1;
+	(*ret)->nr_refs = 1;
+	return 0;
 }
 
-struct engine *engine_free(struct engine *e)
+struct engine *engine_ref(struct engine *e)
 {
-	if (e)
+	e->nr_refs++;
+	return e;
+}
+
+struct engine *engine_unref(struct engine *e)
+{
+	if (e && !--e->nr_refs)
 		e->ops->free(e);
 	return NULL;
 }

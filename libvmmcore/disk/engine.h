@@ -2,7 +2,8 @@
 /*
  * Asynchronous file I/O: what a disk format does to its file. Two engines do
  * the same: io_uring, and plain system calls where a host has no io_uring. One
- * thread at a time; an engine is shared by the disks of a backing chain.
+ * thread at a time; an engine is shared by the disks of a backing chain and by the
+ * parts of a composite disk, whose ends come in any order: it goes with the last.
  */
 #ifndef DISK_ENGINE_H
 #define DISK_ENGINE_H
@@ -55,6 +56,7 @@ struct eng_queue {
 
 struct engine {
 	const struct engine_ops *ops;
+	unsigned nr_refs;
 	int event_fd;
 	unsigned nr_in_flight; /* submitted, done() not yet called */
 	struct eng_queue finished;
@@ -65,7 +67,9 @@ struct engine {
  * host lets this process have it, else system calls. */
 int engine_new(enum vc_disk_io want, struct engine **ret,
 	       struct vc_error *err) VC_MUST_CHECK;
-struct engine *engine_free(struct engine *e); /* nothing in flight */
+struct engine *engine_ref(struct engine *e);
+/* The last one frees it: nothing is in flight then. NULL is fine. */
+struct engine *engine_unref(struct engine *e);
 
 /* Give `io` the `len` bytes at `skip` of an iovec; copied. Returns false when
  * out of memory; `io` needs no clean-up then. */

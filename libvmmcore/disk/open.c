@@ -32,6 +32,13 @@ const char *const vc_disk_format_names[] = { "raw", "qcow2", NULL };
 /* By vc_disk_format - 1. */
 static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops };
 
+bool vc_disk_format_is_sequential(enum vc_disk_format format)
+{
+	unsigned i = (unsigned)format - 1;
+
+	return i < VC_ARRAY_SIZE(formats) && formats[i]->is_sequential;
+}
+
 static int find_ops(enum vc_disk_format format, const struct disk_ops **ret,
 		    struct vc_error *err)
 {
@@ -172,8 +179,9 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		return -1;
 	if (opts->direct && open_direct(d, err) < 0)
 		return -1;
-	if (d->backing)
-		d->engine = d->backing->engine;
+	if (d->backing || opts->io_with)
+		d->engine = engine_ref(d->backing ? d->backing->engine
+						  : opts->io_with->engine);
 	else if (engine_new(opts->io, &d->engine, err) < 0)
 		return -1;
 	return d->ops->open(d, opts, err);
@@ -205,8 +213,6 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 			vc_prefix(err, "%s", d->name);
 		/* these two stay the caller's */
 		d->fd = -1;
-		if (d->backing)
-			d->engine = NULL;
 		d->backing = NULL;
 		vc_disk_drop(d);
 		return -1;

@@ -279,6 +279,7 @@ static int raw_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 
 const struct disk_ops raw_ops = {
 	.name = "raw",
+	.format = VC_DISK_FORMAT_RAW,
 	.alloc = raw_alloc,
 	.open = raw_open,
 	.submit = raw_submit,

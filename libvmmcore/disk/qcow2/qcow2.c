@@ -458,6 +458,7 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 
 const struct disk_ops qcow2_ops = {
 	.name = "qcow2",
+	.format = VC_DISK_FORMAT_QCOW2,
 	.probe = qc_probe,
 	.alloc = qc_new,
 	.open = qc_open,

@@ -47,8 +47,11 @@ struct vc_disk_open_opts {
 	bool repair;	    /* open in spite of the dirty/corrupt bits */
 	bool no_sync; /* never wait for the medium: for an image that is worth
 		       * nothing unless its writer finishes */
-	enum vc_disk_io io; /* ignored where `backing` brings its own */
-	const char *name;   /* for messages; borrowed during the call */
+	enum vc_disk_io io; /* ignored where `backing` or io_with has its own */
+	/* Share the I/O engine and poll fd of this disk, which must belong to
+	 * the same thread; borrowed during the call. */
+	struct vc_disk *io_with;
+	const char *name; /* for messages; borrowed during the call */
 };
 
 /* Open the image at `path`. VC_E_CORRUPT, VC_E_UNSUPPORTED, VC_E_LIMIT name the
@@ -73,6 +76,13 @@ struct vc_disk *vc_disk_drop(struct vc_disk *disk);
 VC_DEFINE_CLEANUP(vc_disk, struct vc_disk *, vc_disk_drop)
 
 enum vc_disk_format vc_disk_get_format(const struct vc_disk *disk);
+/* Is this a new image of a format that takes each byte once, in ascending
+ * order? Then what a write or a write of zeroes skips reads zero, one at an
+ * earlier offset fails with VC_DISK_ENOTSUP, as reads do, a discard does
+ * nothing, and the image exists when vc_disk_close() has succeeded. */
+bool vc_disk_is_sequential(const struct vc_disk *disk);
+/* Such a format: only new images of it can be written. */
+bool vc_disk_format_is_sequential(enum vc_disk_format format);
 uint64_t vc_disk_get_size(const struct vc_disk *disk); /* virtual, bytes */
 /* Change the virtual size, a multiple of 512, when nothing is in flight. What is
  * cut off must not have been written, or discarded since; what is added reads
