@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
+#include <vmmcore/convert.h>
 #include <vmmcore/outfile.h>
 #include "qcow-tool/common.h"
-#include "qcow-tool/copy.h"
 #include "qcow-tool/image-options.h"
 
 #define DEFAULT_GRANULE 4096
@@ -115,11 +115,12 @@ static const struct vc_command command = {
 	.epilogue = image_options_help,
 };
 
-static void show_progress(uint64_t done, uint64_t total)
+static void show_progress(void *opaque, uint64_t done, uint64_t total)
 {
 	static int shown = -1;
 	int now = total ? (int)((double)done * 10000 / (double)total) : 10000;
 
+	(void)opaque;
 	if (now == shown)
 		return;
 	shown = now;
@@ -127,16 +128,35 @@ static void show_progress(uint64_t done, uint64_t total)
 	fflush(stdout);
 }
 
+struct source {
+	const char *path;
+	struct vc_disk_open_opts opts;
+};
+
+/* Once more, for a thread; the first handle holds the lock. */
+static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
+{
+	const struct source *s = opaque;
+	struct vc_disk_open_opts opts = s->opts;
+
+	opts.lock = false;
+	return vc_disk_open(s->path, &opts, ret, err);
+}
+
 /* Make and fill the image in the unnamed file. */
-static int fill(struct vc_outfile *of, struct vc_disk *src,
+static int fill(struct vc_outfile *of, const struct vc_convert_source *src,
 		const struct convert_opts *o, const char *name,
 		struct vc_error *err)
 {
 	struct vc_disk_open_opts oo = {
 		.format = o->to, .writable = true, .no_sync = true, .name = name
 	};
-	struct copy_opts copy = { o->granule,
-				  o->progress ? show_progress : NULL };
+	struct vc_convert_opts copy = {
+		.granule = o->granule,
+		.fill = !o->granule,
+		.dst_is_zero = true,
+		.progress = o->progress ? show_progress : NULL,
+	};
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;
 	struct vc_disk_create_opts co;
 	vc_auto_fd int fd = -1;
@@ -146,7 +166,7 @@ static int fill(struct vc_outfile *of, struct vc_disk *src,
 	if (co.backing_file || o->image.has_size)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "convert takes no backing file and no size");
-	co.size_bytes = vc_disk_get_size(src);
+	co.size_bytes = vc_disk_get_size(src->disk);
 	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
 		return -1;
 	fd = fcntl(vc_outfile_get_fd(of), F_DUPFD_CLOEXEC, 0);
@@ -155,10 +175,7 @@ static int fill(struct vc_outfile *of, struct vc_disk *src,
 	if (vc_disk_open_fd(fd, &oo, NULL, &dst, err) < 0)
 		return -1;
 	(void)vc_steal_fd(&fd);
-	/* a cluster is written as a whole or not at all */
-	if (copy.granule && copy.granule < vc_disk_get_discard_granularity(dst))
-		copy.granule = vc_disk_get_discard_granularity(dst);
-	if (copy_disk(src, dst, &copy, err) < 0)
+	if (vc_disk_convert(src, 1, dst, &copy, NULL, err) < 0)
 		return -1;
 	return vc_disk_close(vc_steal_ptr(&dst), err);
 }
@@ -166,25 +183,31 @@ static int fill(struct vc_outfile *of, struct vc_disk *src,
 static int convert(const char *from, const char *to,
 		   const struct convert_opts *o, struct vc_error *err)
 {
-	struct vc_disk_open_opts oo = { .format = o->from,
-					.lock = !o->share,
-					.allow_backing = o->allow_backing };
+	struct source s = { from,
+			    { .format = o->from,
+			      .lock = !o->share,
+			      .cache_bytes = VC_CONVERT_CACHE,
+			      .allow_backing = o->allow_backing } };
+	struct vc_convert_source cs = { .reopen = reopen, .opaque = &s };
 	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
 	vc_auto(vc_disk) struct vc_disk *src = NULL;
 	char shown[256];
 
-	if (vc_disk_open(from, &oo, &src, err) < 0 ||
+	if (vc_disk_open(from, &s.opts, &src, err) < 0 ||
 	    vc_outfile_catch_signals(err) < 0 ||
 	    vc_outfile_open(to, o->force, &of, err) < 0)
 		return -1;
 	vc_outfile_set_sync(of, o->sync);
-	if (fill(of, src, o, to, err) < 0)
+	/* the format is what it is now */
+	s.opts.format = vc_disk_get_format(src);
+	cs.disk = src;
+	if (fill(of, &cs, o, to, err) < 0)
 		return vc_prefix(err, "'%s' to '%s'", from,
 				 vc_printable(to, shown, sizeof(shown)));
 	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)
 		return -1;
 	if (o->progress) {
-		show_progress(1, 1);
+		show_progress(NULL, 1, 1);
 		putchar('\n');
 	}
 	return 0;

@@ -34,6 +34,7 @@ owner() {
 	case $1 in
 	agent | disk | kvm | loader | memory | sandbox | virtio | vhost-user)
 		echo "$1" ;;
+	convert) echo disk ;;
 	virtqueue) echo virtio ;;
 	composite | gpt) echo disk ;;
 	*) echo base ;;

@@ -25,8 +25,13 @@ bool qc_cache_init(struct qc_disk *q)
 	c->page_bytes = q->h.cluster_bytes < QC_PAGE_BYTES ? q->h.cluster_bytes
 							   : QC_PAGE_BYTES;
 	q->page_bits = (unsigned)__builtin_ctz(c->page_bytes);
-	c->max_pages = QC_CACHE_BYTES / c->page_bytes;
-	c->hash_size = c->max_pages;
+	c->max_pages =
+		(q->base.cache_bytes ? q->base.cache_bytes : QC_CACHE_BYTES) /
+		c->page_bytes;
+	for (c->hash_size = QC_MIN_PAGES; c->hash_size < c->max_pages;)
+		c->hash_size *= 2;
+	if (c->max_pages < QC_MIN_PAGES)
+		c->max_pages = QC_MIN_PAGES;
 	c->hash = calloc(c->hash_size, sizeof(*c->hash));
 	c->lru.lru_prev = c->lru.lru_next = &c->lru;
 	return c->hash != NULL;

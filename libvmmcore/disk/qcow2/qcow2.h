@@ -29,6 +29,7 @@
 /* Pages of L2 tables and refcount blocks kept in memory. 16 MiB of L2 entries
  * reach 128 GiB of a disk with 64 KiB clusters. */
 #define QC_CACHE_BYTES (16u << 20)
+#define QC_MIN_PAGES 16
 #define QC_PAGE_BYTES (16u << 10) /* or a cluster, if that is smaller */
 /* Clusters that wait to be released, at most, before they are. */
 #define QC_MAX_FREES 4096

@@ -47,6 +47,8 @@ struct vc_disk_open_opts {
 	bool repair;	    /* open in spite of the dirty/corrupt bits */
 	bool no_sync; /* never wait for the medium: for an image that is worth
 		       * nothing unless its writer finishes */
+	uint32_t cache_bytes; /* of metadata, for each image of the chain; 0:
+			       * a default that suits guests */
 	enum vc_disk_io io; /* ignored where `backing` or io_with has its own */
 	/* Share the I/O engine and poll fd of this disk, which must belong to
 	 * the same thread; borrowed during the call. */

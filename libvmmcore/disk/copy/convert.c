@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The thread that writes. Slots are written in the order of the disk, so that
+ * what is allocated lies in that order and formats that take nothing else are
+ * served; many writes are in flight at a time.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "disk/copy/copy.h"
+
+static void write_failed(struct copy *c, enum vc_disk_status status,
+			 uint64_t at)
+{
+	struct vc_error err;
+
+	vc_fail(&err, VC_E_SYS, vc_disk_status_errno(status), "write at %llu",
+		(unsigned long long)at);
+	copy_fail(c, &err);
+}
+
+static void set_free(struct slot *s)
+{
+	struct copy *c = s->copy;
+
+	pthread_mutex_lock(&c->lock);
+	s->state = SLOT_FREE;
+	pthread_cond_broadcast(&c->slot_free);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	struct write_req *wr = vc_container_of(req, struct write_req, req);
+	struct slot *s = wr->slot;
+
+	if (status != VC_DISK_OK)
+		write_failed(s->copy, status, req->offset_bytes);
+	wr->next = s->free_reqs;
+	s->free_reqs = wr;
+	if (!--s->nr_writing && s->write_pos >= s->piece.len)
+		set_free(s);
+}
+
+static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
+{
+	struct write_req *wr = s->free_reqs;
+
+	s->free_reqs = wr->next;
+	wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
+	wr->req = (struct vc_disk_req){
+		.op = op,
+		.flags = op == VC_DISK_WRITE_ZEROES ? VC_DISK_REQ_UNMAP : 0,
+		.offset_bytes = s->piece.offset + s->write_pos,
+		.length_bytes = len,
+		.iov = &wr->iov,
+		.nr_iov = op == VC_DISK_WRITE_ZEROES ? 0 : 1,
+		.done = write_done,
+	};
+	s->write_pos += len;
+	s->nr_writing++;
+	vc_disk_submit(s->copy->dst, &wr->req);
+}
+
+static bool is_zero_at(const struct slot *s, size_t i)
+{
+	return s->zero[i / 64] >> i % 64 & 1;
+}
+
+/* The length of what is at s->write_pos and is zero, or is not. */
+static uint64_t next_run(const struct slot *s, bool *ret_zero)
+{
+	uint64_t granule = s->copy->granule, pos = s->write_pos;
+	size_t i;
+
+	*ret_zero = s->piece.kind == PIECE_ZERO;
+	if (*ret_zero || !granule)
+		return s->piece.len - pos;
+	i = (size_t)((s->piece.offset + pos) / granule -
+		     s->piece.offset / granule);
+	*ret_zero = is_zero_at(s, i);
+	while (pos < s->piece.len && is_zero_at(s, i) == *ret_zero) {
+		pos += copy_granule_len(s->copy, s, pos);
+		i++;
+	}
+	return pos - s->write_pos;
+}
+
+/* Start writes of `s`. Returns true when all of it is under way. */
+static bool write_slot(struct slot *s)
+{
+	const struct vc_convert_opts *o = s->copy->opts;
+
+	while (s->write_pos < s->piece.len) {
+		bool zero;
+		uint64_t len;
+
+		if (!s->free_reqs)
+			return false;
+		len = next_run(s, &zero);
+		if (!zero)
+			submit(s, VC_DISK_WRITE, len);
+		else if (!o->dst_is_zero || o->over_backing)
+			submit(s, VC_DISK_WRITE_ZEROES, len);
+		else
+			s->write_pos += len;
+	}
+	if (!s->nr_writing)
+		set_free(s);
+	return true;
+}
+
+/* The slot to be written now, or NULL. *ret_end: there will be none. */
+static struct slot *next_slot(struct copy *c, bool *ret_end)
+{
+	struct slot *s = &c->slots[c->head % c->nr_slots];
+
+	pthread_mutex_lock(&c->lock);
+	*ret_end = c->has_failed || (c->is_ended && c->head == c->tail);
+	if (*ret_end || (s->state != SLOT_READY && s->state != SLOT_WRITING))
+		s = NULL;
+	else if (c->head == c->tail)
+		s = NULL; /* it is of a round before */
+	else
+		s->state = SLOT_WRITING;
+	pthread_mutex_unlock(&c->lock);
+	return s;
+}
+
+static void report_progress(struct copy *c)
+{
+	uint64_t done;
+
+	if (!c->opts->progress)
+		return;
+	pthread_mutex_lock(&c->lock);
+	done = c->plan.pos;
+	pthread_mutex_unlock(&c->lock);
+	c->opts->progress(c->opts->opaque, done, c->plan.size);
+}
+
+static int write_all(struct copy *c, struct vc_error *err)
+{
+	struct pollfd fds[2] = { { vc_disk_get_poll_fd(c->dst), POLLIN, 0 },
+				 { c->event_fd, POLLIN, 0 } };
+
+	for (;;) {
+		bool end = false;
+		struct slot *s;
+		eventfd_t v;
+
+		while ((s = next_slot(c, &end)) && write_slot(s)) {
+			pthread_mutex_lock(&c->lock);
+			c->head++;
+			pthread_mutex_unlock(&c->lock);
+		}
+		vc_disk_kick(c->dst);
+		if (end)
+			break;
+		if (vc_disk_poll(c->dst, false))
+			continue;
+		report_progress(c);
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return vc_fail(err, VC_E_SYS, errno, "poll");
+		(void)!eventfd_read(c->event_fd, &v);
+	}
+	vc_disk_drain(c->dst);
+	return 0;
+}
+
+/* --- setting up -------------------------------------------------------------- */
+
+static int set_sources(struct copy *c, const struct vc_convert_source *given,
+		       size_t nr, struct vc_error *err)
+{
+	uint64_t size = 0;
+	size_t i;
+
+	if (!nr || nr > VC_CONVERT_MAX_SOURCES)
+		return vc_fail(err, VC_E_LIMIT, 0, "copy: %zu sources", nr);
+	c->sources = calloc(nr, sizeof(*c->sources));
+	if (!c->sources)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
+	for (i = 0; i < nr; i++) {
+		c->sources[i] = (struct source){ given[i].disk, size };
+		if (vc_ckd_add(&size, size, vc_disk_get_size(given[i].disk)))
+			return vc_fail(err, VC_E_LIMIT, 0, "copy: size");
+	}
+	if (size > vc_disk_get_size(c->dst))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "%s: smaller than what is to be copied",
+			       c->dst->name);
+	c->given = given;
+	c->plan.sources = c->sources;
+	c->plan.nr_sources = nr;
+	c->plan.size = size;
+	c->plan.opts = c->opts;
+	return 0;
+}
+
+static int set_units(struct copy *c, struct vc_error *err)
+{
+	const struct vc_convert_opts *o = c->opts;
+	uint32_t unit = vc_disk_get_discard_granularity(c->dst);
+
+	if (o->granule && (!vc_is_pow2(o->granule) || o->granule < 512))
+		return vc_fail(err, VC_E_ARG, 0, "copy: granule");
+	if (!vc_is_pow2(unit))
+		unit = COPY_ALIGN;
+	c->plan.unit = unit > COPY_ALIGN ? unit : COPY_ALIGN;
+	c->plan.chunk = unit > COPY_MIN_CHUNK ? unit : COPY_MIN_CHUNK;
+	if (o->granule && !o->fill) {
+		c->granule = o->granule > unit ? o->granule : unit;
+		c->granule = vc_min_u64(c->granule, c->plan.chunk);
+	}
+	c->nr_slots = VC_CONVERT_MAX_BUFFERS / c->plan.chunk;
+	if (c->nr_slots > COPY_MAX_SLOTS)
+		c->nr_slots = COPY_MAX_SLOTS;
+	return 0;
+}
+
+static int set_slots(struct copy *c, struct vc_error *err)
+{
+	unsigned i, j;
+
+	c->slots = calloc(c->nr_slots, sizeof(*c->slots));
+	if (!c->slots)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
+	for (i = 0; i < c->nr_slots; i++) {
+		struct slot *s = &c->slots[i];
+
+		s->copy = c;
+		s->data = aligned_alloc(COPY_ALIGN, c->plan.chunk);
+		if (!s->data)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
+		for (j = 0; j < COPY_REQS; j++) {
+			s->reqs[j].slot = s;
+			s->reqs[j].next = s->free_reqs;
+			s->free_reqs = &s->reqs[j];
+		}
+	}
+	return 0;
+}
+
+static unsigned wanted_workers(const struct copy *c)
+{
+	long nr = c->opts->nr_threads;
+	size_t i;
+
+	for (i = 0; i < c->plan.nr_sources; i++)
+		if (!c->given[i].reopen)
+			return 1;
+	if (!nr)
+		nr = sysconf(_SC_NPROCESSORS_ONLN);
+	if (nr < 1)
+		return 1;
+	return nr > VC_CONVERT_MAX_THREADS ? VC_CONVERT_MAX_THREADS
+					   : (unsigned)nr;
+}
+
+static int start_workers(struct copy *c, struct vc_error *err)
+{
+	unsigned wanted = wanted_workers(c);
+	sigset_t all, before;
+	int ret = 0;
+
+	/* signals are for the threads of the program */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (c->nr_workers < wanted && !ret) {
+		struct worker *w = &c->workers[c->nr_workers];
+
+		w->copy = c;
+		w->disks = calloc(c->plan.nr_sources, sizeof(*w->disks));
+		ret = w->disks
+			      ? pthread_create(&w->thread, NULL, copy_worker, w)
+			      : ENOMEM;
+		if (ret)
+			free(w->disks);
+		else
+			c->nr_workers++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	/* fewer will do */
+	return c->nr_workers ? 0 : vc_fail(err, VC_E_SYS, ret, "start threads");
+}
+
+static void join_workers(struct copy *c)
+{
+	while (c->nr_workers) {
+		struct worker *w = &c->workers[--c->nr_workers];
+
+		pthread_join(w->thread, NULL);
+		free(w->disks);
+	}
+}
+
+static void free_copy(struct copy *c)
+{
+	unsigned i;
+
+	for (i = 0; c->slots && i < c->nr_slots; i++)
+		free(c->slots[i].data);
+	free(c->slots);
+	free(c->sources);
+	vc_close(&c->event_fd);
+	pthread_cond_destroy(&c->slot_free);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static int run(struct copy *c, const struct vc_convert_source *sources,
+	       size_t nr, struct vc_error *err)
+{
+	struct vc_error wait_err;
+
+	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->event_fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "eventfd");
+	if (set_sources(c, sources, nr, err) < 0 || set_units(c, err) < 0 ||
+	    set_slots(c, err) < 0 || start_workers(c, err) < 0)
+		return -1;
+	if (write_all(c, &wait_err) < 0) {
+		copy_fail(c, &wait_err);
+		vc_disk_drain(c->dst);
+	}
+	return 0;
+}
+
+int vc_disk_convert(const struct vc_convert_source *sources, size_t nr,
+		    struct vc_disk *dst, const struct vc_convert_opts *opts,
+		    struct vc_convert_result *ret, struct vc_error *err)
+{
+	struct copy *c = calloc(1, sizeof(*c));
+	int res;
+
+	if (!c)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
+	c->opts = opts;
+	c->dst = dst;
+	c->event_fd = -1;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->slot_free, NULL);
+	res = run(c, sources, nr, err);
+	join_workers(c);
+	if (res == 0 && c->has_failed) {
+		if (err)
+			*err = c->err;
+		res = -1;
+	}
+	if (res == 0 && opts->progress)
+		opts->progress(opts->opaque, c->plan.size, c->plan.size);
+	if (res == 0 && ret)
+		*ret = c->result;
+	free_copy(c);
+	return res;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A copy under way.
+ *
+ *	plan.c     walks the block status of the sources once: the next piece
+ *	worker.c   threads that read a piece, look for zeroes, compress it
+ *	convert.c  the calling thread, which writes the pieces in their order
+ *
+ * Pieces are handed out and written in the order of the disk, through a ring of
+ * slots: a slot is FREE, then READING (a worker's), READY, then WRITING (the
+ * writer's), then FREE again. Whoever changes a state holds the lock. The disks
+ * the caller gave are used under the lock only, to map; workers read through
+ * handles of their own. Where there are none, the only worker is also the only
+ * one to map, so that it may read through the caller's.
+ */
+#ifndef DISK_COPY_COPY_H
+#define DISK_COPY_COPY_H
+
+#include <pthread.h>
+#include <vmmcore/convert.h>
+#include "disk/disk.h"
+
+#define COPY_ALIGN 4096
+#define COPY_MAX_SLOTS 16
+#define COPY_MIN_CHUNK (1u << 20)
+/* Pieces that one worker reads at a time. */
+#define COPY_DEPTH 3
+/* Writes in flight of one slot. */
+#define COPY_REQS 32
+#define COPY_MAX_RUNS (COPY_MIN_CHUNK / VC_DISK_SECTOR)
+
+/* --- what to copy (plan.c) ----------------------------------------------- */
+
+enum piece_kind {
+	PIECE_DATA,
+	PIECE_ZERO,  /* to be written as such; may be long */
+	PIECE_SHARE, /* is in `fd` at `host`; may be long */
+};
+
+struct piece {
+	enum piece_kind kind;
+	uint64_t offset, len;
+	int fd; /* borrowed from the source */
+	uint64_t host;
+};
+
+struct source {
+	struct vc_disk *disk;
+	uint64_t start; /* in the whole */
+};
+
+struct plan {
+	const struct source *sources;
+	size_t nr_sources;
+	const struct vc_convert_opts *opts;
+	uint64_t size;	/* of all sources */
+	uint32_t unit;	/* pieces begin and end at multiples, or at the end */
+	uint32_t chunk; /* the longest PIECE_DATA, ends at a multiple */
+	/* alignment that PIECE_SHARE has, in the file too; 0: none is made */
+	uint32_t share_unit;
+	uint64_t pos;
+	uint64_t nr_skipped; /* bytes that need no piece */
+	/* of what is at ext_start and reaches to ext_end */
+	uint64_t ext_start, ext_end;
+	enum { EXT_DATA, EXT_ZERO, EXT_SKIP } ext_kind;
+	int ext_fd; /* -1: its bytes are in no file as they are */
+	uint64_t ext_host;
+};
+
+/* The next piece. *ret_end: there is none. */
+int plan_next(struct plan *p, struct piece *ret, bool *ret_end,
+	      struct vc_error *err) VC_MUST_CHECK;
+/* The source that has the byte at `offset`. */
+size_t plan_source_at(const struct plan *p, uint64_t offset);
+
+/* --- the copy ------------------------------------------------------------- */
+
+enum slot_state { SLOT_FREE, SLOT_READING, SLOT_READY, SLOT_WRITING };
+
+struct copy;
+struct worker;
+
+struct write_req {
+	struct vc_disk_req req;
+	struct iovec iov;
+	struct slot *slot;
+	struct write_req *next; /* free ones */
+};
+
+struct slot {
+	enum slot_state state;
+	struct piece piece;
+	uint8_t *data;
+	/* reading */
+	struct worker *worker;
+	struct vc_disk_req req;
+	struct iovec iov;
+	uint64_t read_pos;
+	enum vc_disk_status status;
+	struct slot *next_done;
+	/* A bit per granule that reads zero, if zeroes are looked for. */
+	uint64_t zero[COPY_MAX_RUNS / 64 + 1];
+	/* Length of the cluster when compressed, 0 if stored as it is. */
+	uint32_t *packed;
+	/* writing */
+	uint64_t write_pos;
+	unsigned nr_writing;
+	struct write_req reqs[COPY_REQS], *free_reqs;
+	struct copy *copy;
+};
+
+struct worker {
+	struct copy *copy;
+	pthread_t thread;
+	struct vc_disk **disks; /* of the sources; NULL: not opened yet */
+	struct slot *done;	/* read, to be looked at */
+	unsigned nr_reading;
+	uint8_t *scratch; /* a compressed cluster */
+};
+
+struct copy {
+	const struct vc_convert_opts *opts;
+	const struct vc_convert_source *given;
+	struct source *sources;
+	struct vc_disk *dst;
+	uint64_t granule; /* of looking for zeroes; 0: do not */
+	unsigned nr_slots, nr_workers;
+	struct worker workers[VC_CONVERT_MAX_THREADS];
+	struct slot *slots;
+	int event_fd; /* something became READY, ended or failed */
+
+	pthread_mutex_t lock; /* of all below and the slots' states */
+	pthread_cond_t slot_free;
+	struct plan plan;
+	unsigned head, tail; /* next to be written; next to be handed out */
+	bool is_ended;	     /* the plan is */
+	bool has_failed;
+	struct vc_error err;
+	struct vc_convert_result result;
+};
+
+/* From byte `pos` of the piece to where its granule or the piece ends. */
+static inline uint64_t copy_granule_len(const struct copy *c,
+					const struct slot *s, uint64_t pos)
+{
+	uint64_t at = s->piece.offset + pos;
+
+	return vc_min_u64(c->granule - (at & (c->granule - 1)),
+			  s->piece.len - pos);
+}
+
+/* The first failure stays; everything comes to an end. */
+void copy_fail(struct copy *c, const struct vc_error *err);
+/* worker.c */
+void *copy_worker(void *worker);
+
+bool disk_is_zero(const void *p, size_t len);
+
+#endif
