@@ -155,6 +155,7 @@ static int fill(struct vc_outfile *of, const struct vc_convert_source *src,
 		.granule = o->granule,
 		.fill = !o->granule,
 		.dst_is_zero = true,
+		.share = VC_CONVERT_SHARE_AUTO,
 		.progress = o->progress ? show_progress : NULL,
 	};
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;

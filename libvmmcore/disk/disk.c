@@ -84,6 +84,12 @@ static enum vc_disk_status check_request(const struct vc_disk *d,
 		if (req->nr_iov < 0 || req->nr_iov > VC_DISK_MAX_IOV ||
 		    iov_total(req->iov, req->nr_iov) != req->length_bytes)
 			return VC_DISK_ERANGE;
+	} else if (req->op == VC_DISK_SHARE) {
+		uint64_t align = vc_disk_get_discard_granularity(d);
+
+		if (!d->ops->can_share || !d->is_regular ||
+		    (req->offset_bytes | req->length_bytes) & (align - 1))
+			return VC_DISK_ENOTSUP;
 	} else if (req->op != VC_DISK_DISCARD &&
 		   req->op != VC_DISK_WRITE_ZEROES) {
 		return VC_DISK_ENOTSUP;

@@ -34,7 +34,7 @@ struct vc_disk {
 	bool writable;
 	bool no_sync;
 	uint32_t cache_bytes; /* 0: the format's default */
-	bool is_regular; /* a file, not a block device */
+	bool is_regular;      /* a file, not a block device */
 	unsigned nr_in_flight;
 	struct req_queue finished; /* done() is due in vc_disk_poll() */
 	char *name;		   /* printable, for messages */
@@ -47,6 +47,7 @@ struct disk_ops {
 	enum vc_disk_format format;
 	/* New images take writes in ascending order only, others none. */
 	bool is_sequential;
+	bool can_share; /* VC_DISK_SHARE, for files */
 	/* Looks at the first bytes only. NULL: matches anything. */
 	bool (*probe)(const uint8_t *head, size_t len);
 	/* A zeroed object, its base filled in by the caller. */

@@ -154,6 +154,12 @@ bool eng_io_advance(struct eng_io *io, int res)
 void engine_submit(struct engine *e, struct eng_io *io)
 {
 	e->nr_in_flight++;
+	if (io->op == ENG_SHARE) {
+		io->res = eng_share(io);
+		eng_queue_put(&e->finished, io);
+		engine_wake(e);
+		return;
+	}
 	e->ops->submit(e, io);
 }
 

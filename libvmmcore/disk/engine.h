@@ -16,6 +16,7 @@ enum eng_op {
 	ENG_WRITE,
 	ENG_SYNC,
 	ENG_FALLOCATE,
+	ENG_SHARE, /* done at once, by system calls, in every engine */
 };
 
 #define ENG_SMALL_IOV 4
@@ -24,7 +25,9 @@ enum eng_op {
 struct eng_io {
 	enum eng_op op;
 	int fd;
-	int mode; /* ENG_FALLOCATE */
+	int mode;   /* ENG_FALLOCATE; ENG_SHARE: may copy */
+	int src_fd; /* ENG_SHARE */
+	uint64_t src_offset;
 	uint64_t offset;
 	uint64_t len;
 	struct iovec *iov; /* small[] or heap; consumed as it goes */
@@ -83,6 +86,9 @@ void engine_kick(struct engine *e);
 unsigned engine_reap(struct engine *e, bool wait);
 /* Make event_fd readable. */
 void engine_wake(struct engine *e);
+
+/* ENG_SHARE (share.c). Returns 0 or -errno, -EOPNOTSUPP if this cannot be. */
+int eng_share(const struct eng_io *io);
 
 /* For the engines: queue `io` as done, or say that it must go on (the rest of
  * a short transfer). */

@@ -148,6 +148,14 @@ static void raw_submit(struct vc_disk *d, struct vc_disk_req *req)
 			job_finish(job, -ENOMEM);
 			return;
 		}
+	} else if (req->op == VC_DISK_SHARE) {
+		job->io.op = ENG_SHARE;
+		job->io.mode = !!(req->flags & VC_DISK_REQ_COPY);
+		job->io.src_fd = req->share_fd;
+		job->io.src_offset = req->share_offset;
+		job->io.len = req->length_bytes;
+		job->io.nr_iov = 0;
+		job->io.heap = NULL;
 	} else {
 		prepare_fallocate(job);
 	}
@@ -279,6 +287,7 @@ static int raw_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 
 const struct disk_ops raw_ops = {
 	.name = "raw",
+	.can_share = true,
 	.format = VC_DISK_FORMAT_RAW,
 	.alloc = raw_alloc,
 	.open = raw_open,

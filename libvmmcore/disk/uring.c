@@ -54,6 +54,8 @@ static void prepare(struct io_uring_sqe *sqe, struct eng_io *io)
 		io_uring_prep_fallocate(sqe, io->fd, io->mode,
 					(off_t)io->offset, (off_t)io->len);
 		break;
+	case ENG_SHARE:
+		break; /* does not come here */
 	}
 	io_uring_sqe_set_data(sqe, io);
 }

@@ -33,11 +33,39 @@ static void set_free(struct slot *s)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* What came of a PIECE_SHARE. Returns true if it goes on. */
+static bool share_done(struct copy *c, struct vc_disk_req *req,
+		       enum vc_disk_status status)
+{
+	bool is_first, go_on = status == VC_DISK_ENOTSUP &&
+			       !(req->flags & VC_DISK_REQ_COPY);
+
+	pthread_mutex_lock(&c->lock);
+	is_first = c->plan.share == SHARE_TRYING;
+	if (is_first && !go_on)
+		c->plan.share = SHARE_YES;
+	else if (is_first)
+		c->plan.share = c->opts->share == VC_CONVERT_SHARE_OFFLOAD
+					? SHARE_COPY
+					: SHARE_NO;
+	if (status == VC_DISK_OK && !(req->flags & VC_DISK_REQ_COPY))
+		c->result.nr_shared_bytes += req->length_bytes;
+	pthread_cond_broadcast(&c->slot_free);
+	pthread_mutex_unlock(&c->lock);
+	if (go_on) {
+		req->flags |= VC_DISK_REQ_COPY;
+		vc_disk_submit(c->dst, req);
+	}
+	return go_on;
+}
+
 static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
 {
 	struct write_req *wr = vc_container_of(req, struct write_req, req);
 	struct slot *s = wr->slot;
 
+	if (req->op == VC_DISK_SHARE && share_done(s->copy, req, status))
+		return;
 	if (status != VC_DISK_OK)
 		write_failed(s->copy, status, req->offset_bytes);
 	wr->next = s->free_reqs;
@@ -51,14 +79,17 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 	struct write_req *wr = s->free_reqs;
 
 	s->free_reqs = wr->next;
-	wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
+	if (op == VC_DISK_WRITE)
+		wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
 	wr->req = (struct vc_disk_req){
 		.op = op,
 		.flags = op == VC_DISK_WRITE_ZEROES ? VC_DISK_REQ_UNMAP : 0,
 		.offset_bytes = s->piece.offset + s->write_pos,
 		.length_bytes = len,
 		.iov = &wr->iov,
-		.nr_iov = op == VC_DISK_WRITE_ZEROES ? 0 : 1,
+		.nr_iov = op == VC_DISK_WRITE ? 1 : 0,
+		.share_fd = s->piece.fd,
+		.share_offset = s->piece.host + s->write_pos,
 		.done = write_done,
 	};
 	s->write_pos += len;
@@ -78,7 +109,7 @@ static uint64_t next_run(const struct slot *s, bool *ret_zero)
 	size_t i;
 
 	*ret_zero = s->piece.kind == PIECE_ZERO;
-	if (*ret_zero || !granule)
+	if (s->piece.kind != PIECE_DATA || !granule)
 		return s->piece.len - pos;
 	i = (size_t)((s->piece.offset + pos) / granule -
 		     s->piece.offset / granule);
@@ -102,7 +133,9 @@ static bool write_slot(struct slot *s)
 		if (!s->free_reqs)
 			return false;
 		len = next_run(s, &zero);
-		if (!zero)
+		if (s->piece.kind == PIECE_SHARE)
+			submit(s, VC_DISK_SHARE, len);
+		else if (!zero)
 			submit(s, VC_DISK_WRITE, len);
 		else if (!o->dst_is_zero || o->over_backing)
 			submit(s, VC_DISK_WRITE_ZEROES, len);
@@ -213,6 +246,9 @@ static int set_units(struct copy *c, struct vc_error *err)
 		unit = COPY_ALIGN;
 	c->plan.unit = unit > COPY_ALIGN ? unit : COPY_ALIGN;
 	c->plan.chunk = unit > COPY_MIN_CHUNK ? unit : COPY_MIN_CHUNK;
+	c->plan.share_unit = c->plan.unit;
+	if (o->share != VC_CONVERT_SHARE_NEVER && !o->compress && !o->fill)
+		c->plan.share = SHARE_UNKNOWN;
 	if (o->granule && !o->fill) {
 		c->granule = o->granule > unit ? o->granule : unit;
 		c->granule = vc_min_u64(c->granule, c->plan.chunk);

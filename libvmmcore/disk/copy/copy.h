@@ -56,8 +56,15 @@ struct plan {
 	uint64_t size;	/* of all sources */
 	uint32_t unit;	/* pieces begin and end at multiples, or at the end */
 	uint32_t chunk; /* the longest PIECE_DATA, ends at a multiple */
-	/* alignment that PIECE_SHARE has, in the file too; 0: none is made */
+	/* alignment that PIECE_SHARE has, in the file too */
 	uint32_t share_unit;
+	enum {
+		SHARE_NO,
+		SHARE_UNKNOWN, /* the next one is small, and then: */
+		SHARE_TRYING,  /* hand out nothing until it is known */
+		SHARE_YES,
+		SHARE_COPY, /* cannot, but the kernel is to copy */
+	} share;
 	uint64_t pos;
 	uint64_t nr_skipped; /* bytes that need no piece */
 	/* of what is at ext_start and reaches to ext_end */

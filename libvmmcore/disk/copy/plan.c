@@ -71,7 +71,7 @@ static int load_extent(struct plan *p, uint64_t offset, struct vc_error *err)
 		p->ext_kind = EXT_SKIP;
 	} else if (e.kind == VC_DISK_DATA) {
 		p->ext_kind = EXT_DATA;
-		p->ext_fd = p->share_unit ? file_of(s->disk, &e) : -1;
+		p->ext_fd = p->share != SHARE_NO ? file_of(s->disk, &e) : -1;
 	} else if (p->opts->fill) {
 		p->ext_kind = EXT_DATA;
 	} else {
@@ -79,7 +79,7 @@ static int load_extent(struct plan *p, uint64_t offset, struct vc_error *err)
 				      ? EXT_SKIP
 				      : EXT_ZERO;
 	}
-	if (p->share_unit && s->disk->ops == &raw_ops)
+	if (p->share != SHARE_NO && s->disk->ops == &raw_ops)
 		round_raw(p, s);
 	return 0;
 }
@@ -97,8 +97,8 @@ static uint64_t shareable(const struct plan *p)
 {
 	uint64_t host = p->ext_host + (p->pos - p->ext_start);
 
-	if (p->ext_kind != EXT_DATA || p->ext_fd < 0 || host % p->share_unit ||
-	    p->pos % p->share_unit)
+	if (p->share == SHARE_NO || p->ext_kind != EXT_DATA || p->ext_fd < 0 ||
+	    host % p->share_unit || p->pos % p->share_unit)
 		return 0;
 	return vc_align_down(vc_min_u64(p->ext_end - p->pos, SHARE_MAX),
 			     p->share_unit);
@@ -138,6 +138,10 @@ int plan_next(struct plan *p, struct piece *ret, bool *ret_end,
 			return -1;
 		len = shareable(p);
 		if (len) {
+			if (p->share == SHARE_UNKNOWN) {
+				p->share = SHARE_TRYING;
+				len = p->share_unit;
+			}
 			*ret = (struct piece){
 				PIECE_SHARE, p->pos, len, p->ext_fd,
 				p->ext_host + (p->pos - p->ext_start)

@@ -63,7 +63,7 @@ static struct slot *take_locked(struct worker *w, bool wait,
 	while (!c->is_ended && !c->has_failed) {
 		struct slot *s = &c->slots[c->tail % c->nr_slots];
 
-		if (s->state != SLOT_FREE) {
+		if (s->state != SLOT_FREE || c->plan.share == SHARE_TRYING) {
 			if (!wait)
 				return NULL;
 			pthread_cond_wait(&c->slot_free, &c->lock);

@@ -314,6 +314,7 @@ static void qc_submit(struct vc_disk *d, struct vc_disk_req *req)
 		[VC_DISK_WRITE] = qc_write_step,
 		[VC_DISK_DISCARD] = qc_zero_step,
 		[VC_DISK_WRITE_ZEROES] = qc_zero_step,
+		[VC_DISK_SHARE] = qc_write_step,
 	};
 	struct qc_disk *q = to_qc(d);
 	struct qc_job *job = qc_job_new(q, req);
@@ -458,6 +459,7 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 
 const struct disk_ops qcow2_ops = {
 	.name = "qcow2",
+	.can_share = true,
 	.format = VC_DISK_FORMAT_QCOW2,
 	.probe = qc_probe,
 	.alloc = qc_new,

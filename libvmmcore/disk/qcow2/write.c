@@ -61,8 +61,22 @@ static bool set_data_iov(struct qc_job *job)
 {
 	if (job->is_zeroes)
 		return disk_io_set_zeroes(&job->io, job->ext.len);
+	if (job->req->op == VC_DISK_SHARE) {
+		job->io.mode = !!(job->req->flags & VC_DISK_REQ_COPY);
+		job->io.src_fd = job->req->share_fd;
+		job->io.src_offset = job->req->share_offset + job->pos;
+		job->io.len = job->ext.len;
+		job->io.nr_iov = 0;
+		job->io.heap = NULL;
+		return true;
+	}
 	return eng_io_set_iov(&job->io, job->req->iov, job->req->nr_iov,
 			      job->pos, job->ext.len);
+}
+
+static enum eng_op data_op(const struct qc_job *job)
+{
+	return job->req->op == VC_DISK_SHARE ? ENG_SHARE : ENG_WRITE;
 }
 
 static void write_in_place(struct qc_job *job)
@@ -70,7 +84,8 @@ static void write_in_place(struct qc_job *job)
 	if (!set_data_iov(job))
 		qc_job_finish(job, VC_DISK_EIO);
 	else
-		qc_job_submit_io(job, ENG_WRITE, job->ext.host, in_place_done);
+		qc_job_submit_io(job, data_op(job), job->ext.host,
+				 in_place_done);
 }
 
 void qc_write_step(struct qc_job *job)
@@ -82,7 +97,8 @@ void qc_write_step(struct qc_job *job)
 
 	job->step = qc_write_step;
 	if (!len) {
-		if (job->req->op == VC_DISK_WRITE)
+		if (job->req->op == VC_DISK_WRITE ||
+		    job->req->op == VC_DISK_SHARE)
 			qc_job_finish(job, VC_DISK_OK);
 		else
 			qc_zero_step(job);
@@ -299,7 +315,7 @@ static void write_new_step(struct qc_job *job)
 	if (!set_new_iov(job))
 		qc_job_finish(job, VC_DISK_EIO);
 	else
-		qc_job_submit_io(job, ENG_WRITE, host, write_new_done);
+		qc_job_submit_io(job, data_op(job), host, write_new_done);
 }
 
 /* --- link ------------------------------------------------------------------------ */

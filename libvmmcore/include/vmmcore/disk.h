@@ -103,6 +103,11 @@ enum vc_disk_op {
 	VC_DISK_FLUSH,
 	VC_DISK_DISCARD, /* contents undefined-but-stable; may do nothing */
 	VC_DISK_WRITE_ZEROES, /* reads back zero */
+	/* Make the range share its place in the file system with a range of
+	 * another file. Both are multiples of what that demands (4096 at least)
+	 * and of vc_disk_get_discard_granularity(). VC_DISK_ENOTSUP where it
+	 * cannot be done. Blocks. */
+	VC_DISK_SHARE,
 };
 
 enum vc_disk_status {
@@ -118,6 +123,7 @@ int vc_disk_status_errno(enum vc_disk_status status); /* 0 for OK */
 
 #define VC_DISK_REQ_FUA 1u   /* WRITE: durable when done */
 #define VC_DISK_REQ_UNMAP 2u /* WRITE_ZEROES: may deallocate */
+#define VC_DISK_REQ_COPY 4u  /* SHARE: what cannot be shared is copied */
 
 struct vc_disk_req {
 	enum vc_disk_op op;
@@ -126,6 +132,8 @@ struct vc_disk_req {
 	uint64_t length_bytes; /* iov's total for READ and WRITE; 0 for FLUSH */
 	const struct iovec *iov; /* borrowed until done */
 	int nr_iov;
+	int share_fd; /* SHARE: of the other file; borrowed until done */
+	uint64_t share_offset;
 	/* Called exactly once, from vc_disk_poll(); may submit. */
 	void (*done)(struct vc_disk_req *req, enum vc_disk_status status);
 	void *priv[8]; /* the disk layer's while in flight */
