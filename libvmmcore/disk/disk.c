@@ -20,7 +20,7 @@ enum { PRIV_NEXT, PRIV_STATUS, PRIV_FUA };
 
 const uint8_t disk_zeroes[DISK_ZEROES_BYTES];
 
-static void queue_put(struct req_queue *q, struct vc_disk_req *req)
+void disk_queue_put(struct req_queue *q, struct vc_disk_req *req)
 {
 	req->priv[PRIV_NEXT] = NULL;
 	if (q->tail)
@@ -30,7 +30,7 @@ static void queue_put(struct req_queue *q, struct vc_disk_req *req)
 	q->tail = req;
 }
 
-static struct vc_disk_req *queue_get(struct req_queue *q)
+struct vc_disk_req *disk_queue_get(struct req_queue *q)
 {
 	struct vc_disk_req *req = q->head;
 
@@ -46,7 +46,7 @@ static void finish(struct vc_disk *d, struct vc_disk_req *req,
 		   enum vc_disk_status status)
 {
 	req->priv[PRIV_STATUS] = (void *)(uintptr_t)status;
-	queue_put(&d->finished, req);
+	disk_queue_put(&d->finished, req);
 	engine_wake(d->engine);
 }
 
@@ -142,7 +142,7 @@ static int call_done(struct vc_disk *d)
 		call_done(d->parts[i]);
 	batch = d->finished;
 	d->finished = (struct req_queue){ NULL, NULL };
-	while ((req = queue_get(&batch))) {
+	while ((req = disk_queue_get(&batch))) {
 		uintptr_t status = (uintptr_t)req->priv[PRIV_STATUS];
 
 		d->nr_in_flight--;

@@ -15,9 +15,12 @@
 
 struct disk_ops;
 
+/* A request that is with its format may wait in one of these. */
 struct req_queue {
 	struct vc_disk_req *head, *tail;
 };
+void disk_queue_put(struct req_queue *q, struct vc_disk_req *req);
+struct vc_disk_req *disk_queue_get(struct req_queue *q); /* NULL: empty */
 
 /* Base of every open image; the formats embed it as first member. */
 struct vc_disk {
@@ -84,6 +87,7 @@ struct disk_ops {
 
 extern const struct disk_ops raw_ops;
 extern const struct disk_ops qcow2_ops;
+extern const struct disk_ops zstd_ops;
 
 /* What the head of `fd` looks like. */
 int disk_probe(int fd, enum vc_disk_format *ret,
@@ -99,6 +103,13 @@ enum vc_disk_status disk_status_of(int res); /* of 0 or -errno */
 /* The descriptor for an operation: the O_DIRECT one where its rules are kept.
  * The kernel keeps both ways coherent. */
 int disk_fd_for(const struct vc_disk *d, const struct eng_io *io);
+
+/* Copy to or from the `len` bytes at `skip` of an iovec that has as many. */
+void disk_iov_put(const struct iovec *iov, uint64_t skip, const void *buf,
+		  uint64_t len);
+void disk_iov_get(const struct iovec *iov, uint64_t skip, void *buf,
+		  uint64_t len);
+void disk_iov_zero(const struct iovec *iov, uint64_t skip, uint64_t len);
 
 #define DISK_ZEROES_BYTES (64 * 1024)
 extern const uint8_t disk_zeroes[DISK_ZEROES_BYTES];

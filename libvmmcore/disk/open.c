@@ -27,10 +27,11 @@
 #define LOCK_BYTE_NO_WRITERS 201
 #define LOCK_BYTE_NO_RESIZE 203
 
-const char *const vc_disk_format_names[] = { "raw", "qcow2", NULL };
+const char *const vc_disk_format_names[] = { "raw", "qcow2", "zstd", NULL };
 
 /* By vc_disk_format - 1. */
-static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops };
+static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops,
+						  &zstd_ops };
 
 bool vc_disk_format_is_sequential(enum vc_disk_format format)
 {

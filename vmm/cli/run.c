@@ -10,6 +10,9 @@
 #include "vmm/supervisor/config.h"
 #include "vmm/supervisor/supervisor.h"
 
+/* How many names vc_disk_format_names may have. */
+#define MAX_FORMATS 16
+
 static const struct vc_option options[] = {
 	{ "cpus", 'c', "N", "number of vCPUs (default 1)" },
 	{ "mem", 'm', "MIB", "guest memory in MiB (default 256)" },
@@ -18,8 +21,8 @@ static const struct vc_option options[] = {
 	  "add to the kernel command line (can be repeated)" },
 	{ "block", 'b', "PATH[,K=V]...",
 	  "a disk: ro, root (boot from it), id=TEXT, direct,\n"
-	  "lock=BOOL, format=raw|qcow2 (default: look at its\n"
-	  "header), num-queues=N, block-size=N" },
+	  "lock=BOOL, format=raw|qcow2|zstd (default: look at\n"
+	  "its header), num-queues=N, block-size=N" },
 	{ "serial", 0, "K=V,...",
 	  "type=stdout|file|sink, hardware=serial|virtio-console,\n"
 	  "path=FILE, input=FILE, stdin, console, earlycon.\n"
@@ -56,8 +59,9 @@ static int set_string(char **member, const char *value, struct vc_error *err)
 static int add_block(struct vm_config *c, const char *text,
 		     struct vc_error *err)
 {
-	static const char *const formats[] = { "auto", "raw", "qcow2", NULL };
-	static const struct vc_kv_key keys[] = {
+	/* enum vc_disk_format; the rest stays NULL */
+	const char *formats[MAX_FORMATS + 1] = { "auto" };
+	const struct vc_kv_key keys[] = {
 		{ "path", VC_KV_STRING, offsetof(struct vm_block, path), 0,
 		  NULL, NULL },
 		{ "ro", VC_KV_BOOL, offsetof(struct vm_block, is_ro), 0, NULL,
@@ -78,7 +82,10 @@ static int add_block(struct vm_config *c, const char *text,
 		  offsetof(struct vm_block, block_size), 0, NULL, NULL },
 	};
 	struct vm_block *b = &c->blocks[c->nr_blocks];
+	int i;
 
+	for (i = 0; i + 1 < MAX_FORMATS && vc_disk_format_names[i]; i++)
+		formats[i + 1] = vc_disk_format_names[i];
 	if (c->nr_blocks == VM_MAX_BLOCKS)
 		return vc_fail(err, VC_E_LIMIT, 0, "more than %d disks",
 			       VM_MAX_BLOCKS);

@@ -130,12 +130,10 @@ static int add_block(struct vm_processes *p, const struct vm_config *cfg,
 		 vc_printable(b->path, shown, sizeof(shown)));
 	child_arg(c, "--disk");
 	child_arg(c,
-		  "fd=%d%s%s%s,lock=%s,num-queues=%llu,block-size=%llu%s%s%s",
+		  "fd=%d%s%s%s%s,lock=%s,num-queues=%llu,block-size=%llu%s%s%s",
 		  child_fd(c, fd), b->is_ro ? ",ro" : "",
-		  b->is_direct ? ",direct" : "",
-		  b->format == VC_DISK_FORMAT_RAW     ? ",format=raw"
-		  : b->format == VC_DISK_FORMAT_QCOW2 ? ",format=qcow2"
-						      : "",
+		  b->is_direct ? ",direct" : "", b->format ? ",format=" : "",
+		  b->format ? vc_disk_format_names[b->format - 1] : "",
 		  b->has_lock ? "true" : "false",
 		  (unsigned long long)b->nr_queues,
 		  (unsigned long long)b->block_size, b->id ? ",id='" : "",

@@ -26,8 +26,9 @@ enum vc_disk_format {
 	VC_DISK_FORMAT_PROBE, /* look at the header once, at open */
 	VC_DISK_FORMAT_RAW,
 	VC_DISK_FORMAT_QCOW2,
+	VC_DISK_FORMAT_ZSTD, /* zstd-seekable; sequential */
 };
-/* "raw", "qcow2"; NULL-terminated, indexed by vc_disk_format - 1. */
+/* "raw", "qcow2", "zstd"; NULL-terminated, indexed by vc_disk_format - 1. */
 extern const char *const vc_disk_format_names[];
 
 /* How file I/O is done. */
@@ -175,6 +176,8 @@ struct vc_disk_create_opts {
 	unsigned version;	    /* qcow2: 2 or 3; 0 = 3 */
 	const char *backing_file;   /* qcow2: stored name, or NULL */
 	const char *backing_format; /* qcow2: stored beside it */
+	unsigned compression_level; /* zstd: 1..22; 0 = 3 */
+	bool no_checksums;	    /* zstd: store none */
 };
 /* Write an empty image to the open, empty, writable regular file `fd`
  * (borrowed), or size it for raw. */
@@ -205,6 +208,8 @@ struct vc_disk_info {
 	unsigned version;	  /* qcow2: 2 or 3 */
 	unsigned refcount_bits;
 	unsigned nr_snapshots;
+	uint64_t nr_parts;  /* zstd: frames */
+	bool has_checksums; /* zstd: of each frame */
 	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
 		has_lazy_refcounts, has_extended_l2;
 	const char *compression; /* "zlib", "zstd"; NULL if none */
