@@ -73,11 +73,28 @@ static uint64_t iov_total(const struct iovec *iov, int nr)
 	return total;
 }
 
+static enum vc_disk_status check_compressed(const struct vc_disk *d,
+					    const struct vc_disk_req *req)
+{
+	uint32_t cluster = 0;
+
+	if (!vc_disk_get_compression(d, &cluster))
+		return VC_DISK_ENOTSUP;
+	if (req->offset_bytes >= d->size || req->offset_bytes % cluster ||
+	    !req->length_bytes || req->length_bytes >= cluster ||
+	    req->nr_iov < 0 || req->nr_iov > VC_DISK_MAX_IOV ||
+	    iov_total(req->iov, req->nr_iov) != req->length_bytes)
+		return VC_DISK_ERANGE;
+	return d->writable ? VC_DISK_OK : VC_DISK_EROFS;
+}
+
 static enum vc_disk_status check_request(const struct vc_disk *d,
 					 const struct vc_disk_req *req)
 {
 	if (req->op == VC_DISK_FLUSH)
 		return req->length_bytes ? VC_DISK_ERANGE : VC_DISK_OK;
+	if (req->op == VC_DISK_WRITE_COMPRESSED)
+		return check_compressed(d, req);
 	if (!vc_range_ok(req->offset_bytes, req->length_bytes, d->size))
 		return VC_DISK_ERANGE;
 	if (req->op == VC_DISK_READ || req->op == VC_DISK_WRITE) {
@@ -288,6 +305,13 @@ uint32_t vc_disk_get_discard_granularity(const struct vc_disk *d)
 	return d->ops->discard_granularity(d);
 }
 
+enum vc_disk_compression vc_disk_get_compression(const struct vc_disk *d,
+						 uint32_t *ret_cluster_bytes)
+{
+	return d->ops->compression ? d->ops->compression(d, ret_cluster_bytes)
+				   : VC_DISK_COMPRESSION_NONE;
+}
+
 struct vc_disk *vc_disk_drop(struct vc_disk *d)
 {
 	struct vc_disk *backing, **parts;
@@ -383,9 +407,12 @@ static int submit_and_wait(struct vc_disk *d, enum vc_disk_op op,
 			   struct vc_error *err)
 {
 	static const char *const names[] = {
-		[VC_DISK_READ] = "read",	 [VC_DISK_WRITE] = "write",
-		[VC_DISK_FLUSH] = "flush",	 [VC_DISK_DISCARD] = "discard",
+		[VC_DISK_READ] = "read",
+		[VC_DISK_WRITE] = "write",
+		[VC_DISK_FLUSH] = "flush",
+		[VC_DISK_DISCARD] = "discard",
 		[VC_DISK_WRITE_ZEROES] = "zero",
+		[VC_DISK_WRITE_COMPRESSED] = "write compressed",
 	};
 	struct iovec iov = { (void *)(uintptr_t)buf, (size_t)len };
 	struct wait_req w = { .req = { .op = op,

@@ -80,6 +80,9 @@ struct disk_ops {
 	/* May be NULL: nothing to check. */
 	int (*check)(int fd, struct vc_disk_check *chk, struct vc_error *err);
 	uint32_t (*discard_granularity)(const struct vc_disk *d);
+	/* May be NULL: no compressed clusters. */
+	enum vc_disk_compression (*compression)(const struct vc_disk *d,
+						uint32_t *ret_cluster_bytes);
 	/* Of a writable disk; d->size is the old one and set by the caller
 	 * afterwards. May be NULL: cannot. */
 	int (*set_size)(struct vc_disk *d, uint64_t size, struct vc_error *err);

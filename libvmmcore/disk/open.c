@@ -29,6 +29,9 @@
 
 const char *const vc_disk_format_names[] = { "raw", "qcow2", "zstd", NULL };
 
+const char *const vc_disk_preallocation_names[] = { "off", "metadata", "falloc",
+						    "full", NULL };
+
 /* By vc_disk_format - 1. */
 static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops,
 						  &zstd_ops };

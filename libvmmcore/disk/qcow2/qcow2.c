@@ -323,6 +323,9 @@ static void qc_submit(struct vc_disk *d, struct vc_disk_req *req)
 		disk_complete(d, req, VC_DISK_EIO);
 		return;
 	}
+	/* what is compressed is not as long as what it stands for */
+	if (req->op == VC_DISK_WRITE_COMPRESSED)
+		job->end = q->h.cluster_bytes;
 	job->step = steps[req->op];
 	qc_make_runnable(q, &job->waiter, QC_OK);
 	qc_run_queue(q);

@@ -54,6 +54,12 @@ struct vc_disk_open_opts {
 	/* Share the I/O engine and poll fd of this disk, which must belong to
 	 * the same thread; borrowed during the call. */
 	struct vc_disk *io_with;
+	/* qcow2 with an external data file: that file, open as a raw disk,
+	 * writable if this one is to be, on the engine of io_with or `backing`
+	 * if they are given, else its engine is used; owned on success. Without
+	 * it vc_disk_open() opens the file the image names if allow_backing
+	 * says so; vc_disk_open_fd() fails. */
+	struct vc_disk *data_file;
 	const char *name; /* for messages; borrowed during the call */
 };
 
@@ -109,6 +115,10 @@ enum vc_disk_op {
 	 * and of vc_disk_get_discard_granularity(). VC_DISK_ENOTSUP where it
 	 * cannot be done. Blocks. */
 	VC_DISK_SHARE,
+	/* iov is one cluster, compressed as vc_disk_get_compression() says:
+	 * offset_bytes is a multiple of the cluster, length_bytes the bytes of
+	 * the iov, less than a cluster. They are stored as they are. */
+	VC_DISK_WRITE_COMPRESSED,
 };
 
 enum vc_disk_status {
@@ -163,10 +173,50 @@ int vc_disk_zero(struct vc_disk *disk, uint64_t offset, uint64_t len,
 		 struct vc_error *err) VC_MUST_CHECK;
 int vc_disk_flush(struct vc_disk *disk, struct vc_error *err) VC_MUST_CHECK;
 
+/* --- compressed clusters ------------------------------------------------- */
+
+enum vc_disk_compression {
+	VC_DISK_COMPRESSION_NONE, /* in options: the format's default */
+	VC_DISK_ZLIB,		  /* raw deflate, window of 12 bits */
+	VC_DISK_ZSTD,
+};
+/* "zlib", "zstd"; NULL-terminated, indexed by vc_disk_compression - 1. */
+extern const char *const vc_disk_compression_names[];
+
+/* How clusters for VC_DISK_WRITE_COMPRESSED are compressed, and how large one
+ * is before; NONE if this disk takes none. */
+enum vc_disk_compression vc_disk_get_compression(const struct vc_disk *disk,
+						 uint32_t *ret_cluster_bytes);
+
+/* A context that is used for cluster after cluster, by one thread at a time. */
+struct vc_disk_compressor;
+/* `level` 0: the usual one. VC_E_ARG: no such level. */
+int vc_disk_compressor_new(enum vc_disk_compression type, int level,
+			   struct vc_disk_compressor **ret,
+			   struct vc_error *err) VC_MUST_CHECK;
+struct vc_disk_compressor *
+vc_disk_compressor_free(struct vc_disk_compressor *compressor);
+VC_DEFINE_CLEANUP(vc_disk_compressor, struct vc_disk_compressor *,
+		  vc_disk_compressor_free)
+/* Compress the `len` bytes of a cluster. Returns how many bytes of `out` were
+ * used, or 0 if `max` are too few: give less than a cluster, and write the
+ * cluster as it is then. */
+size_t vc_disk_compress(struct vc_disk_compressor *compressor, const void *in,
+			size_t len, void *out, size_t max);
+
 /* --- making, looking, checking ------------------------------------------ */
 
 #define VC_QCOW2_MIN_CLUSTER 512
 #define VC_QCOW2_MAX_CLUSTER (2 * 1024 * 1024)
+
+enum vc_disk_preallocation {
+	VC_DISK_PREALLOC_OFF,
+	VC_DISK_PREALLOC_METADATA, /* qcow2: tables, for all of the disk */
+	VC_DISK_PREALLOC_FALLOC,   /* and space is reserved */
+	VC_DISK_PREALLOC_FULL,	   /* and written */
+};
+/* NULL-terminated, indexed by vc_disk_preallocation. */
+extern const char *const vc_disk_preallocation_names[];
 
 struct vc_disk_create_opts {
 	enum vc_disk_format format; /* not PROBE */
@@ -178,6 +228,19 @@ struct vc_disk_create_opts {
 	const char *backing_format; /* qcow2: stored beside it */
 	unsigned compression_level; /* zstd: 1..22; 0 = 3 */
 	bool no_checksums;	    /* zstd: store none */
+	enum vc_disk_preallocation preallocation;
+	/* the rest: qcow2 */
+	enum vc_disk_compression compression;
+	bool extended_l2;    /* 32 subclusters each; clusters of 16 KiB on */
+	bool lazy_refcounts; /* see vmmcore-disk(7) */
+	/* For crosvm: without zero flags, compression and whatever else it
+	 * does not know; writers of this library keep to that later, too. */
+	bool for_crosvm;
+	/* The guest's data is in another file: the name that is stored, and
+	 * the file, open, empty and writable (borrowed). */
+	const char *data_file;
+	int data_fd;	    /* only looked at with data_file */
+	bool data_file_raw; /* and is a raw image by itself */
 };
 /* Write an empty image to the open, empty, writable regular file `fd`
  * (borrowed), or size it for raw. */
@@ -212,9 +275,12 @@ struct vc_disk_info {
 	bool has_checksums; /* zstd: of each frame */
 	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
 		has_lazy_refcounts, has_extended_l2;
-	const char *compression; /* "zlib", "zstd"; NULL if none */
-	char backing_file[1024]; /* "" if none */
-	char backing_format[16]; /* "" if not said */
+	bool is_data_file_raw, is_for_crosvm;
+	uint64_t unknown_features; /* incompatible ones: cannot be opened */
+	const char *compression;   /* "zlib", "zstd"; NULL if none */
+	char backing_file[1024];   /* "" if none */
+	char backing_format[16];   /* "" if not said */
+	char data_file[1024];	   /* "" if not said */
 };
 /* Reads headers only and opens nothing else. */
 int vc_disk_info_fd(int fd, enum vc_disk_format format,
