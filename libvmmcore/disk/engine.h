@@ -25,8 +25,11 @@ enum eng_op {
 struct eng_io {
 	enum eng_op op;
 	int fd;
-	int mode;   /* ENG_FALLOCATE; ENG_SHARE: may copy */
-	int src_fd; /* ENG_SHARE */
+	int mode; /* ENG_FALLOCATE; ENG_SHARE: one of these: */
+#define ENG_SHARE_ONLY 0
+#define ENG_SHARE_OR_COPY 1
+#define ENG_SHARE_COPIED 2 /* what came of it */
+	int src_fd;	   /* ENG_SHARE */
 	uint64_t src_offset;
 	uint64_t offset;
 	uint64_t len;
@@ -88,7 +91,7 @@ unsigned engine_reap(struct engine *e, bool wait);
 void engine_wake(struct engine *e);
 
 /* ENG_SHARE (share.c). Returns 0 or -errno, -EOPNOTSUPP if this cannot be. */
-int eng_share(const struct eng_io *io);
+int eng_share(struct eng_io *io);
 
 /* For the engines: queue `io` as done, or say that it must go on (the rest of
  * a short transfer). */

@@ -58,7 +58,11 @@ static void job_finish(struct raw_job *job, int res)
 
 static void io_done(struct eng_io *io, int res)
 {
-	job_finish(vc_container_of(io, struct raw_job, io), res);
+	struct raw_job *job = vc_container_of(io, struct raw_job, io);
+
+	if (io->op == ENG_SHARE && io->mode == ENG_SHARE_COPIED)
+		job->req->flags |= VC_DISK_REQ_COPIED;
+	job_finish(job, res);
 }
 
 static void start_io(struct raw_job *job)
@@ -150,7 +154,8 @@ static void raw_submit(struct vc_disk *d, struct vc_disk_req *req)
 		}
 	} else if (req->op == VC_DISK_SHARE) {
 		job->io.op = ENG_SHARE;
-		job->io.mode = !!(req->flags & VC_DISK_REQ_COPY);
+		job->io.mode = req->flags & VC_DISK_REQ_COPY ? ENG_SHARE_OR_COPY
+							     : ENG_SHARE_ONLY;
 		job->io.src_fd = req->share_fd;
 		job->io.src_offset = req->share_offset;
 		job->io.len = req->length_bytes;

@@ -68,7 +68,7 @@ static int copy_in_kernel(const struct eng_io *io)
 	return 0;
 }
 
-int eng_share(const struct eng_io *io)
+int eng_share(struct eng_io *io)
 {
 	struct file_clone_range range = {
 		.src_fd = io->src_fd,
@@ -85,5 +85,8 @@ int eng_share(const struct eng_io *io)
 		return 0;
 	if (!is_no_way(errno))
 		return -errno;
-	return io->mode ? copy_in_kernel(io) : -EOPNOTSUPP;
+	if (io->mode == ENG_SHARE_ONLY)
+		return -EOPNOTSUPP;
+	io->mode = ENG_SHARE_COPIED;
+	return copy_in_kernel(io);
 }

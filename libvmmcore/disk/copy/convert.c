@@ -33,30 +33,24 @@ static void set_free(struct slot *s)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* What came of a PIECE_SHARE. Returns true if it goes on. */
-static bool share_done(struct copy *c, struct vc_disk_req *req,
-		       enum vc_disk_status status)
+/* What came of a PIECE_SHARE. */
+static void share_done(struct copy *c, const struct vc_disk_req *req)
 {
-	bool is_first, go_on = status == VC_DISK_ENOTSUP &&
-			       !(req->flags & VC_DISK_REQ_COPY);
+	bool copied = req->flags & VC_DISK_REQ_COPIED;
 
 	pthread_mutex_lock(&c->lock);
-	is_first = c->plan.share == SHARE_TRYING;
-	if (is_first && !go_on)
-		c->plan.share = SHARE_YES;
-	else if (is_first)
-		c->plan.share = c->opts->share == VC_CONVERT_SHARE_OFFLOAD
-					? SHARE_COPY
-					: SHARE_NO;
-	if (status == VC_DISK_OK && !(req->flags & VC_DISK_REQ_COPY))
-		c->result.nr_shared_bytes += req->length_bytes;
-	pthread_cond_broadcast(&c->slot_free);
-	pthread_mutex_unlock(&c->lock);
-	if (go_on) {
-		req->flags |= VC_DISK_REQ_COPY;
-		vc_disk_submit(c->dst, req);
+	if (c->plan.share == SHARE_TRYING) {
+		if (!copied)
+			c->plan.share = SHARE_YES;
+		else if (c->opts->share == VC_CONVERT_SHARE_OFFLOAD)
+			c->plan.share = SHARE_COPY;
+		else
+			c->plan.share = SHARE_NO;
+		pthread_cond_broadcast(&c->slot_free);
 	}
-	return go_on;
+	if (!copied)
+		c->result.nr_shared_bytes += req->length_bytes;
+	pthread_mutex_unlock(&c->lock);
 }
 
 static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
@@ -64,8 +58,8 @@ static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
 	struct write_req *wr = vc_container_of(req, struct write_req, req);
 	struct slot *s = wr->slot;
 
-	if (req->op == VC_DISK_SHARE && share_done(s->copy, req, status))
-		return;
+	if (req->op == VC_DISK_SHARE)
+		share_done(s->copy, req);
 	if (status != VC_DISK_OK)
 		write_failed(s->copy, status, req->offset_bytes);
 	wr->next = s->free_reqs;
@@ -83,7 +77,9 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 		wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
 	wr->req = (struct vc_disk_req){
 		.op = op,
-		.flags = op == VC_DISK_WRITE_ZEROES ? VC_DISK_REQ_UNMAP : 0,
+		.flags = op == VC_DISK_WRITE_ZEROES ? VC_DISK_REQ_UNMAP
+			 : op == VC_DISK_SHARE	    ? VC_DISK_REQ_COPY
+						    : 0,
 		.offset_bytes = s->piece.offset + s->write_pos,
 		.length_bytes = len,
 		.iov = &wr->iov,

@@ -46,10 +46,18 @@ static bool go_on(struct qc_job *job, enum qc_result res)
 	return res == QC_OK;
 }
 
+static void note_copied(struct qc_job *job)
+{
+	if (job->io.op == ENG_SHARE && job->io.mode == ENG_SHARE_COPIED)
+		job->req->flags |= VC_DISK_REQ_COPIED;
+}
+
 static void in_place_done(struct eng_io *io, int res)
 {
 	struct qc_job *job = vc_container_of(io, struct qc_job, io);
 	struct qc_disk *q = job->q;
+
+	note_copied(job);
 
 	job->pos += job->ext.len;
 	qc_unlock(job);
@@ -62,7 +70,9 @@ static bool set_data_iov(struct qc_job *job)
 	if (job->is_zeroes)
 		return disk_io_set_zeroes(&job->io, job->ext.len);
 	if (job->req->op == VC_DISK_SHARE) {
-		job->io.mode = !!(job->req->flags & VC_DISK_REQ_COPY);
+		job->io.mode = job->req->flags & VC_DISK_REQ_COPY
+				       ? ENG_SHARE_OR_COPY
+				       : ENG_SHARE_ONLY;
 		job->io.src_fd = job->req->share_fd;
 		job->io.src_offset = job->req->share_offset + job->pos;
 		job->io.len = job->ext.len;
@@ -262,6 +272,7 @@ static void write_new_done(struct eng_io *io, int res)
 	struct qc_job *job = vc_container_of(io, struct qc_job, io);
 	struct qc_disk *q = job->q;
 
+	note_copied(job);
 	job->step = link_step;
 	qc_make_runnable(q, &job->waiter, qc_result_of(res));
 	qc_run_queue(q);

@@ -132,9 +132,10 @@ enum vc_disk_status {
 const char *vc_disk_status_str(enum vc_disk_status status);
 int vc_disk_status_errno(enum vc_disk_status status); /* 0 for OK */
 
-#define VC_DISK_REQ_FUA 1u   /* WRITE: durable when done */
-#define VC_DISK_REQ_UNMAP 2u /* WRITE_ZEROES: may deallocate */
-#define VC_DISK_REQ_COPY 4u  /* SHARE: what cannot be shared is copied */
+#define VC_DISK_REQ_FUA 1u    /* WRITE: durable when done */
+#define VC_DISK_REQ_UNMAP 2u  /* WRITE_ZEROES: may deallocate */
+#define VC_DISK_REQ_COPY 4u   /* SHARE: what cannot be shared is copied */
+#define VC_DISK_REQ_COPIED 8u /* set when that has happened */
 
 struct vc_disk_req {
 	enum vc_disk_op op;
