@@ -274,6 +274,8 @@ static bool advance(struct zs_writer *w, const struct vc_disk_req *req,
 	case VC_DISK_DISCARD:
 		break;
 	case VC_DISK_READ:
+	case VC_DISK_SHARE:
+	case VC_DISK_WRITE_COMPRESSED:
 	default:
 		*ret = VC_DISK_ENOTSUP;
 	}
