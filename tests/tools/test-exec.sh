@@ -5,10 +5,10 @@
 # shellcheck disable=SC2016 # the guest's shell expands it
 set -eu
 dir=$(mktemp -d)
-agent='' shim=''
+agent='' shim='' device=''
 cleanup() {
 	# shellcheck disable=SC2086 # words, or none
-	[ -z "$agent$shim" ] || kill $agent $shim 2>/dev/null || :
+	[ -z "$agent$shim$device" ] || kill $agent $shim $device 2>/dev/null || :
 	wait 2>/dev/null || :
 	rm -rf "$dir"
 }
@@ -51,6 +51,22 @@ done
 echo "waits for the agent, and gives up"
 expect 125 ex --wait 0 -- true
 grep -q '^vmm exec: .*agent: connect: ' "$dir/err" || fail "no reason"
+# a device whose guest has no driver yet takes clients and does not answer them
+vmm device vsock --disable-sandbox --socket "$dir/vhost-user" \
+	--listen "$dir/no-driver" &
+device=$!
+n=0
+until [ -S "$dir/no-driver" ]; do
+	sleep 0.1
+	n=$((n + 1))
+	[ $n -lt 600 ] || fail "the vsock device does not listen"
+done
+expect 125 timeout 5 vmm exec --vsock "$dir/no-driver" --wait 0 -- true
+expect 125 timeout 9 vmm exec --vsock "$dir/no-driver" --wait 1 -- true
+grep -q 'agent: connect: Connection timed out' "$dir/err" || fail "no reason"
+kill "$device"
+wait "$device" || fail "the vsock device: status $?"
+device=
 (sleep 1; exec vmm-agent --unix "$dir/agent") &
 agent=$!
 expect 0 ex --wait 60 -- true

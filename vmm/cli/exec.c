@@ -21,6 +21,7 @@
 #define DEFAULT_WAIT_S 30
 #define MAX_WAIT_S 86400
 #define VM_RETRY_MS 50
+#define MIN_CALL_MS 500 /* for an answer, whatever --wait says */
 #define NS_PER_MS UINT64_C(1000000)
 
 #define STATUS_FAILED 125
@@ -94,11 +95,18 @@ static const struct vc_command command = {
 		    "failed; 2: bad usage.",
 };
 
+static int left_ms(uint64_t end_ns)
+{
+	uint64_t now = vc_now_ns();
+
+	return now < end_ns ? (int)((end_ns - now) / NS_PER_MS) : 0;
+}
+
 /* Connect to the VM, which may just be starting. */
 static int connect_vm(const char *path, uint64_t end_ns, struct vc_error *err)
 {
 	for (;;) {
-		int fd = ctl_connect(path, err);
+		int fd = ctl_connect(path, left_ms(end_ns), err);
 
 		if (fd >= 0 ||
 		    (err->sys != ENOENT && err->sys != ECONNREFUSED) ||
@@ -108,14 +116,20 @@ static int connect_vm(const char *path, uint64_t end_ns, struct vc_error *err)
 	}
 }
 
-/* The VM's vsock socket, malloc'ed. */
-static char *find_vsock(int vm_fd, struct vc_error *err)
+/* The VM's vsock socket, malloc'ed. A supervisor answers at once, but not while
+ * it starts. */
+static char *find_vsock(int vm_fd, uint64_t end_ns, struct vc_error *err)
 {
 	json_t *info = NULL;
 	const char *path;
 	char *ret = NULL;
+	int wait_ms = left_ms(end_ns);
 
-	if (ctl_call(vm_fd, "vm.info", NULL, &info, err) < 0)
+	if (wait_ms < MIN_CALL_MS)
+		wait_ms = MIN_CALL_MS;
+	if (wait_ms > CTL_TIMEOUT_MS)
+		wait_ms = CTL_TIMEOUT_MS;
+	if (ctl_call(vm_fd, "vm.info", NULL, wait_ms, &info, err) < 0)
 		return NULL;
 	path = json_string_value(json_object_get(info, "vsock"));
 	if (!path)
@@ -129,7 +143,7 @@ static char *find_vsock(int vm_fd, struct vc_error *err)
 static int connect_agent(const struct exec_opts *o, const char *vm,
 			 struct agent_client *ret, struct vc_error *err)
 {
-	uint64_t end = vc_now_ns() + o->wait_s * 1000 * NS_PER_MS, now;
+	uint64_t end = vc_now_ns() + o->wait_s * 1000 * NS_PER_MS;
 	vc_auto_free char *vsock = NULL;
 	vc_auto_fd int vm_fd = -1;
 
@@ -139,15 +153,13 @@ static int connect_agent(const struct exec_opts *o, const char *vm,
 		vm_fd = connect_vm(vm, end, err);
 		if (vm_fd < 0)
 			return -1;
-		vsock = find_vsock(vm_fd, err);
+		vsock = find_vsock(vm_fd, end, err);
 		if (!vsock)
 			return vc_prefix(err, "%s", vm);
 	}
 	if (!vsock)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "vsock");
-	now = vc_now_ns();
-	if (agent_connect(vsock, now < end ? (int)((end - now) / NS_PER_MS) : 0,
-			  vm_fd, ret, err) < 0)
+	if (agent_connect(vsock, left_ms(end), vm_fd, ret, err) < 0)
 		return vc_prefix(err, "%s", o->vsock ? o->vsock : vm);
 	return 0;
 }

@@ -53,27 +53,28 @@ static int ask_guest(int fd, struct vc_error *err)
 	json_t *info;
 	int ret = -1;
 
-	if (ctl_call(fd, "vm.info", NULL, &info, err) < 0)
+	if (ctl_call(fd, "vm.info", NULL, CTL_TIMEOUT_MS, &info, err) < 0)
 		return -1;
 	vsock = json_string_value(json_object_get(info, "vsock"));
 	if (vsock)
 		ret = agent_shutdown(vsock, false, AGENT_TIMEOUT_MS, err);
 	json_decref(info);
 	if (ret < 0)
-		ret = ctl_call(fd, "vm.power-button", NULL, NULL, err);
+		ret = ctl_call(fd, "vm.power-button", NULL, CTL_TIMEOUT_MS,
+			       NULL, err);
 	return ret;
 }
 
 static int stop(const char *path, const struct stop_opts *o,
 		struct vc_error *err)
 {
-	vc_auto_fd int fd = ctl_connect(path, err);
+	vc_auto_fd int fd = ctl_connect(path, CTL_TIMEOUT_MS, err);
 	int ret;
 
 	if (fd < 0)
 		return -1;
 	if (o->is_force)
-		ret = ctl_call(fd, "vm.stop", NULL, NULL, err);
+		ret = ctl_call(fd, "vm.stop", NULL, CTL_TIMEOUT_MS, NULL, err);
 	else
 		ret = ask_guest(fd, err);
 	if (ret < 0 || ctl_wait_end(fd, (int)o->timeout_s * 1000, err) < 0)

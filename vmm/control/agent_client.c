@@ -141,7 +141,7 @@ static int greet(struct agent_client *c, int vm_fd, uint64_t deadline_ns,
 static int try_connect(const char *path, int vm_fd, uint64_t deadline_ns,
 		       struct agent_client *c, struct vc_error *err)
 {
-	c->fd = socket_connect(path, err);
+	c->fd = socket_connect(path, left_ms(deadline_ns), err);
 	if (c->fd < 0 || vc_set_nonblock(c->fd, err) < 0 ||
 	    ask_device(c->fd, vm_fd, deadline_ns, err) < 0 ||
 	    vc_agent_reader_init(&c->reader, err) < 0 ||

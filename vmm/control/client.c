@@ -12,9 +12,9 @@
 
 #define NS_PER_MS 1000000
 
-int ctl_connect(const char *path, struct vc_error *err)
+int ctl_connect(const char *path, int timeout_ms, struct vc_error *err)
 {
-	return socket_connect(path, err);
+	return socket_connect(path, timeout_ms, err);
 }
 
 static int send_request(int fd, const char *method, json_t *params,
@@ -58,9 +58,10 @@ static int wait_readable(int fd, uint64_t deadline_ns, struct vc_error *err)
 	}
 }
 
-static int receive_line(int fd, char *buf, size_t size, struct vc_error *err)
+static int receive_line(int fd, char *buf, size_t size, int timeout_ms,
+			struct vc_error *err)
 {
-	uint64_t deadline = vc_now_ns() + (uint64_t)CTL_TIMEOUT_MS * NS_PER_MS;
+	uint64_t deadline = vc_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 	size_t used = 0;
 
 	for (;;) {
@@ -88,8 +89,8 @@ static int receive_line(int fd, char *buf, size_t size, struct vc_error *err)
 	}
 }
 
-int ctl_call(int fd, const char *method, json_t *params, json_t **ret_result,
-	     struct vc_error *err)
+int ctl_call(int fd, const char *method, json_t *params, int timeout_ms,
+	     json_t **ret_result, struct vc_error *err)
 {
 	vc_auto_free char *buf = malloc(CTL_MAX_LINE);
 	const char *message;
@@ -101,7 +102,7 @@ int ctl_call(int fd, const char *method, json_t *params, json_t **ret_result,
 	}
 	if (send_request(fd, method, params, err) < 0)
 		return -1;
-	if (receive_line(fd, buf, CTL_MAX_LINE, err) < 0)
+	if (receive_line(fd, buf, CTL_MAX_LINE, timeout_ms, err) < 0)
 		return vc_prefix(err, "%s", method);
 	answer = json_loads(buf, JSON_REJECT_DUPLICATES, NULL);
 	result = json_object_get(answer, "result");

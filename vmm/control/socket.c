@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
@@ -24,17 +25,27 @@ static int set_path(struct sockaddr_un *sa, const char *path,
 	return 0;
 }
 
-static int connect_to(const struct sockaddr_un *sa)
+/* With a full backlog connect() waits, for as long as a send may. */
+static int connect_to(const struct sockaddr_un *sa, int timeout_ms)
 {
 	vc_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval limit, none = { 0 };
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)(const void *)sa,
-			      sizeof(*sa)) < 0)
+	if (timeout_ms < 1)
+		timeout_ms = 1; /* 0 would be for ever */
+	limit.tv_sec = timeout_ms / 1000;
+	limit.tv_usec = timeout_ms % 1000 * 1000;
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) <
+		    0 ||
+	    connect(fd, (const struct sockaddr *)(const void *)sa,
+		    sizeof(*sa)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) < 0)
 		return -1;
 	return vc_steal_fd(&fd);
 }
 
-int socket_connect(const char *path, struct vc_error *err)
+int socket_connect(const char *path, int timeout_ms, struct vc_error *err)
 {
 	struct sockaddr_un sa;
 	struct stat st;
@@ -44,7 +55,7 @@ int socket_connect(const char *path, struct vc_error *err)
 		return vc_open(path, 0, 0, err);
 	if (set_path(&sa, path, err) < 0)
 		return -1;
-	fd = connect_to(&sa);
+	fd = connect_to(&sa, timeout_ms);
 	if (fd < 0 && errno == ECONNREFUSED && stat(path, &st) == 0 &&
 	    !S_ISSOCK(st.st_mode))
 		errno = ENOTSOCK; /* never will be, unlike one nobody serves */
@@ -62,7 +73,7 @@ static int remove_stale(const struct sockaddr_un *sa, struct vc_error *err)
 	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return vc_fail(err, VC_E_SYS, EEXIST, "%s: listen",
 			       sa->sun_path);
-	fd = connect_to(sa);
+	fd = connect_to(sa, 0);
 	if (fd >= 0 || errno != ECONNREFUSED) {
 		vc_close(&fd);
 		return vc_fail(err, VC_E_SYS, EADDRINUSE, "%s: listen",

@@ -11,7 +11,8 @@
 int socket_listen(const char *path, struct vc_error *err);
 
 /* Connect to `path`, which may be /proc/self/fd/N of an inherited, connected
- * socket. Returns an fd or -1. */
-int socket_connect(const char *path, struct vc_error *err);
+ * socket. Waits at most `timeout_ms` for whoever listens there to have room for
+ * one more: then VC_E_SYS/EAGAIN. Returns an fd or -1. */
+int socket_connect(const char *path, int timeout_ms, struct vc_error *err);
 
 #endif

@@ -11,6 +11,8 @@
 #include "vmm/supervisor/resources.h"
 #include "vmm/supervisor/terminal.h"
 
+#define CONNECT_TIMEOUT_MS 10000 /* to the backend of --vhost-user */
+
 void vm_processes_init(struct vm_processes *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -224,7 +226,7 @@ static int add_vhost_user(struct vm_processes *p, const struct vm_vhost_user *v,
 		VC_VIRTIO_ID_VSOCK,
 	};
 	char name[32];
-	int fd = socket_connect(v->socket, err);
+	int fd = socket_connect(v->socket, CONNECT_TIMEOUT_MS, err);
 
 	if (fd < 0)
 		return vc_prefix(err, "vhost-user");

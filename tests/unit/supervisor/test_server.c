@@ -136,16 +136,17 @@ START_TEST(serves_clients)
 	int a, b;
 
 	start(&f);
-	a = ctl_connect(f.path, &err);
-	b = ctl_connect(f.path, &err);
+	a = ctl_connect(f.path, 1000, &err);
+	b = ctl_connect(f.path, 1000, &err);
 	ck_assert_int_ge(a, 0);
 	ck_assert_int_ge(b, 0);
-	ck_ok(ctl_call(a, "ok", NULL, &result, &err), &err);
+	ck_ok(ctl_call(a, "ok", NULL, CTL_TIMEOUT_MS, &result, &err), &err);
 	ck_assert_str_eq(json_string_value(json_object_get(result, "a")), "b");
 	json_decref(result);
-	ck_fails(ctl_call(b, "bad", NULL, NULL, &err), &err, VC_E_PEER);
+	ck_fails(ctl_call(b, "bad", NULL, CTL_TIMEOUT_MS, NULL, &err), &err,
+		 VC_E_PEER);
 	ck_assert_ptr_nonnull(strstr(err.msg, "no such luck"));
-	ck_ok(ctl_call(b, "ok", NULL, NULL, &err), &err);
+	ck_ok(ctl_call(b, "ok", NULL, CTL_TIMEOUT_MS, NULL, &err), &err);
 	ck_fails(ctl_wait_end(b, 10, &err), &err, VC_E_SYS);
 	stop(&f);
 	ck_ok(ctl_wait_end(b, 1000, &err), &err);
@@ -164,13 +165,13 @@ START_TEST(survives_a_client_that_does_not_read)
 	int a, b, i;
 
 	start(&f);
-	a = ctl_connect(f.path, &err);
-	b = ctl_connect(f.path, &err);
+	a = ctl_connect(f.path, 1000, &err);
+	b = ctl_connect(f.path, 1000, &err);
 	for (i = 0; i < 100000; i++)
 		if (send(a, ask, sizeof(ask) - 1, MSG_DONTWAIT) < 0)
 			break;
 	ck_assert_int_lt(i, 100000);
-	ck_ok(ctl_call(b, "ok", NULL, NULL, &err), &err);
+	ck_ok(ctl_call(b, "ok", NULL, CTL_TIMEOUT_MS, NULL, &err), &err);
 	stop(&f);
 	close(a);
 	close(b);
@@ -185,7 +186,7 @@ START_TEST(drops_a_line_that_is_too_long)
 	int a;
 
 	start(&f);
-	a = ctl_connect(f.path, &err);
+	a = ctl_connect(f.path, 1000, &err);
 	memset(big, 'x', sizeof(big));
 	ck_assert_int_ge(send(a, big, sizeof(big), MSG_NOSIGNAL), 0);
 	p = (struct pollfd){ .fd = a, .events = POLLIN };
@@ -203,12 +204,14 @@ START_TEST(bounds_the_number_of_clients)
 
 	start(&f);
 	for (i = 0; i < CTL_MAX_CLIENTS; i++) {
-		fds[i] = ctl_connect(f.path, &err);
-		ck_ok(ctl_call(fds[i], "ok", NULL, NULL, &err), &err);
+		fds[i] = ctl_connect(f.path, 1000, &err);
+		ck_ok(ctl_call(fds[i], "ok", NULL, CTL_TIMEOUT_MS, NULL, &err),
+		      &err);
 	}
-	fds[i] = ctl_connect(f.path, &err);
-	ck_assert_int_eq(ctl_call(fds[i], "ok", NULL, NULL, &err), -1);
-	ck_ok(ctl_call(fds[0], "ok", NULL, NULL, &err), &err);
+	fds[i] = ctl_connect(f.path, 1000, &err);
+	ck_assert_int_eq(
+		ctl_call(fds[i], "ok", NULL, CTL_TIMEOUT_MS, NULL, &err), -1);
+	ck_ok(ctl_call(fds[0], "ok", NULL, CTL_TIMEOUT_MS, NULL, &err), &err);
 	for (i = 0; i <= CTL_MAX_CLIENTS; i++)
 		close(fds[i]);
 	stop(&f);

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "tests/lib/test.h"
+#include <vmmcore/util.h>
 #include "vmm/control/link.h"
 #include "vmm/control/socket.h"
 
@@ -63,7 +65,34 @@ START_TEST(refuses_a_path_that_does_not_fit)
 	memset(long_path, 'x', sizeof(long_path));
 	long_path[sizeof(long_path) - 1] = '\0';
 	ck_fails(socket_listen(long_path, &err), &err, VC_E_ARG);
-	ck_fails(socket_connect("", &err), &err, VC_E_ARG);
+	ck_fails(socket_connect("", 0, &err), &err, VC_E_ARG);
+}
+END_TEST
+
+/* Nobody accepts, and there is no room for one more: an answer in time. */
+START_TEST(does_not_wait_for_room_for_ever)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), fds[8], n = 0;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	uint64_t start = vc_now_ns();
+
+	strcpy(sa.sun_path, path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	while (n < 8 && (fds[n] = socket_connect(path, 0, &err)) >= 0)
+		n++;
+	ck_assert_int_lt(n, 8);
+	ck_assert_int_eq(err.sys, EAGAIN);
+	ck_assert_uint_lt(vc_now_ns() - start, UINT64_C(1000000000));
+	ck_assert_int_eq(socket_connect(path, 200, &err), -1);
+	ck_assert_int_eq(err.sys, EAGAIN);
+	ck_assert_uint_ge(vc_now_ns() - start, UINT64_C(150000000));
+	/* it is in use, though */
+	ck_assert_int_eq(socket_listen(path, &err), -1);
+	ck_assert_int_eq(err.sys, EADDRINUSE);
+	while (n)
+		close(fds[--n]);
+	close(fd);
 }
 END_TEST
 
@@ -103,6 +132,7 @@ TEST_SUITE(suite_socket)
 	tcase_add_test(tc, is_for_this_user_alone);
 	tcase_add_test(tc, replaces_a_stale_socket_only);
 	tcase_add_test(tc, refuses_a_path_that_does_not_fit);
+	tcase_add_test(tc, does_not_wait_for_room_for_ever);
 	tcase_add_test(tc, link_carries_messages_and_their_end);
 	return s;
 }
