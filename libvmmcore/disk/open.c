@@ -123,7 +123,7 @@ int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err)
 		ret = flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB);
 	if (ret < 0 &&
 	    (errno == EAGAIN || errno == EACCES || errno == EWOULDBLOCK))
-		return vc_fail(err, VC_E_SYS, EBUSY,
+		return vc_fail(err, VC_E_BUSY, 0,
 			       "lock: in use by another process");
 	if (ret < 0)
 		return vc_fail(err, VC_E_SYS, errno, "lock");

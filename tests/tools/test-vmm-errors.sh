@@ -106,6 +106,20 @@ no '--params: kernel command line: longer than' vmm run --params "$(printf '%040
 no "console 'nodir/log': open: No such file" \
 	vmm run --serial type=file,path=nodir/log kernel
 
+# a log that was made for a VM that never ran goes, one that was there stays
+no "disk 'nowhere': open: No such file" \
+	vmm run --serial type=file,path=log --block nowhere kernel
+: >kept
+no "disk 'text': qcow2 header: " vmm run --serial type=file,path=log \
+	--serial type=file,path=kept,hardware=virtio-console \
+	--block text,format=qcow2 kernel
+total=$(awk '/^(Mem|Swap)Total:/ { kib += $2 } END { print int(kib / 1024) }' \
+	/proc/meminfo)
+if [ "$total" -lt 1000000 ]; then
+	refused 1 "^vmm run: --mem: $((total + 2)) MiB: more than the host's [0-9]+ MiB of memory and [0-9]+ MiB of swap" \
+		vmm run --mem $((total + 2)) kernel
+fi
+
 # --- disks --------------------------------------------------------------------
 
 no "disk 'nowhere': open: No such file" vmm run --block nowhere kernel
@@ -120,7 +134,7 @@ no "disk 'text': qcow2 header: " vmm run --socket s --block text,format=qcow2 \
 	--serial type=sink,hardware=virtio-console kernel
 if command -v qcow-tool >/dev/null && qcow-tool create -q -f qcow2 disk.qcow2 16M; then
 	for how in -x -s; do
-		no "disk 'disk.qcow2': lock: in use by another process" \
+		no "disk 'disk.qcow2': lock: in use by another process\$" \
 			flock $how disk.qcow2 vmm run --block disk.qcow2 kernel
 	done
 	no "disk 'disk.qcow2': lock: in use by another process" \

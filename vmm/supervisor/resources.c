@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 #include <vmmcore/virtio.h>
 #include "vmm/control/socket.h"
@@ -31,6 +33,18 @@ void vm_processes_fini(struct vm_processes *p)
 	if (p->vsock_path)
 		unlink(p->vsock_path);
 	free(p->vsock_path);
+}
+
+void vm_processes_remove_logs(struct vm_processes *p)
+{
+	struct stat st;
+
+	for (; p->nr_new_logs; p->nr_new_logs--) {
+		const char *path = p->new_logs[p->nr_new_logs - 1];
+
+		if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !st.st_size)
+			unlink(path);
+	}
 }
 
 /* Open what the command line names: "WHAT 'PATH': open" if that fails. */
@@ -157,15 +171,27 @@ static int open_input(const struct vm_serial *s, int *ret, struct vc_error *err)
 	return *ret < 0 ? -1 : 0;
 }
 
-static int open_output(const struct vm_serial *s, int *ret,
-		       struct vc_error *err)
+static int open_log(struct vm_processes *p, const char *path,
+		    struct vc_error *err)
+{
+	int flags = O_WRONLY | O_CREAT | O_APPEND, fd;
+
+	fd = vc_open(path, flags | O_EXCL, 0644, NULL);
+	if (fd >= 0)
+		p->new_logs[p->nr_new_logs++] = path;
+	else
+		fd = open_named("console", path, flags, 0644, err);
+	return fd;
+}
+
+static int open_output(struct vm_processes *p, const struct vm_serial *s,
+		       int *ret, struct vc_error *err)
 {
 	*ret = -1;
 	if (s->type == VM_SERIAL_STDOUT)
 		*ret = terminal_open_stream(STDOUT_FILENO, err);
 	else if (s->type == VM_SERIAL_FILE)
-		*ret = open_named("console", s->path,
-				  O_WRONLY | O_CREAT | O_APPEND, 0644, err);
+		*ret = open_log(p, s->path, err);
 	else
 		return 0;
 	return *ret < 0 ? -1 : 0;
@@ -179,7 +205,8 @@ static int add_serial(struct vm_processes *p, const struct vm_config *cfg,
 	vc_auto_fd int in_fd = -1, out_fd = -1;
 	struct child *c = &p->machine;
 
-	if (open_input(s, &in_fd, err) < 0 || open_output(s, &out_fd, err) < 0)
+	if (open_input(s, &in_fd, err) < 0 ||
+	    open_output(p, s, &out_fd, err) < 0)
 		return -1;
 	if (!is_hw && add_device(p, cfg, "console", VC_VIRTIO_ID_CONSOLE,
 				 (*nr_consoles)++, &c, err) < 0)
@@ -307,9 +334,33 @@ static int add_machine(struct vm_processes *p, const struct vm_config *cfg,
 	return 0;
 }
 
+/* Guest memory is taken from the host as the guest uses it, so that a guest may
+ * be larger than what is free; one that can never fit is a mistake, found out
+ * here rather than by the host's out-of-memory killer hours later. */
+static int check_memory(const struct vm_config *c, struct vc_error *err)
+{
+	struct sysinfo info;
+	uint64_t ram_mib, swap_mib;
+
+	if (sysinfo(&info) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "sysinfo");
+	ram_mib = (uint64_t)info.totalram * info.mem_unit >> 20;
+	swap_mib = (uint64_t)info.totalswap * info.mem_unit >> 20;
+	if (c->mem_mib <= ram_mib + swap_mib)
+		return 0;
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "--mem: %llu MiB: more than the host's %llu MiB of "
+		       "memory and %llu MiB of swap",
+		       (unsigned long long)c->mem_mib,
+		       (unsigned long long)ram_mib,
+		       (unsigned long long)swap_mib);
+}
+
 int vm_processes_prepare(struct vm_processes *p, const struct vm_config *c,
 			 struct vc_error *err)
 {
+	if (check_memory(c, err) < 0)
+		return -1;
 	if (add_machine(p, c, err) < 0)
 		return -1;
 	return add_devices(p, c, err);

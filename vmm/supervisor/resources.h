@@ -18,10 +18,15 @@ struct vm_processes {
 	int link_fd; /* our end */
 	/* sockets made in the file system, to be removed at the end */
 	char *vsock_path;
+	/* logs that did not exist before; borrowed from the configuration */
+	const char *new_logs[VM_MAX_CONSOLES];
+	size_t nr_new_logs;
 };
 
 void vm_processes_init(struct vm_processes *p);
 void vm_processes_fini(struct vm_processes *p);
+/* The VM never ran: remove the logs it made, if nothing is in them. */
+void vm_processes_remove_logs(struct vm_processes *p);
 
 /* Everything is opened here; nothing is started. */
 int vm_processes_prepare(struct vm_processes *p, const struct vm_config *c,

@@ -515,6 +515,8 @@ static void supervisor_fini(struct supervisor *s)
 	vc_watch_remove(&s->link_watch);
 	vc_watch_remove(&s->signal_watch);
 	vc_timer_fini(&s->timer);
+	if (!s->is_ready)
+		vm_processes_remove_logs(&s->procs);
 	vm_processes_fini(&s->procs);
 	vc_close(&s->signal_fd);
 	vc_loop_free(s->loop);

@@ -74,7 +74,7 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_disk *backing, struct vc_disk **ret,
 		    struct vc_error *err) VC_MUST_CHECK;
 /* Lock an image file for as long as `fd` (and its duplicates) are open, the way
- * vc_disk_open_opts.lock does. VC_E_SYS with EBUSY when it is in use. */
+ * vc_disk_open_opts.lock does. VC_E_BUSY when it is in use. */
 int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err) VC_MUST_CHECK;
 /* Flush, mark clean, close. The object is gone even on failure: an error
  * means that what was written last may not be on the medium. */

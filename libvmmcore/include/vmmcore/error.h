@@ -26,6 +26,7 @@ enum vc_errc {
 	VC_E_GUEST,	  /* the guest did something a guest must not */
 	VC_E_PEER,	  /* a process at the other end broke the protocol */
 	VC_E_INTERNAL,	  /* a bug of ours */
+	VC_E_BUSY,	  /* another process uses it */
 };
 
 struct vc_error {
