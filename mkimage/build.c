@@ -19,7 +19,9 @@ static void drop_file(void *opaque, struct node *n)
 
 int build_init(struct build *b, struct vc_error *err)
 {
-	*b = (struct build){ 0 };
+	static const struct patterns none;
+
+	*b = (struct build){ .exclude = &none };
 	if (tree_init(&b->tree, err))
 		return -1;
 	b->tree.drop = drop_file;
@@ -110,6 +112,44 @@ int build_file(struct build *b, struct node *n, const void *data, size_t len,
 	    w->ops->file_data(w, 0, data, len, err))
 		return -1;
 	return w->ops->file_end(w, err);
+}
+
+/* --- contents wanted here as well ----------------------------------------- */
+
+int build_capture(struct accounts *acc, uint64_t offset, const void *data,
+		  size_t len, struct vc_error *err)
+{
+	char *text;
+
+	if (offset + len > BUILD_MAX_ACCOUNTS)
+		return 0;
+	text = realloc(acc->text, (size_t)offset + len + 1);
+	if (!text)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "accounts");
+	acc->text = text;
+	if (offset > acc->len)
+		memset(text + acc->len, 0, (size_t)offset - acc->len);
+	memcpy(text + offset, data, len);
+	acc->len = (size_t)offset + len;
+	text[acc->len] = '\0';
+	return 0;
+}
+
+/* The ACLs of a source may name accounts. */
+struct accounts *build_capture_for(struct build *b, const struct tree_place *p)
+{
+	struct accounts *acc;
+
+	if (!strcmp(p->name, "passwd"))
+		acc = &b->passwd;
+	else if (!strcmp(p->name, "group"))
+		acc = &b->group;
+	else
+		return NULL;
+	if (p->dir != tree_find(&b->tree, "etc"))
+		return NULL;
+	acc->len = 0;
+	return acc;
 }
 
 /* --- names of accounts ---------------------------------------------------- */

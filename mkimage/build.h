@@ -6,6 +6,7 @@
 #define MKIMAGE_BUILD_H
 
 #include "mkimage/acl.h"
+#include "mkimage/pattern.h"
 #include "mkimage/tree.h"
 #include "mkimage/warn.h"
 #include "mkimage/writer.h"
@@ -36,7 +37,9 @@ struct build {
 	struct tree tree;
 	struct writer *writer;
 	struct warnings warn;
-	bool is_verbose; /* log every entry */
+	const struct patterns *exclude; /* borrowed; no source brings what they
+					 * match */
+	bool is_verbose;		/* log every entry */
 	bool has_epoch;
 	int64_t epoch;	  /* SOURCE_DATE_EPOCH: no time is later */
 	int64_t max_time; /* the latest in the input */
@@ -66,6 +69,11 @@ int build_set_acl(struct build *b, struct node *n, bool is_default,
 		  struct acl_entry *e, size_t nr,
 		  struct vc_error *err) VC_MUST_CHECK;
 void named_acl_free(struct named_acl *a);
+/* Where to keep the contents of the file at `p`, which an ACL may need, or
+ * NULL; what was there is forgotten. */
+struct accounts *build_capture_for(struct build *b, const struct tree_place *p);
+int build_capture(struct accounts *acc, uint64_t offset, const void *data,
+		  size_t len, struct vc_error *err) VC_MUST_CHECK;
 /* Write a whole file from memory. */
 int build_file(struct build *b, struct node *n, const void *data, size_t len,
 	       struct vc_error *err) VC_MUST_CHECK;

@@ -28,11 +28,17 @@ static int read_epoch(struct build *b, struct vc_error *err)
 static int fill(const struct settings *s, struct build *b, struct report *p,
 		struct vc_error *err)
 {
-	const char *name = s->sources[0];
+	const char *name;
+	int i;
 
-	if (source_tar(b, name, err))
-		return vc_prefix(err, "%s",
-				 strcmp(name, "-") ? name : "standard input");
+	b->exclude = &s->exclude;
+	for (i = 0; i < s->nr_sources; i++) {
+		name = s->sources[i];
+		if (source_add(b, name, &s->source, err))
+			return vc_prefix(err, "%s",
+					 strcmp(name, "-") ? name
+							   : "standard input");
+	}
 	if (s->has_agent && agent_install(b, &s->agent, &p->starter, err))
 		return -1;
 	return build_complete(b, err);

@@ -121,6 +121,7 @@ int tree_init(struct tree *t, struct vc_error *err)
 	if (!t->slots)
 		return out_of_memory(err);
 	t->nr_slots = FIRST_SLOTS;
+	t->layer = 1;
 	t->root = new_node(t, NODE_DIR, NULL, err);
 	if (!t->root)
 		return -1;
@@ -190,14 +191,19 @@ static int grow_slots(struct tree *t, struct vc_error *err)
 	return 0;
 }
 
+struct dent *tree_find_dent(const struct tree *t, const struct node *dir,
+			    const char *name, size_t len)
+{
+	if (len > TREE_MAX_NAME)
+		return NULL;
+	return find_dent(t, dir, name, len, hash_name(dir, name, len));
+}
+
 struct node *tree_child(const struct tree *t, const struct node *dir,
 			const char *name, size_t len)
 {
-	struct dent *d;
+	struct dent *d = tree_find_dent(t, dir, name, len);
 
-	if (len > TREE_MAX_NAME)
-		return NULL;
-	d = find_dent(t, dir, name, len, hash_name(dir, name, len));
 	return d ? d->node : NULL;
 }
 
@@ -244,7 +250,7 @@ static bool is_empty(const struct node *dir)
 /* Take the node out of `d`. Directories left behind are emptied in turn: they
  * wait in a list through their parent pointer, which no longer means anything.
  */
-static void clear_dent(struct tree *t, struct dent *d)
+void tree_clear_dent(struct tree *t, struct dent *d)
 {
 	struct node *todo = NULL, *n;
 
@@ -271,9 +277,10 @@ static void clear_dent(struct tree *t, struct dent *d)
 	}
 }
 
-static void bind_dent(struct dent *d, struct node *n)
+static void bind_dent(struct tree *t, struct dent *d, struct node *n)
 {
 	d->node = n;
+	d->layer = t->layer;
 	n->nr_links++;
 }
 
@@ -309,6 +316,7 @@ int tree_add(struct tree *t, const struct tree_place *place,
 		if (type == NODE_DIR) {
 			set_meta(d->node, meta);
 			d->node->dir->is_implicit = false;
+			d->layer = t->layer;
 			*ret = d->node;
 			return 0;
 		}
@@ -321,13 +329,13 @@ int tree_add(struct tree *t, const struct tree_place *place,
 	n = new_node(t, type, meta, err);
 	if (!n)
 		return -1;
-	clear_dent(t, d);
+	tree_clear_dent(t, d);
 	if (type == NODE_DIR) {
 		n->dir->parent = place->dir;
 		n->dir->depth = place->dir->dir->depth + 1;
 		place->dir->dir->nr_subdirs++;
 	}
-	bind_dent(d, n);
+	bind_dent(t, d, n);
 	*ret = n;
 	return 0;
 }
@@ -542,7 +550,7 @@ static int link_target(struct tree *t, const char *path, struct node **ret,
 	struct tree_place place;
 
 	*ret = NULL;
-	if (tree_walk(t, path, 0, &place, err)) {
+	if (tree_walk(t, path, t->link_flags, &place, err)) {
 		if (err->sys == ENOENT)
 			return 0;
 		return vc_prefix(err, "hard link to '%s'", tree_show(path).s);
@@ -583,6 +591,7 @@ int tree_link(struct tree *t, const struct tree_place *place,
 		if (n &&
 		    tree_child(t, place->dir, place->name, place->len) == n)
 			return 0; /* to itself */
+		t->nr_pending++;
 		if (tree_add(t, place, NODE_PENDING, &meta, &pending, NULL,
 			     err))
 			return -1;
@@ -597,15 +606,16 @@ int tree_link(struct tree *t, const struct tree_place *place,
 		/* held while its old name may be cleared away with a
 		 * directory the new one replaces */
 		n->nr_links++;
-		clear_dent(t, d);
+		tree_clear_dent(t, d);
 		n->nr_links--;
 		if (!n->nr_links)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "hard link replaces the directory of "
 				       "its target '%s'",
 				       tree_show(target).s);
-		bind_dent(d, n);
+		bind_dent(t, d, n);
 	}
+	d->layer = t->layer;
 	*ret = n;
 	return 0;
 }
@@ -659,7 +669,7 @@ static int resolve_dent(struct tree *t, struct dent *d, uint32_t visit,
 	if (check_link(link->bound, "its target", err))
 		return -1;
 	link->nr_links--;
-	bind_dent(d, link->bound);
+	bind_dent(t, d, link->bound);
 	return 0;
 }
 
@@ -669,6 +679,9 @@ int tree_resolve(struct tree *t, struct vc_error *err)
 	struct node *dir;
 	struct dent *d;
 
+	if (!t->nr_pending)
+		return 0;
+	t->nr_pending = 0;
 	for (dir = t->root; dir; dir = dir->next) {
 		if (!node_is_dir(dir) || !dir->nr_links)
 			continue;

@@ -20,6 +20,7 @@
 #define TREE_MAX_FOLLOW 40   /* symbolic links on the way to one entry */
 #define TREE_MAX_LINKS 65000 /* names of one file: ext4's limit */
 #define TREE_MAX_NODES (UINT32_C(1) << 31)
+#define TREE_MAX_LAYERS 4096
 
 struct node;
 
@@ -57,6 +58,7 @@ struct dent {
 	struct node *dir;  /* borrowed */
 	struct dent *next; /* of the same directory, in order of arrival */
 	uint32_t hash;
+	uint16_t layer; /* that brought the name */
 	uint8_t len;
 	char name[]; /* not terminated */
 };
@@ -66,6 +68,7 @@ struct node_dir {
 	struct node *parent; /* borrowed; the root's is itself */
 	uint32_t depth;
 	uint32_t nr_subdirs;
+	uint16_t pruned;  /* the last layer that emptied it of older names */
 	bool is_implicit; /* no entry of its own so far */
 };
 
@@ -110,7 +113,10 @@ struct tree {
 	struct node *last; /* of the chain that starts at root */
 	struct dent **slots;
 	size_t nr_slots, nr_dents, nr_removed;
+	size_t nr_pending; /* hard links to what has not come yet; at most */
 	uint32_t nr_nodes;
+	uint16_t layer;	     /* that arrives now, from 1 */
+	unsigned link_flags; /* TREE_*: the ways to targets of hard links */
 	struct xset_table xsets;
 	/* Called for each file that has lost its last name. */
 	void (*drop)(void *opaque, struct node *file);
@@ -162,6 +168,25 @@ int tree_link(struct tree *t, const struct tree_place *place,
 	      struct vc_error *err) VC_MUST_CHECK;
 /* All entries are in: bind the pending links. */
 int tree_resolve(struct tree *t, struct vc_error *err) VC_MUST_CHECK;
+
+/* --- layers: one source, or one layer of a container image, over another --- */
+
+/* What arrives from now on lies over what is there; binds pending links. */
+int tree_next_layer(struct tree *t, struct vc_error *err) VC_MUST_CHECK;
+/* Take away what earlier layers brought at `place`, and below it. What this
+ * layer brought stays, whether it came before or comes later. */
+void tree_whiteout(struct tree *t, const struct tree_place *place);
+/* The same for everything in `dir`, which itself stays as it is. */
+void tree_make_opaque(struct tree *t, struct node *dir);
+/* Take a name away, whatever layer it is of; false if it is not there. */
+bool tree_remove(struct tree *t, const struct tree_place *place);
+/* Was the name at `place` brought by an earlier layer? */
+bool tree_is_older(const struct tree *t, const struct tree_place *place);
+
+/* For tree.c and layer.c alone. */
+struct dent *tree_find_dent(const struct tree *t, const struct node *dir,
+			    const char *name, size_t len);
+void tree_clear_dent(struct tree *t, struct dent *d);
 
 static inline bool node_is_dir(const struct node *n)
 {

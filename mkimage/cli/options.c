@@ -53,9 +53,11 @@ static int parse(struct parse *p, int argc, char **argv, bool *ret_is_done,
 	const struct vc_command command = {
 		.name = "mkimage",
 		.synopsis = "[OPTION]... -o FILE SOURCE...",
-		.summary = "Make a disk image from a root file system: a tar "
-			   "archive, compressed or not (- is\nstandard input). "
-			   "Needs no root, no mount, no temporary copy.",
+		.summary = "Make a disk image from a root file system: tar "
+			   "archives, compressed or not (- is\nstandard "
+			   "input), folders, container images; later ones go "
+			   "over earlier ones.\nNeeds no root, no mount, no "
+			   "temporary copy.",
 		.options = p->table,
 		.nr_options = p->nr,
 		.on_option = on_option,
@@ -85,8 +87,6 @@ static int check(struct settings *s, struct vc_error *err)
 {
 	if (!s->nr_sources)
 		return vc_fail(err, VC_E_ARG, 0, "no input given");
-	if (s->nr_sources > 1)
-		return vc_fail(err, VC_E_ARG, 0, "more than one input");
 	return options_check_output(s, err);
 }
 
@@ -100,7 +100,7 @@ void settings_init(struct settings *s)
 
 void settings_fini(struct settings *s)
 {
-	(void)s; /* everything in it is borrowed from argv */
+	patterns_fini(&s->exclude);
 }
 
 int settings_parse(struct settings *s, int argc, char **argv, bool *ret_is_done,

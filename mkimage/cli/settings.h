@@ -6,11 +6,15 @@
 #include "mkimage/agent.h"
 #include "mkimage/ext4/ext4.h"
 #include "mkimage/out.h"
+#include "mkimage/source/source.h"
 
 /* Texts are borrowed from argv. */
 struct settings {
+	/* sources */
 	char **sources;
 	int nr_sources;
+	struct source_opts source;
+	struct patterns exclude; /* owned */
 	/* output */
 	const char *output, *format;
 	struct out_opts out;

@@ -15,6 +15,7 @@
 
 struct reader {
 	struct build *b;
+	const struct archive_opts *opts;
 	struct archive *a;
 	struct archive_entry *e;
 	const char *path;
@@ -32,25 +33,6 @@ static int fail_archive(struct reader *r, struct vc_error *err)
 }
 
 /* --- contents ------------------------------------------------------------ */
-
-static int capture(struct accounts *acc, uint64_t offset, const void *data,
-		   size_t len, struct vc_error *err)
-{
-	char *text;
-
-	if (offset + len > BUILD_MAX_ACCOUNTS)
-		return 0;
-	text = realloc(acc->text, (size_t)offset + len + 1);
-	if (!text)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "accounts");
-	acc->text = text;
-	if (offset > acc->len)
-		memset(text + acc->len, 0, (size_t)offset - acc->len);
-	memcpy(text + offset, data, len);
-	acc->len = (size_t)offset + len;
-	text[acc->len] = '\0';
-	return 0;
-}
 
 static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 {
@@ -81,7 +63,7 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 		if (w->ops->file_data(w, (uint64_t)offset, data, len, err))
 			return -1;
 		if (r->capture &&
-		    capture(r->capture, (uint64_t)offset, data, len, err))
+		    build_capture(r->capture, (uint64_t)offset, data, len, err))
 			return -1;
 	}
 }
@@ -97,24 +79,6 @@ static int read_contents(struct reader *r, struct node *n, struct vc_error *err)
 	if (w->ops->file_begin(w, n, err) || copy_data(r, (uint64_t)size, err))
 		return -1;
 	return w->ops->file_end(w, err);
-}
-
-/* The ACLs of an archive may name accounts. */
-static struct accounts *capture_for(struct reader *r,
-				    const struct tree_place *p)
-{
-	struct accounts *acc;
-
-	if (!strcmp(p->name, "passwd"))
-		acc = &r->b->passwd;
-	else if (!strcmp(p->name, "group"))
-		acc = &r->b->group;
-	else
-		return NULL;
-	if (p->dir != tree_find(&r->b->tree, "etc"))
-		return NULL;
-	acc->len = 0;
-	return acc;
 }
 
 /* --- kinds --------------------------------------------------------------- */
@@ -165,7 +129,7 @@ static int add_file(struct reader *r, const struct tree_place *place,
 {
 	if (tree_add(&r->b->tree, place, NODE_FILE, m, ret, ret_replaced, err))
 		return -1;
-	r->capture = capture_for(r, place);
+	r->capture = build_capture_for(r->b, place);
 	return read_contents(r, *ret, err);
 }
 
@@ -215,32 +179,191 @@ static int add_plain(struct reader *r, const struct tree_place *place,
 	}
 }
 
+/* --- whiteouts ------------------------------------------------------------
+ *
+ * The image specification: ".wh.NAME" takes NAME of the layers below away,
+ * ".wh..wh..opq" all that they have in the directory; neither touches what its
+ * own layer brings. Other names that begin with ".wh..wh." are the private
+ * matter of a union file system.
+ */
+
+#define WHITEOUT ".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+#define WHITEOUT_PRIVATE ".wh..wh."
+
+static bool starts_with(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+/* Is a folder on the way, or the last name, private? */
+static bool is_private(const char *path)
+{
+	const char *p;
+
+	for (p = strstr(path, WHITEOUT_PRIVATE); p;
+	     p = strstr(p + 1, WHITEOUT_PRIVATE)) {
+		if (p != path && p[-1] != '/')
+			continue;
+		if (strcmp(p, WHITEOUT_OPAQUE) != 0)
+			return true;
+	}
+	return false;
+}
+
+static int make_opaque(struct reader *r, const struct tree_place *place,
+		       struct vc_error *err)
+{
+	(void)err;
+	tree_make_opaque(&r->b->tree, place->dir);
+	return 0;
+}
+
+static int take_away(struct reader *r, struct tree_place *place,
+		     struct vc_error *err)
+{
+	const size_t skip = strlen(WHITEOUT);
+
+	place->len -= skip;
+	memmove(place->name, place->name + skip, place->len + 1);
+	if (!*place->name || !strcmp(place->name, ".") ||
+	    !strcmp(place->name, ".."))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "whiteout of something that is no name");
+	tree_whiteout(&r->b->tree, place);
+	return 0;
+}
+
+/* *ret_done: it was one, and has been obeyed. */
+static int do_whiteout(struct reader *r, bool *ret_done, struct vc_error *err)
+{
+	const char *slash, *last = r->path;
+	struct tree_place place;
+
+	*ret_done = true;
+	if (is_private(r->path))
+		return 0;
+	/* a '/' at the end does not end the name before it */
+	for (slash = strchr(last, '/'); slash; slash = strchr(last, '/')) {
+		if (!slash[strspn(slash, "/")])
+			break;
+		if (starts_with(last, WHITEOUT))
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "a whiteout is not a directory");
+		last = slash + 1;
+	}
+	if (!starts_with(last, WHITEOUT)) {
+		*ret_done = false;
+		return 0;
+	}
+	/* of nothing: fine */
+	if (tree_walk(&r->b->tree, r->path, TREE_CHROOT, &place, err))
+		return err->sys == ENOENT ? 0 : -1;
+	if (!strcmp(place.name, WHITEOUT_OPAQUE))
+		return make_opaque(r, &place, err);
+	return take_away(r, &place, err);
+}
+
 /* --- the loop ------------------------------------------------------------ */
 
-static int add_entry(struct reader *r, struct vc_error *err)
+static int check_type(struct reader *r, struct vc_error *err)
 {
+	char type = r->opts->type_flag
+			    ? r->opts->type_flag(r->opts->opaque, r->a)
+			    : 0;
+	const char text[2] = { type, '\0' };
+
+	if (type == 'M')
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "it goes on from an earlier volume of a "
+			       "multi-volume archive");
+	if (!type || strchr("01234567SDxgLKVXAN", type))
+		return 0;
+	return warn_add(&r->b->warn, err,
+			"entry '%s': of unknown type '%s', taken for a file",
+			tree_show(r->path).s, tree_show(text).s);
+}
+
+/* A link into what was left out would be a link to nothing, for a reason that
+ * nobody would see. */
+static int check_target(struct reader *r, const char *target,
+			struct vc_error *err)
+{
+	if (!patterns_match(r->b->exclude, target))
+		return 0;
+	return vc_fail(err, VC_E_ARG, 0,
+		       "hard link to '%s', which --exclude leaves out",
+		       tree_show(target).s);
+}
+
+static int warn_replaced(struct reader *r, bool was_link, bool was_dir,
+			 struct vc_error *err)
+{
+	/* the layers of an image mean what they do */
+	if (r->opts->is_layer)
+		return 0;
+	if (was_dir)
+		return warn_add(&r->b->warn, err,
+				"entry '%s' replaces a directory and what it "
+				"had",
+				tree_show(r->path).s);
+	if (was_link)
+		return warn_add(&r->b->warn, err,
+				"entry '%s', a directory, replaces a symbolic "
+				"link of an earlier source",
+				tree_show(r->path).s);
+	return 0;
+}
+
+static bool is_older_link(struct reader *r, const struct tree_place *place)
+{
+	const struct node *n =
+		tree_child(&r->b->tree, place->dir, place->name, place->len);
+
+	return n && n->type == NODE_SYMLINK &&
+	       tree_is_older(&r->b->tree, place);
+}
+
+static int add_named(struct reader *r, struct vc_error *err)
+{
+	const unsigned flags =
+		TREE_MAKE_PARENTS | (r->opts->is_layer ? TREE_CHROOT : 0);
 	const char *target = archive_entry_hardlink(r->e);
+	bool was_dir = false, was_link;
 	struct tree_place place;
-	struct entry_meta m;
 	struct node *n = NULL;
-	bool replaced = false;
+	struct entry_meta m;
 	int rc;
 
-	if (tree_walk(&r->b->tree, r->path, TREE_MAKE_PARENTS, &place, err))
+	if (tree_walk(&r->b->tree, r->path, flags, &place, err))
 		return -1;
 	if (target)
-		return add_link(r, &place, target, err);
+		return check_target(r, target, err) ||
+				       add_link(r, &place, target, err)
+			       ? -1
+			       : 0;
+	was_link = is_older_link(r, &place);
 	if (entry_meta_get(r->b, r->e, archive_format(r->a), &m, err))
 		return -1;
-	rc = add_plain(r, &place, &m.meta, &n, &replaced, err);
+	rc = add_plain(r, &place, &m.meta, &n, &was_dir, err);
 	if (!rc && n)
 		rc = entry_meta_finish(r->b, n, &m, err);
 	entry_meta_fini(&m);
-	if (!rc && replaced)
-		rc = warn_add(&r->b->warn, err,
-			      "entry '%s' replaces a directory and what it had",
-			      tree_show(r->path).s);
-	return rc;
+	was_link = was_link && n && node_is_dir(n);
+	return rc ? rc : warn_replaced(r, was_link, was_dir, err);
+}
+
+static int add_entry(struct reader *r, struct vc_error *err)
+{
+	bool is_done = false;
+
+	if (check_type(r, err))
+		return -1;
+	if (patterns_match(r->b->exclude, r->path))
+		return 0;
+	if (r->opts->is_layer && do_whiteout(r, &is_done, err))
+		return -1;
+	return is_done ? 0 : add_named(r, err);
 }
 
 static bool is_charset_warning(const char *text)
@@ -284,11 +407,13 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 	return 0;
 }
 
-int source_archive(struct build *b, struct archive *a, struct vc_error *err)
+int source_archive(struct build *b, struct archive *a,
+		   const struct archive_opts *opts, struct vc_error *err)
 {
-	struct reader r = { .b = b, .a = a };
+	struct reader r = { .b = b, .a = a, .opts = opts };
 	bool is_done, has_absolute = false;
 
+	b->tree.link_flags = opts->is_layer ? TREE_CHROOT : 0;
 	for (;;) {
 		if (next_entry(&r, &is_done, err))
 			return -1;
@@ -303,7 +428,7 @@ int source_archive(struct build *b, struct archive *a, struct vc_error *err)
 		has_absolute |= r.path[0] == '/';
 		b->nr_entries++;
 	}
-	if (has_absolute)
+	if (has_absolute && !opts->is_layer)
 		return warn_add(&b->warn, err,
 				"absolute names are taken from the root of the "
 				"image");

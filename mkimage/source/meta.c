@@ -2,35 +2,22 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "mkimage/source/meta.h"
 
 #define NSEC 1000000000L
-/* The flags a user may set and a file system does not keep for itself. */
-#define USER_FLAGS                                                    \
-	(FS_SYNC_FL | FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | \
-	 FS_NOATIME_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL)
-
 /* --- times --------------------------------------------------------------- */
 
-static int get_time(struct build *b, struct archive_entry *e, int format,
-		    int64_t sec, long nsec, struct tree_time *ret,
-		    struct vc_error *err)
+int meta_set_time(struct build *b, const char *path, int64_t sec, long nsec,
+		  struct tree_time *ret, struct vc_error *err)
 {
-	/* libarchive reads a pax "-1.5" as -1 and .5, one second too late */
-	if (format == ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE && sec < 0 &&
-	    nsec > 0) {
-		sec--;
-		nsec = NSEC - nsec;
-	}
 	if (sec < BUILD_MIN_TIME || sec > BUILD_MAX_TIME) {
 		if (warn_add(&b->warn, err,
 			     "entry '%s': time %lld changed to the %s ext4 has",
-			     tree_show(archive_entry_pathname(e)).s,
-			     (long long)sec, sec < 0 ? "first" : "last"))
+			     tree_show(path).s, (long long)sec,
+			     sec < 0 ? "first" : "last"))
 			return -1;
 		sec = sec < 0 ? BUILD_MIN_TIME : BUILD_MAX_TIME;
 		nsec = 0;
@@ -44,6 +31,19 @@ static int get_time(struct build *b, struct archive_entry *e, int format,
 	}
 	*ret = (struct tree_time){ sec, (uint32_t)nsec };
 	return 0;
+}
+
+static int get_time(struct build *b, struct archive_entry *e, int format,
+		    int64_t sec, long nsec, struct tree_time *ret,
+		    struct vc_error *err)
+{
+	/* libarchive reads a pax "-1.5" as -1 and .5, one second too late */
+	if (format == ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE && sec < 0 &&
+	    nsec > 0) {
+		sec--;
+		nsec = NSEC - nsec;
+	}
+	return meta_set_time(b, archive_entry_pathname(e), sec, nsec, ret, err);
 }
 
 static int get_times(struct build *b, struct archive_entry *e, int format,
@@ -184,9 +184,9 @@ static bool is_kept(const char *name)
 }
 
 /* An ACL given as the attribute's bytes: checked here, once. */
-static int check_acl(struct archive_entry *e, const char *name,
-		     const uint8_t *value, size_t len, struct tree_meta *m,
-		     bool *ret_keep, struct vc_error *err)
+static int check_acl(bool is_symlink, const char *name, const uint8_t *value,
+		     size_t len, struct tree_meta *m, bool *ret_keep,
+		     struct vc_error *err)
 {
 	bool is_access = !strcmp(name, ACL_XATTR_ACCESS);
 	vc_auto_free struct acl_entry *acl = NULL;
@@ -201,7 +201,7 @@ static int check_acl(struct archive_entry *e, const char *name,
 	if (acl_from_wire(value, len, acl, ACL_MAX_ENTRIES, &nr, err))
 		return -1;
 	given = nr;
-	*ret_keep = nr > 0 && archive_entry_filetype(e) != S_IFLNK;
+	*ret_keep = nr > 0 && !is_symlink;
 	if (!*ret_keep)
 		return 0;
 	if (acl_normalize(acl, &nr, err))
@@ -215,32 +215,25 @@ static int check_acl(struct archive_entry *e, const char *name,
 	return 0;
 }
 
-static int get_xattr(struct build *b, struct archive_entry *e,
-		     struct tree_meta *m, struct xattr *attrs, uint32_t *nr,
-		     struct vc_error *err)
+int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
+		   const void *value, size_t len, struct tree_meta *m,
+		   struct vc_error *err)
 {
-	const char *name;
-	const void *value;
-	size_t len;
 	bool keep;
 
-	if (archive_entry_xattr_next(e, &name, &value, &len) != ARCHIVE_OK ||
-	    !name)
-		return 0;
 	if (!is_kept(name))
 		return warn_add(&b->warn, err,
 				"entry '%s': attribute '%s' left out: ext4 has "
 				"no place for its kind",
-				tree_show(archive_entry_pathname(e)).s,
-				tree_show(name).s);
+				tree_show(x->path).s, tree_show(name).s);
 	if (strlen(name) > XSET_MAX_NAME || len > XSET_MAX_VALUE)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "attribute '%s': name or value too long",
 			       tree_show(name).s);
-	if (check_acl(e, name, value, len, m, &keep, err))
+	if (check_acl(x->is_symlink, name, value, len, m, &keep, err))
 		return vc_prefix(err, "attribute '%s'", name);
 	if (keep)
-		attrs[(*nr)++] = (struct xattr){
+		x->attrs[x->nr++] = (struct xattr){
 			.name = name,
 			.value = value,
 			.name_len = (uint32_t)strlen(name),
@@ -254,7 +247,13 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 {
 	int i, count = archive_entry_xattr_reset(e);
 	vc_auto_free struct xattr *attrs = NULL;
-	uint32_t nr = 0;
+	struct meta_xattrs x = {
+		.path = archive_entry_pathname(e),
+		.is_symlink = archive_entry_filetype(e) == S_IFLNK,
+	};
+	const char *name;
+	const void *value;
+	size_t len;
 
 	if (count <= 0)
 		return 0;
@@ -264,11 +263,14 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 	attrs = calloc((size_t)count, sizeof(*attrs));
 	if (!attrs)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+	x.attrs = attrs;
 	for (i = 0; i < count; i++)
-		if (get_xattr(b, e, m, attrs, &nr, err))
+		if (archive_entry_xattr_next(e, &name, &value, &len) ==
+			    ARCHIVE_OK &&
+		    name && meta_add_xattr(b, &x, name, value, len, m, err))
 			return -1;
-	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, nr, &m->xset,
-			   err);
+	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, x.nr,
+			   &m->xset, err);
 }
 
 /* --- all of it ----------------------------------------------------------- */
@@ -291,7 +293,7 @@ int entry_meta_get(struct build *b, struct archive_entry *e, int format,
 
 	m.meta.mode = (uint16_t)(archive_entry_perm(e) & 07777);
 	archive_entry_fflags(e, &set, &clear);
-	m.meta.flags = (uint32_t)set & USER_FLAGS;
+	m.meta.flags = (uint32_t)set & META_USER_FLAGS;
 	if (get_owner(archive_entry_uid(e), "owner", &m.meta.uid, err) ||
 	    get_owner(archive_entry_gid(e), "group", &m.meta.gid, err) ||
 	    get_times(b, e, format, &m.meta, err) ||

@@ -8,11 +8,56 @@
 
 struct archive;
 
-/* A tar archive of any dialect, compressed or not; "-" is standard input. */
-int source_tar(struct build *b, const char *path,
+enum source_kind { SOURCE_AUTO, SOURCE_TAR, SOURCE_DIR, SOURCE_OCI };
+
+/* Ids from `host` on are those from `guest` on in the image. */
+struct id_range {
+	uint32_t host, guest, count;
+};
+
+#define SOURCE_MAX_ID_RANGES 340 /* as a user namespace */
+
+struct id_map {
+	struct id_range ranges[SOURCE_MAX_ID_RANGES];
+	size_t nr; /* 0: as they are */
+};
+
+/* All texts are borrowed. */
+struct source_opts {
+	enum source_kind kind; /* SOURCE_AUTO: by the content */
+	/* directories */
+	bool has_owner; /* of what the maps do not name */
+	uint32_t uid, gid;
+	struct id_map uids, gids;
+	bool one_file_system;
+	/* container images */
+	const char *platform; /* "os/architecture[/variant]" or NULL */
+	const char *image;    /* of several, by name, or NULL */
+};
+
+/* What a source is by its content, and into the tree with it: a folder, a tar
+ * archive of any dialect, compressed or not, or a container image in either
+ * form. "-" is standard input. A layer of its own over the sources before. */
+int source_add(struct build *b, const char *path,
+	       const struct source_opts *opts,
 	       struct vc_error *err) VC_MUST_CHECK;
+/* A folder, or a single file, as `guest` ("" is the root) in the image. */
+int source_dir(struct build *b, const char *path, const char *guest,
+	       const struct source_opts *opts,
+	       struct vc_error *err) VC_MUST_CHECK;
+
+struct archive_opts {
+	/* whiteouts are obeyed, and links on the way to an entry are followed
+	 * as in a chroot */
+	bool is_layer;
+	/* The type flag of the header just read, or 0; may be NULL. */
+	char (*type_flag)(void *opaque, struct archive *a);
+	void *opaque;
+};
+
 /* Every entry of an archive that libarchive has opened. */
 int source_archive(struct build *b, struct archive *a,
+		   const struct archive_opts *opts,
 		   struct vc_error *err) VC_MUST_CHECK;
 
 #endif

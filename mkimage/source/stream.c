@@ -32,7 +32,11 @@ struct stream {
 	int fd, stop_fd;
 	uint64_t input_size;
 	atomic_uint_fast64_t input_pos;
-	bool has_thread, can_wait;
+	bool has_thread, can_wait, is_compressed, is_named;
+	bool has_range; /* of `fd`, which is borrowed then */
+	uint64_t offset, left;
+	uint64_t start;	       /* of the input in a file */
+	struct digest *digest; /* borrowed; of the input */
 	pthread_t thread;
 
 	pthread_mutex_t lock;
@@ -61,6 +65,8 @@ static ssize_t read_input(struct stream *s, uint8_t *buf, size_t len)
 			       { .fd = s->stop_fd, .events = POLLIN } };
 	ssize_t n;
 
+	if (s->has_range && len > s->left)
+		len = (size_t)s->left;
 	for (;;) {
 		if (s->can_wait && poll(p, 2, -1) < 0 && errno != EINTR)
 			return -1;
@@ -68,10 +74,17 @@ static ssize_t read_input(struct stream *s, uint8_t *buf, size_t len)
 			errno = ECANCELED;
 			return -1;
 		}
-		n = read(s->fd, buf, len);
+		n = s->has_range ? pread(s->fd, buf, len, (off_t)s->offset)
+				 : read(s->fd, buf, len);
 		if (n >= 0 || (errno != EINTR && errno != EAGAIN))
 			break;
 	}
+	if (n > 0 && s->has_range) {
+		s->offset += (uint64_t)n;
+		s->left -= (uint64_t)n;
+	}
+	if (n > 0 && s->digest)
+		digest_update(s->digest, buf, (size_t)n);
 	if (n > 0)
 		atomic_fetch_add_explicit(&s->input_pos, (uint64_t)n,
 					  memory_order_relaxed);
@@ -267,17 +280,32 @@ static bool is_compressed(const struct stream *s)
 	return ret;
 }
 
+/* What the decompressor had no use for belongs to the digest too. */
+static void read_rest(struct stream *s, struct vc_error *err)
+{
+	ssize_t n;
+
+	do {
+		n = read_input(s, s->packed, BUF_BYTES);
+		if (n < 0)
+			fail_read(s, err);
+	} while (n > 0);
+}
+
 static void *run(void *arg)
 {
 	struct stream *s = arg;
 	struct vc_error err = { 0 };
 
 	if (!read_head(s, &err)) {
-		if (is_compressed(s))
+		s->is_compressed = is_compressed(s);
+		if (s->is_compressed)
 			decompress(s, &err);
 		else
 			copy_plain(s, &err);
 	}
+	if (!err.code && s->digest)
+		read_rest(s, &err);
 	pthread_mutex_lock(&s->lock);
 	s->err = err;
 	s->is_end = true;
@@ -291,6 +319,7 @@ static void *run(void *arg)
 static int open_input(struct stream *s, const char *path, struct vc_error *err)
 {
 	struct stat st;
+	off_t at;
 
 	if (!strcmp(path, "-"))
 		s->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -301,7 +330,10 @@ static int open_input(struct stream *s, const char *path, struct vc_error *err)
 	if (S_ISDIR(st.st_mode))
 		return vc_fail(err, VC_E_SYS, EISDIR, "open");
 	s->can_wait = !S_ISREG(st.st_mode);
+	s->is_named = !s->can_wait && strcmp(path, "-") != 0;
 	if (S_ISREG(st.st_mode)) {
+		at = lseek(s->fd, 0, SEEK_CUR); /* standard input's */
+		s->start = at > 0 ? (uint64_t)at : 0;
 		s->input_size = (uint64_t)st.st_size;
 		(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	}
@@ -311,18 +343,22 @@ static int open_input(struct stream *s, const char *path, struct vc_error *err)
 	return 0;
 }
 
-int stream_open(const char *path, struct stream **ret, struct vc_error *err)
+static struct stream *stream_new(void)
 {
-	vc_auto(stream) struct stream *s = calloc(1, sizeof(*s));
-	int i, rc;
+	struct stream *s = calloc(1, sizeof(*s));
 
 	if (!s)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+		return NULL;
 	s->fd = s->stop_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
-	if (open_input(s, path, err))
-		return -1;
+	return s;
+}
+
+static int stream_start(struct stream *s, struct vc_error *err)
+{
+	int i, rc;
+
 	s->head = malloc(PROBE_BYTES);
 	s->packed = malloc(BUF_BYTES);
 	for (i = 0; i < NR_BUFS; i++)
@@ -334,8 +370,53 @@ int stream_open(const char *path, struct stream **ret, struct vc_error *err)
 	if (rc)
 		return vc_fail(err, VC_E_SYS, rc, "start a thread");
 	s->has_thread = true;
+	return 0;
+}
+
+int stream_open(const char *path, struct stream **ret, struct vc_error *err)
+{
+	vc_auto(stream) struct stream *s = stream_new();
+
+	if (!s)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	if (open_input(s, path, err) || stream_start(s, err))
+		return -1;
 	*ret = vc_steal_ptr(&s);
 	return 0;
+}
+
+int stream_open_range(const struct stream_range *range, struct digest *digest,
+		      struct stream **ret, struct vc_error *err)
+{
+	vc_auto(stream) struct stream *s = stream_new();
+
+	if (!s)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	s->has_range = true;
+	s->fd = range->fd;
+	s->offset = range->offset;
+	s->left = s->input_size = range->size;
+	s->digest = digest;
+	if (stream_start(s, err))
+		return -1;
+	*ret = vc_steal_ptr(&s);
+	return 0;
+}
+
+int stream_get_plain(const struct stream *s, uint64_t *ret_start)
+{
+	*ret_start = s->start;
+	return s->can_wait || s->has_range || s->is_compressed ? -1 : s->fd;
+}
+
+bool stream_is_file(const struct stream *s)
+{
+	return s->is_named;
+}
+
+bool stream_is_compressed(const struct stream *s)
+{
+	return s->is_compressed;
 }
 
 int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
@@ -387,13 +468,15 @@ struct stream *stream_close(struct stream *s)
 		s->is_stopped = true;
 		pthread_cond_signal(&s->changed);
 		pthread_mutex_unlock(&s->lock);
-		if (vc_write_full(s->stop_fd, &one, sizeof(one)))
+		if (s->stop_fd >= 0 &&
+		    vc_write_full(s->stop_fd, &one, sizeof(one)))
 			abort(); /* an eventfd of ours takes a one */
 		pthread_join(s->thread, NULL);
 	}
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
-	vc_close(&s->fd);
+	if (!s->has_range)
+		vc_close(&s->fd);
 	vc_close(&s->stop_fd);
 	for (i = 0; i < NR_BUFS; i++)
 		free(s->buf[i]);

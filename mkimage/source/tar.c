@@ -1,34 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A tar archive, from the stream to libarchive's parser.
+ * Tar archives, from the stream to libarchive's parser.
  *
  * The program never calls setlocale(): in the C locale libarchive hands names
  * out as the bytes the archive has. With a UTF-8 locale it would compose
  * characters (NFD to NFC), and two different names could become one. The price
- * is a warning for each such name, which is dropped here.
+ * is a warning for each such name, which is dropped in archive.c.
  *
- * The parser stops at the end-of-archive mark; the rest is read all the same,
- * so that a compressed stream's checksum is verified and a writer to the pipe
- * does not die.
+ * The parser stops at the end-of-archive mark. If another archive follows, as
+ * cat(1) puts them one after the other, it is read as well. The rest of the
+ * stream is read all the same, so that a compressed stream's checksum is
+ * verified and a writer to the pipe does not die.
+ *
+ * libarchive takes an entry of a kind it does not know for a file and does not
+ * tell: the header it has just read is looked at here, in the piece it came
+ * in. Pieces are whole blocks but for the last, so a header lies in one.
  */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
+#include <vmmcore/checked.h>
 #include "mkimage/source/source.h"
-#include "mkimage/source/stream.h"
+#include "mkimage/source/tar.h"
 
-#define TAR_BLOCK 512
-
-struct tar {
-	struct build *b;
-	struct stream *s;
-	struct vc_error err; /* of the stream */
-	const uint8_t *cur;  /* what the parser has now */
-	size_t cur_len;
-	uint64_t total;		 /* handed out, cur included */
-	uint8_t tail[TAR_BLOCK]; /* the last bytes of what was handed out */
-};
+/* --- the stream, for libarchive ------------------------------------------- */
 
 static void keep_tail(struct tar *t)
 {
@@ -44,11 +40,16 @@ static void keep_tail(struct tar *t)
 
 static int next_piece(struct tar *t)
 {
-	if (stream_next(t->s, &t->cur, &t->cur_len, &t->err))
-		return -1;
-	t->total += t->cur_len;
 	if (t->cur_len)
 		keep_tail(t);
+	t->cur_fed = 0;
+	if (stream_next(t->s, &t->cur, &t->cur_len, &t->err)) {
+		t->cur_len = 0;
+		return -1;
+	}
+	t->total += t->cur_len;
+	if (t->digest)
+		digest_update(t->digest, t->cur, t->cur_len);
 	if (t->b->progress)
 		t->b->progress(t->b, stream_get_input_pos(t->s),
 			       stream_get_input_size(t->s));
@@ -58,92 +59,212 @@ static int next_piece(struct tar *t)
 static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 {
 	struct tar *t = opaque;
+	size_t at = t->cur_fed;
 
-	if (next_piece(t)) {
-		archive_set_error(a, EIO, "input");
-		return -1;
+	if (at == t->cur_len) {
+		if (next_piece(t)) {
+			archive_set_error(a, EIO, "input");
+			return -1;
+		}
+		at = 0;
 	}
-	*ret = t->cur;
-	return (ssize_t)t->cur_len;
+	t->cur_fed = t->cur_len;
+	*ret = t->cur + at;
+	return (ssize_t)(t->cur_len - at);
 }
+
+uint64_t tar_get_pos(const struct tar *t, struct archive *a)
+{
+	return t->base + (uint64_t)archive_filter_bytes(a, 0);
+}
+
+/* --- blocks --------------------------------------------------------------- */
 
 static bool all_zero(const uint8_t *p, size_t len)
 {
 	return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
 }
 
-/* Read what comes after the archive's end at `pos`. */
-static int drain(struct tar *t, uint64_t pos, struct vc_error *err)
+/* Is this block a header, by its checksum? */
+static bool is_header(const uint8_t *h)
 {
-	bool has_rest = false, at_end = pos >= t->total;
-	size_t left;
+	unsigned sum = 0, want = 0;
+	size_t i;
 
-	if (!at_end && t->cur_len) {
-		left = t->total - pos < t->cur_len ? (size_t)(t->total - pos)
-						   : t->cur_len;
-		has_rest = !all_zero(t->cur + t->cur_len - left, left);
-	}
-	if (at_end && t->total >= TAR_BLOCK && !all_zero(t->tail, TAR_BLOCK) &&
-	    warn_add(&t->b->warn, err,
-		     "no end-of-archive mark: it may have been cut off"))
-		return -1;
-	while (t->cur_len) {
+	for (i = 0; i < TAR_BLOCK; i++)
+		sum += i >= 148 && i < 156 ? ' ' : h[i];
+	for (i = 148; i < 156 && h[i] == ' '; i++)
+		;
+	if (i == 156 || h[i] < '0' || h[i] > '7')
+		return false;
+	for (; i < 156 && h[i] >= '0' && h[i] <= '7'; i++)
+		want = want * 8 + (unsigned)(h[i] - '0');
+	return sum == want;
+}
+
+/* The type flag of the header that ends at `pos`, or 0. */
+static char type_flag(void *opaque, struct archive *a)
+{
+	const struct tar *t = opaque;
+	uint64_t pos = tar_get_pos(t, a), start = t->total - t->cur_len;
+	const uint8_t *h;
+
+	if (archive_format(a) == ARCHIVE_FORMAT_CPIO_POSIX ||
+	    (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) !=
+		    ARCHIVE_FORMAT_TAR)
+		return 0;
+	if (pos == start && pos >= TAR_BLOCK)
+		h = t->tail;
+	else if (pos >= start + TAR_BLOCK && pos <= t->total)
+		h = t->cur + (pos - start) - TAR_BLOCK;
+	else
+		return 0;
+	return is_header(h) ? (char)h[156] : 0;
+}
+
+/* --- one archive and the next --------------------------------------------- */
+
+/* Look at what follows the end of an archive at `pos`, up to the next header;
+ * *ret_more if there is one, where cur_fed then points. */
+static int find_next(struct tar *t, uint64_t pos, bool *ret_more,
+		     bool *ret_garbage, struct vc_error *err)
+{
+	size_t at = pos >= t->total ? t->cur_len
+				    : t->cur_len - (size_t)(t->total - pos);
+	const uint8_t *p;
+	size_t n;
+
+	*ret_more = false;
+	for (;;) {
+		for (; at < t->cur_len; at += n) {
+			p = t->cur + at;
+			n = vc_min_u64(TAR_BLOCK, t->cur_len - at);
+			if (all_zero(p, n))
+				continue;
+			if (!*ret_garbage && n == TAR_BLOCK && is_header(p)) {
+				*ret_more = true;
+				t->cur_fed = at;
+				t->base = t->total - t->cur_len + at;
+				return 0;
+			}
+			*ret_garbage = true;
+		}
+		if (!t->cur_len)
+			return 0;
 		if (next_piece(t)) {
 			*err = t->err;
 			return -1;
 		}
-		if (t->cur_len && !all_zero(t->cur, t->cur_len))
-			has_rest = true;
+		at = 0;
 	}
-	if (has_rest && warn_add(&t->b->warn, err,
-				 "what follows the end-of-archive mark is left "
-				 "out"))
-		return -1;
-	return 0;
 }
 
-static int read_all(struct tar *t, struct archive *a, struct vc_error *err)
+static int check_end_mark(struct tar *t, struct archive *a,
+			  struct vc_error *err)
 {
+	const uint8_t *last = t->tail;
+
+	if ((archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) !=
+		    ARCHIVE_FORMAT_TAR ||
+	    tar_get_pos(t, a) < t->total || t->total < TAR_BLOCK)
+		return 0;
+	/* the end is in sight: is what it ends with zeroes? */
+	if (t->cur_len >= TAR_BLOCK)
+		last = t->cur + t->cur_len - TAR_BLOCK;
+	if (all_zero(last, TAR_BLOCK))
+		return 0;
+	return warn_add(&t->b->warn, err,
+			"no end-of-archive mark: it may have been cut off");
+}
+
+static int fail_open(struct tar *t, struct archive *a, struct vc_error *err)
+{
+	const char *text = archive_error_string(a);
 	char shown[200];
-	const char *text;
+
+	if (t->err.code) {
+		*err = t->err;
+		return -1;
+	}
+	return vc_fail(err, VC_E_CORRUPT, 0, "open: %s",
+		       vc_printable(text ? text : "unknown error", shown,
+				    sizeof(shown)));
+}
+
+static int read_one(struct tar *t, struct archive *a,
+		    int (*fn)(void *, struct tar *, struct archive *,
+			      struct vc_error *),
+		    void *opaque, bool *ret_more, struct vc_error *err)
+{
+	bool has_garbage = false;
 
 	archive_read_support_format_tar(a);
+	archive_read_support_format_cpio(a);
 	/* accepts no input at all, which is no archive: told apart below */
 	archive_read_support_format_empty(a);
-	if (archive_read_open(a, t, NULL, feed, NULL) != ARCHIVE_OK) {
-		if (t->err.code) {
-			*err = t->err;
-			return -1;
-		}
-		text = archive_error_string(a);
-		return vc_fail(err, VC_E_CORRUPT, 0, "open: %s",
-			       vc_printable(text ? text : "unknown error",
-					    shown, sizeof(shown)));
-	}
-	if (source_archive(t->b, a, err)) {
+	if (archive_read_open(a, t, NULL, feed, NULL) != ARCHIVE_OK)
+		return fail_open(t, a, err);
+	if (fn(opaque, t, a, err)) {
 		if (t->err.code)
 			*err = t->err;
 		return -1;
 	}
 	if (!t->total)
 		return vc_fail(err, VC_E_CORRUPT, 0, "it is empty");
-	return drain(t, (uint64_t)archive_filter_bytes(a, 0), err);
+	if (check_end_mark(t, a, err) ||
+	    find_next(t, tar_get_pos(t, a), ret_more, &has_garbage, err))
+		return -1;
+	if (has_garbage)
+		return warn_add(&t->b->warn, err,
+				"what follows the end-of-archive mark is left "
+				"out");
+	return 0;
 }
 
-int source_tar(struct build *b, const char *path, struct vc_error *err)
+int tar_start(struct tar *t, struct build *b, struct stream *s,
+	      struct digest *digest, struct vc_error *err)
 {
-	vc_auto(stream) struct stream *s = NULL;
-	struct tar t = { .b = b };
-	struct archive *a;
-	int rc;
-
-	if (stream_open(path, &s, err))
+	*t = (struct tar){ .b = b, .s = s, .digest = digest };
+	if (next_piece(t)) {
+		*err = t->err;
 		return -1;
-	t.s = s;
-	a = archive_read_new();
-	if (!a)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	rc = read_all(&t, a, err);
-	archive_read_free(a);
+	}
+	return 0;
+}
+
+int tar_each(struct tar *t,
+	     int (*fn)(void *, struct tar *, struct archive *,
+		       struct vc_error *),
+	     void *opaque, struct vc_error *err)
+{
+	struct archive *a;
+	bool more = true;
+	int rc = 0;
+
+	while (!rc && more) {
+		a = archive_read_new();
+		if (!a)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+		more = false;
+		rc = read_one(t, a, fn, opaque, &more, err);
+		archive_read_free(a);
+	}
 	return rc;
+}
+
+static int one_to_tree(void *opaque, struct tar *t, struct archive *a,
+		       struct vc_error *err)
+{
+	const struct archive_opts opts = {
+		.is_layer = *(bool *)opaque,
+		.type_flag = type_flag,
+		.opaque = t,
+	};
+
+	return source_archive(t->b, a, &opts, err);
+}
+
+int tar_to_tree(struct tar *t, bool is_layer, struct vc_error *err)
+{
+	return tar_each(t, one_to_tree, &is_layer, err);
 }

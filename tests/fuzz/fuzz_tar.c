@@ -91,6 +91,7 @@ static void check_tree(struct tree *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct archive_opts opts = { .is_layer = size % 2 };
 	struct checker c = { .base.ops = &ops };
 	struct vc_error err = { 0 };
 	struct archive *a = archive_read_new();
@@ -101,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	b.warn.is_quiet = true;
 	archive_read_support_format_tar(a);
 	if (archive_read_open_memory(a, data, size) == ARCHIVE_OK &&
-	    !source_archive(&b, a, &err) && !build_complete(&b, &err))
+	    !source_archive(&b, a, &opts, &err) && !build_complete(&b, &err))
 		check_tree(&b.tree);
 	archive_read_free(a);
 	build_fini(&b);

@@ -14,7 +14,6 @@ many() {
 
 # usage
 refuses 'no input' 2
-refuses 'more than one input' 2 a.tar b.tar
 refuses 'unknown' 2 --nonsense a.tar
 refuses '--size' 2 --size nothing a.tar
 refuses '--size' 2 --size 17T a.tar
@@ -28,7 +27,7 @@ mkimage -o name-without-an-end a.tar 2>err.log || rc=$?
 
 # no archive
 refuses 'No such file' 1 missing.tar
-refuses 'Is a directory' 1 .
+refuses 'Is a directory' 1 --source-type tar .
 : >empty
 refuses 'empty' 1 empty
 refuses 'empty' 1 - <empty

@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A folder of the host. Names are taken in the order of their bytes, so that
+ * the order in which the host's file system keeps them does not matter; of its
+ * times only mtime is, as the other two are the host's affair.
+ *
+ * Every name is opened relative to its directory, without following links, and
+ * what has been opened must be what has been looked at. A file or a directory
+ * that is another after it has been read is an error: half of one state and
+ * half of another is in no image.
+ *
+ * Attributes of what cannot be opened for reading (links, devices) are read
+ * through an O_PATH descriptor's entry in /proc.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <vmmcore/checked.h>
+#include <vmmcore/endian.h>
+#include <vmmcore/log.h>
+#include "mkimage/source/meta.h"
+#include "mkimage/source/source.h"
+
+#define BUF_BYTES (256 * 1024)
+#define MAX_XATTR_NAMES 65536 /* bytes, as the kernel */
+#define CAPS_V3_BYTES 24
+#define CAPS_V3_REVISION 3
+
+/* A file with several names, by the first of them. */
+struct linked {
+	dev_t dev;
+	ino_t ino;
+	char *path;
+};
+
+struct walker {
+	struct build *b;
+	const struct source_opts *opts;
+	char *path; /* in the image */
+	size_t len, max;
+	void *linked; /* of tsearch() */
+	uint8_t *buf;
+	dev_t dev; /* of where the walk began */
+};
+
+/* One name of the host. */
+struct item {
+	int dirfd; /* borrowed */
+	const char *name;
+	int flags; /* O_NOFOLLOW but for where the walk begins */
+	struct stat st;
+};
+
+static int changed(struct vc_error *err)
+{
+	return vc_fail(err, VC_E_SYS, 0, "changed while it was read");
+}
+
+static bool same_state(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_mode == b->st_mode && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Open what `it` was when it was looked at. */
+static int open_item(const struct item *it, int flags, struct vc_error *err)
+{
+	struct stat st;
+	int fd = openat(it->dirfd, it->name,
+			flags | it->flags | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ELOOP
+			       ? changed(err)
+			       : vc_fail(err, VC_E_SYS, errno, "open");
+	if (fstat(fd, &st) < 0 || st.st_dev != it->st.st_dev ||
+	    st.st_ino != it->st.st_ino || st.st_mode != it->st.st_mode) {
+		close(fd);
+		return changed(err);
+	}
+	return fd;
+}
+
+/* --- owners --------------------------------------------------------------- */
+
+static bool map_id(const struct id_map *map, uint32_t id, uint32_t *ret)
+{
+	const struct id_range *r;
+	size_t i;
+
+	*ret = id;
+	for (i = 0; i < map->nr; i++) {
+		r = &map->ranges[i];
+		if (id < r->host || id - r->host >= r->count)
+			continue;
+		*ret = r->guest + (id - r->host);
+		return true;
+	}
+	return !map->nr;
+}
+
+static int map_owner(const struct source_opts *o, const struct id_map *map,
+		     uint32_t id, uint32_t other, const char *what,
+		     uint32_t *ret, struct vc_error *err)
+{
+	/* without a map, everything has the one owner */
+	if (o->has_owner && !map->nr) {
+		*ret = other;
+		return 0;
+	}
+	if (map_id(map, id, ret))
+		return 0;
+	if (!o->has_owner)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "%s %u: no map names it, and there is no "
+			       "--owner",
+			       what, id);
+	*ret = other;
+	return 0;
+}
+
+static uint32_t get_id(const uint8_t *p)
+{
+	le32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32_get(v);
+}
+
+static void put_id(uint8_t *p, uint32_t id)
+{
+	const le32_t v = le32_put(id);
+
+	memcpy(p, &v, sizeof(v));
+}
+
+/* The ids in an ACL and in a capability are the host's as well. */
+static int map_value(const struct source_opts *o, const char *name,
+		     uint8_t *value, size_t len, struct vc_error *err)
+{
+	const struct id_map *map;
+	uint32_t id;
+	size_t at;
+
+	if (!strcmp(name, "security.capability") && len == CAPS_V3_BYTES &&
+	    value[3] == CAPS_V3_REVISION) {
+		if (map_id(&o->uids, get_id(value + 20), &id))
+			put_id(value + 20, id);
+		return 0;
+	}
+	if (strcmp(name, ACL_XATTR_ACCESS) != 0 &&
+	    strcmp(name, ACL_XATTR_DEFAULT) != 0)
+		return 0;
+	for (at = 4; at + 8 <= len; at += 8) {
+		if (value[at] != ACL_USER && value[at] != ACL_GROUP)
+			continue;
+		map = value[at] == ACL_USER ? &o->uids : &o->gids;
+		if (!map_id(map, get_id(value + at + 4), &id))
+			return vc_fail(err, VC_E_CONFIG, 0,
+				       "ACL for %u: no map names it",
+				       get_id(value + at + 4));
+		put_id(value + at + 4, id);
+	}
+	return 0;
+}
+
+/* --- attributes ----------------------------------------------------------- */
+
+/* Names, each ended by NUL, of what `proc` stands for. */
+static int list_xattrs(const char *proc, char **ret, size_t *ret_len,
+		       struct vc_error *err)
+{
+	vc_auto_free char *names = NULL;
+	ssize_t n = listxattr(proc, NULL, 0);
+
+	*ret_len = 0;
+	if (n < 0 && errno == ENOTSUP)
+		return 0;
+	if (n > 0) {
+		names = malloc(MAX_XATTR_NAMES);
+		if (!names)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+		n = listxattr(proc, names, MAX_XATTR_NAMES);
+	}
+	if (n < 0)
+		return vc_fail(err, VC_E_SYS, errno, "attributes: list");
+	*ret = vc_steal_ptr(&names);
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+static int read_xattr(struct walker *w, const char *proc, const char *name,
+		      uint8_t **ret, size_t *ret_len, struct vc_error *err)
+{
+	vc_auto_free uint8_t *value = NULL;
+	ssize_t n = getxattr(proc, name, w->buf, XSET_MAX_VALUE);
+
+	if (n < 0)
+		return errno == ENODATA ? changed(err)
+					: vc_fail(err, VC_E_SYS, errno,
+						  "attribute '%s': read",
+						  tree_show(name).s);
+	value = malloc((size_t)n + 1);
+	if (!value)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+	memcpy(value, w->buf, (size_t)n);
+	if (map_value(w->opts, name, value, (size_t)n, err))
+		return -1;
+	*ret = vc_steal_ptr(&value);
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+/* `names` is the list; there are no more than `max`. */
+static int take_xattrs(struct walker *w, const char *proc, const char *names,
+		       size_t len, struct meta_xattrs *x, uint8_t **values,
+		       struct tree_meta *m, struct vc_error *err)
+{
+	const char *name;
+	size_t n = 0, i = 0;
+
+	for (name = names; name < names + len; name += strlen(name) + 1, i++) {
+		if (read_xattr(w, proc, name, &values[i], &n, err) ||
+		    meta_add_xattr(w->b, x, name, values[i], n, m, err))
+			return -1;
+	}
+	return xset_intern(&w->b->tree.xsets, &w->b->tree.arena, x->attrs,
+			   x->nr, &m->xset, err);
+}
+
+static int get_xattrs(struct walker *w, int fd, bool is_symlink,
+		      struct tree_meta *m, struct vc_error *err)
+{
+	vc_auto_free struct xattr *attrs = NULL;
+	vc_auto_free uint8_t **values = NULL;
+	vc_auto_free char *names = NULL;
+	struct meta_xattrs x = { .path = w->path, .is_symlink = is_symlink };
+	size_t len = 0, max = 0, i;
+	char proc[40];
+	int rc;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (list_xattrs(proc, &names, &len, err))
+		return -1;
+	for (i = 0; i < len; i++)
+		max += !names[i];
+	if (!max)
+		return 0;
+	if (max > XSET_MAX_ATTRS)
+		return vc_fail(err, VC_E_LIMIT, 0, "more than %d attributes",
+			       XSET_MAX_ATTRS);
+	attrs = calloc(max, sizeof(*attrs));
+	values = calloc(max, sizeof(*values));
+	if (!attrs || !values)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+	x.attrs = attrs;
+	rc = take_xattrs(w, proc, names, len, &x, values, m, err);
+	for (i = 0; i < max; i++)
+		free(values[i]);
+	return rc;
+}
+
+static int get_meta(struct walker *w, const struct item *it, int fd,
+		    struct tree_meta *ret, struct vc_error *err)
+{
+	const struct source_opts *o = w->opts;
+	struct tree_meta m = { .mode = it->st.st_mode & 07777 };
+	unsigned flags = 0;
+
+	if (map_owner(o, &o->uids, it->st.st_uid, o->uid, "owner", &m.uid,
+		      err) ||
+	    map_owner(o, &o->gids, it->st.st_gid, o->gid, "group", &m.gid,
+		      err) ||
+	    meta_set_time(w->b, w->path, it->st.st_mtim.tv_sec,
+			  it->st.st_mtim.tv_nsec, &m.mtime, err))
+		return -1;
+	m.atime = m.ctime = m.mtime;
+	if ((S_ISREG(it->st.st_mode) || S_ISDIR(it->st.st_mode)) &&
+	    !ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		m.flags = flags & META_USER_FLAGS;
+	if (get_xattrs(w, fd, S_ISLNK(it->st.st_mode), &m, err))
+		return -1;
+	*ret = m;
+	return 0;
+}
+
+/* --- contents ------------------------------------------------------------- */
+
+/* Bytes [from, to) are data. */
+static int copy_data(struct walker *w, int fd, uint64_t from, uint64_t to,
+		     struct accounts *acc, struct vc_error *err)
+{
+	struct writer *wr = w->b->writer;
+	ssize_t n;
+
+	for (; from < to; from += (uint64_t)n) {
+		n = pread(fd, w->buf, vc_min_u64(BUF_BYTES, to - from),
+			  (off_t)from);
+		if (n < 0 && errno == EINTR) {
+			n = 0;
+			continue;
+		}
+		if (n < 0)
+			return vc_fail(err, VC_E_SYS, errno, "read");
+		if (!n)
+			return changed(err);
+		if (wr->ops->file_data(wr, from, w->buf, (size_t)n, err) ||
+		    (acc && build_capture(acc, from, w->buf, (size_t)n, err)))
+			return -1;
+	}
+	return 0;
+}
+
+/* The next run of data at or after `pos`; its start is `size` at the end. */
+static int find_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_from,
+		     uint64_t *ret_to, struct vc_error *err)
+{
+	off_t from = lseek(fd, (off_t)pos, SEEK_DATA), to;
+
+	*ret_from = *ret_to = size;
+	if (from < 0 && errno == ENXIO)
+		return 0;
+	if (from < 0 && errno == EINVAL) { /* no such thing here */
+		*ret_from = pos;
+		return 0;
+	}
+	to = from < 0 ? -1 : lseek(fd, from, SEEK_HOLE);
+	if (to < 0)
+		return vc_fail(err, VC_E_SYS, errno, "find data");
+	*ret_from = vc_min_u64((uint64_t)from, size);
+	*ret_to = vc_min_u64((uint64_t)to, size);
+	return 0;
+}
+
+static int copy_contents(struct walker *w, const struct item *it, int fd,
+			 struct accounts *acc, struct vc_error *err)
+{
+	uint64_t size = (uint64_t)it->st.st_size, from = 0, to = size;
+	struct stat st;
+
+	if ((uint64_t)it->st.st_blocks * 512 >= size) {
+		if (copy_data(w, fd, 0, size, acc, err))
+			return -1;
+	} else {
+		for (to = 0; to < size;) {
+			if (find_data(fd, to, size, &from, &to, err) ||
+			    copy_data(w, fd, from, to, acc, err))
+				return -1;
+		}
+	}
+	if (fstat(fd, &st))
+		return vc_fail(err, VC_E_SYS, errno, "stat");
+	return same_state(&st, &it->st) ? 0 : changed(err);
+}
+
+static int add_file(struct walker *w, const struct item *it,
+		    const struct tree_place *place, struct vc_error *err)
+{
+	vc_auto_fd int fd = open_item(it, O_RDONLY, err);
+	struct writer *wr = w->b->writer;
+	struct tree_meta m;
+	struct node *n;
+
+	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
+	    tree_add(&w->b->tree, place, NODE_FILE, &m, &n, NULL, err))
+		return -1;
+	n->size_bytes = (uint64_t)it->st.st_size;
+	if (wr->ops->file_begin(wr, n, err) ||
+	    copy_contents(w, it, fd, build_capture_for(w->b, place), err))
+		return -1;
+	return wr->ops->file_end(wr, err);
+}
+
+/* --- other kinds ---------------------------------------------------------- */
+
+static int set_link(struct walker *w, int fd, struct node *n,
+		    struct vc_error *err)
+{
+	char target[TREE_MAX_SYMLINK + 2];
+	ssize_t len = readlinkat(fd, "", target, sizeof(target));
+
+	if (len < 0)
+		return vc_fail(err, VC_E_SYS, errno, "read link");
+	if (len > TREE_MAX_SYMLINK)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "symbolic link to a name longer than %d bytes",
+			       TREE_MAX_SYMLINK);
+	target[len] = '\0';
+	n->mode = 0777;
+	return tree_set_target(&w->b->tree, n, target, err);
+}
+
+/* What is not opened for reading. */
+static int add_special(struct walker *w, const struct item *it,
+		       const struct tree_place *place, struct vc_error *err)
+{
+	vc_auto_fd int fd = open_item(it, O_PATH, err);
+	enum node_type type = NODE_FIFO;
+	struct tree_meta m;
+	struct node *n;
+
+	if (S_ISLNK(it->st.st_mode))
+		type = NODE_SYMLINK;
+	else if (S_ISCHR(it->st.st_mode))
+		type = NODE_CHAR;
+	else if (S_ISBLK(it->st.st_mode))
+		type = NODE_BLOCK;
+	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
+	    tree_add(&w->b->tree, place, type, &m, &n, NULL, err))
+		return -1;
+	if (type == NODE_SYMLINK)
+		return set_link(w, fd, n, err);
+	if (type != NODE_FIFO) {
+		n->dev.major = major(it->st.st_rdev);
+		n->dev.minor = minor(it->st.st_rdev);
+	}
+	return 0;
+}
+
+/* --- hard links ----------------------------------------------------------- */
+
+static int compare_linked(const void *a, const void *b)
+{
+	const struct linked *x = a, *y = b;
+
+	if (x->dev != y->dev)
+		return x->dev < y->dev ? -1 : 1;
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	return 0;
+}
+
+static void free_linked(void *p)
+{
+	struct linked *l = p;
+
+	free(l->path);
+	free(l);
+}
+
+/* *ret_path is where the file is already, or NULL: it is noted then. */
+static int find_linked(struct walker *w, const struct stat *st,
+		       const char **ret_path, struct vc_error *err)
+{
+	const struct linked key = { .dev = st->st_dev, .ino = st->st_ino };
+	struct linked *l, **found = tfind(&key, &w->linked, compare_linked);
+
+	*ret_path = found ? (*found)->path : NULL;
+	if (found)
+		return 0;
+	l = malloc(sizeof(*l));
+	if (l) {
+		*l = key;
+		l->path = strdup(w->path);
+		if (l->path && tsearch(l, &w->linked, compare_linked))
+			return 0;
+		free_linked(l);
+	}
+	return vc_fail(err, VC_E_SYS, ENOMEM, "hard links");
+}
+
+/* --- the walk ------------------------------------------------------------- */
+
+static int push(struct walker *w, const char *name, struct vc_error *err)
+{
+	size_t len = strlen(name), need = w->len + len + 2;
+	char *path;
+
+	if (need > TREE_MAX_PATH)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "its name is longer than %d bytes",
+			       TREE_MAX_PATH);
+	if (need > w->max) {
+		path = realloc(w->path, 2 * need);
+		if (!path)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "path");
+		w->path = path;
+		w->max = 2 * need;
+	}
+	if (w->len)
+		w->path[w->len++] = '/';
+	memcpy(w->path + w->len, name, len + 1);
+	w->len += len;
+	return 0;
+}
+
+struct names {
+	char **v; /* owned, and what it points at */
+	size_t nr, max;
+};
+
+static void names_free(struct names *n)
+{
+	while (n->nr)
+		free(n->v[--n->nr]);
+	free(n->v);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_name(struct names *n, const char *name)
+{
+	char **v;
+
+	if (n->nr == n->max) {
+		n->max = n->max ? 2 * n->max : 64;
+		v = realloc(n->v, n->max * sizeof(*v));
+		if (!v)
+			return -1;
+		n->v = v;
+	}
+	n->v[n->nr] = strdup(name);
+	return n->v[n->nr++] ? 0 : -1;
+}
+
+static int read_names(int fd, struct names *ret, struct vc_error *err)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d) {
+		vc_close(&copy);
+		return vc_fail(err, VC_E_SYS, errno, "open");
+	}
+	while (!rc && (errno = 0, e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			rc = add_name(ret, e->d_name);
+	if (rc || errno)
+		vc_fail(err, VC_E_SYS, errno ? errno : ENOMEM, "read");
+	rc = rc || errno ? -1 : 0;
+	closedir(d);
+	if (ret->nr)
+		qsort(ret->v, ret->nr, sizeof(*ret->v), compare_names);
+	return rc;
+}
+
+static int add_item(struct walker *w, struct item *it,
+		    const struct tree_place *place, struct vc_error *err);
+
+static int add_child(struct walker *w, int fd, const char *name,
+		     struct node *dir, struct vc_error *err)
+{
+	struct item it = { .dirfd = fd, .name = name, .flags = O_NOFOLLOW };
+	struct tree_place place = { .dir = dir, .len = strlen(name) };
+	size_t len = w->len;
+	int rc = push(w, name, err);
+
+	if (!rc && !patterns_match(w->b->exclude, w->path)) {
+		memcpy(place.name, name, place.len + 1);
+		rc = add_item(w, &it, &place, err);
+	}
+	w->len = len;
+	w->path[len] = '\0';
+	return rc;
+}
+
+static int add_children(struct walker *w, const struct item *it, int fd,
+			struct node *dir, struct vc_error *err)
+{
+	struct names names = { 0 };
+	struct stat st;
+	size_t i;
+	int rc = read_names(fd, &names, err);
+
+	if (rc)
+		vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	for (i = 0; !rc && i < names.nr; i++)
+		rc = add_child(w, fd, names.v[i], dir, err);
+	names_free(&names);
+	if (rc)
+		return -1;
+	if (fstat(fd, &st) || !same_state(&st, &it->st))
+		return changed(err),
+		       vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	return 0;
+}
+
+static int add_dir(struct walker *w, const struct item *it,
+		   const struct tree_place *place, struct vc_error *err)
+{
+	vc_auto_fd int fd = open_item(it, O_RDONLY | O_DIRECTORY, err);
+	struct tree_meta m;
+	struct node *n;
+
+	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
+	    tree_add(&w->b->tree, place, NODE_DIR, &m, &n, NULL, err))
+		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	if (w->opts->one_file_system && it->st.st_dev != w->dev)
+		return 0;
+	return add_children(w, it, fd, n, err);
+}
+
+static int add_other(struct walker *w, const struct item *it,
+		     const struct tree_place *place, struct vc_error *err)
+{
+	const char *first = NULL;
+	struct node *n;
+
+	if (S_ISSOCK(it->st.st_mode))
+		return warn_add(&w->b->warn, err,
+				"entry '%s' left out: a socket",
+				tree_show(w->path).s);
+	if (it->st.st_nlink > 1 && find_linked(w, &it->st, &first, err))
+		return -1;
+	if (first)
+		return tree_link(&w->b->tree, place, first, &n, err);
+	return S_ISREG(it->st.st_mode) ? add_file(w, it, place, err)
+				       : add_special(w, it, place, err);
+}
+
+static int add_item(struct walker *w, struct item *it,
+		    const struct tree_place *place, struct vc_error *err)
+{
+	const int follow = it->flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+
+	if (fstatat(it->dirfd, it->name, &it->st, follow)) {
+		if (errno == ENOENT && follow)
+			changed(err);
+		else
+			vc_fail(err, VC_E_SYS, errno, "stat");
+		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	}
+	if (!follow)
+		w->dev = it->st.st_dev;
+	if (w->b->is_verbose)
+		vc_log(VC_LOG_INFO, "entry", "%s", tree_show(w->path).s);
+	if (w->b->progress)
+		w->b->progress(w->b, 0, 0);
+	w->b->nr_entries++;
+	if (S_ISDIR(it->st.st_mode))
+		return add_dir(w, it, place, err);
+	if (add_other(w, it, place, err))
+		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	return 0;
+}
+
+/* A descriptor for each level of the deepest tree: as many as we may have. */
+static void raise_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur == lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+int source_dir(struct build *b, const char *path, const char *guest,
+	       const struct source_opts *opts, struct vc_error *err)
+{
+	struct walker w = { .b = b, .opts = opts };
+	struct item it = { .dirfd = AT_FDCWD, .name = path };
+	struct tree_place place;
+	int rc;
+
+	raise_limit();
+	b->tree.link_flags = TREE_CHROOT;
+	w.buf = malloc(BUF_BYTES);
+	if (!w.buf)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "buffer");
+	rc = tree_walk(&b->tree, guest, TREE_MAKE_PARENTS | TREE_CHROOT, &place,
+		       err);
+	if (!rc)
+		rc = push(&w, guest, err);
+	if (!rc)
+		rc = add_item(&w, &it, &place, err);
+	tdestroy(w.linked, free_linked);
+	free(w.path);
+	free(w.buf);
+	return rc;
+}

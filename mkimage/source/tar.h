@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A stream of tar archives, one after the other. */
+#ifndef MKIMAGE_SOURCE_TAR_H
+#define MKIMAGE_SOURCE_TAR_H
+
+#include "mkimage/build.h"
+#include "mkimage/source/stream.h"
+
+#define TAR_BLOCK 512
+
+struct archive;
+
+struct tar {
+	struct build *b;	 /* borrowed */
+	struct stream *s;	 /* borrowed */
+	struct digest *digest;	 /* of what the stream gives; may be NULL */
+	struct vc_error err;	 /* of the stream */
+	const uint8_t *cur;	 /* what the parser has now */
+	size_t cur_len, cur_fed; /* cur_fed: already handed out of it */
+	uint64_t total;		 /* where `cur` ends in the stream */
+	uint64_t base;		 /* where this archive began */
+	/* the last block of what came before `cur` */
+	uint8_t tail[TAR_BLOCK];
+};
+
+/* Fetch the first piece of `s`. */
+int tar_start(struct tar *t, struct build *b, struct stream *s,
+	      struct digest *digest, struct vc_error *err) VC_MUST_CHECK;
+/* Call `fn` with each archive of the stream, which it reads to its end, and
+ * then read the stream to its own end. */
+int tar_each(struct tar *t,
+	     int (*fn)(void *opaque, struct tar *t, struct archive *a,
+		       struct vc_error *err),
+	     void *opaque, struct vc_error *err) VC_MUST_CHECK;
+/* All of them into the tree; as a layer of a container image if `is_layer`. */
+int tar_to_tree(struct tar *t, bool is_layer,
+		struct vc_error *err) VC_MUST_CHECK;
+/* Where the parser is in the stream. */
+uint64_t tar_get_pos(const struct tar *t, struct archive *a);
+
+#endif
