@@ -45,6 +45,10 @@ static int set_zstd(struct vc_disk_compressor *c, int level,
 	if (level && ZSTD_isError(ZSTD_CCtx_setParameter(
 			     c->zstd, ZSTD_c_compressionLevel, level)))
 		return vc_fail(err, VC_E_ARG, 0, "zstd level %d", level);
+	if (ZSTD_isError(
+		    ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_checksumFlag,
+					   c->type == VC_DISK_ZSTD_CHECKED)))
+		return vc_fail(err, VC_E_INTERNAL, 0, "zstd: checksums");
 	return 0;
 }
 
@@ -74,11 +78,12 @@ int vc_disk_compressor_new(enum vc_disk_compression type, int level,
 	if (!c)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "compressor");
 	c->type = type;
-	if (type != VC_DISK_ZLIB && type != VC_DISK_ZSTD)
+	if (type != VC_DISK_ZLIB && type != VC_DISK_ZSTD &&
+	    type != VC_DISK_ZSTD_CHECKED)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "the format has no compressed clusters");
-	if ((type == VC_DISK_ZSTD ? set_zstd(c, level, err)
-				  : set_zlib(c, level, err)) < 0)
+	if ((type == VC_DISK_ZLIB ? set_zlib(c, level, err)
+				  : set_zstd(c, level, err)) < 0)
 		return -1;
 	*ret = vc_steal_ptr(&c);
 	return 0;

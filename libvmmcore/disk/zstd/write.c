@@ -3,29 +3,26 @@
  * Writing a new image, in one pass from its beginning to its end.
  *
  * vc_disk_create() leaves a skippable frame that says how large the disk will
- * be; the first output overwrites it. Requests are taken one after the other.
- * Their bytes gather in `frame`; a full one is compressed into the current of
- * a few output buffers, and those are written while the next is filled. When
- * none is free the request at the head of the queue waits. The sizes of the
- * frames are kept, equal ones in a row as one, until they become the table.
+ * be; the first output overwrites it. What is written gathers in `frame`; a
+ * full one is compressed and appended. The sizes of the frames are kept, equal
+ * ones in a row as one, until they become the table.
  *
  * What nobody wrote is zeroes. A frame of zeroes is compressed once and then
  * copied.
- *
- * A write that fails leaves a gap in the file that nothing can close: all
- * later requests fail in the same way, and so does close.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
+#include "disk/append.h"
 #include "disk/zstd/zstd.h"
 
-#define NR_OUTS 4
-#define OUT_BYTES (1u << 20)
 #define ZERO_FRAME_MAX 64
 #define DEFAULT_LEVEL 3
+
+/* Where a frame's header says whether a checksum ends it. */
+#define FRAME_DESCRIPTOR 4
+#define FRAME_HAS_CHECKSUM 0x04
 
 /* What vc_disk_create() writes. */
 struct zs_stub {
@@ -41,15 +38,6 @@ _Static_assert(sizeof(struct zs_stub) == 40, "as on disk");
 #define STUB_MAGIC (ZS_MAGIC_SKIPPABLE | 0xd)
 static const char stub_text[16] = "new disk image";
 
-/* An output buffer. */
-struct zs_out {
-	struct eng_io io;
-	struct zs_writer *writer;
-	uint8_t *data;
-	size_t len;
-	bool is_busy; /* being written */
-};
-
 /* Frames in a row with the same entry. */
 struct zs_run {
 	uint32_t compressed, checksum;
@@ -57,77 +45,25 @@ struct zs_run {
 };
 
 struct zs_writer {
-	struct zs_disk *disk; /* borrowed */
+	struct appender out;
 	ZSTD_CCtx *cctx;
 	bool has_checksums;
-	enum vc_disk_status failed;
-	struct req_queue waiting;
-	uint64_t req_pos; /* in the first of them */
-	uint8_t *frame;
+	uint8_t *frame; /* ends at out.pos */
 	size_t frame_len;
-	uint64_t pos; /* in the disk, of the end of `frame` */
 	uint8_t zero_frame[ZERO_FRAME_MAX];
 	size_t zero_len;
 	uint32_t zero_checksum;
-	struct zs_out outs[NR_OUTS];
-	struct zs_out *out;  /* the one being filled; NULL: all are busy */
-	uint64_t out_offset; /* where it goes */
 	struct zs_run *runs;
 	size_t nr_runs, max_runs;
 	uint32_t nr_frames;
 };
 
-static void pump(struct zs_writer *w);
-
-/* --- output --------------------------------------------------------------*/
-
-static void take_free_out(struct zs_writer *w)
+static struct zs_writer *to_writer(struct appender *a)
 {
-	unsigned i;
-
-	for (i = 0; i < NR_OUTS && !w->out; i++)
-		if (!w->outs[i].is_busy) {
-			w->out = &w->outs[i];
-			w->out->len = 0;
-		}
+	return vc_container_of(a, struct zs_writer, out);
 }
 
-static void out_written(struct eng_io *io, int res)
-{
-	struct zs_out *out = vc_container_of(io, struct zs_out, io);
-	struct zs_writer *w = out->writer;
-
-	if (res && w->failed == VC_DISK_OK)
-		w->failed = disk_status_of(res);
-	out->is_busy = false;
-	if (!w->out)
-		take_free_out(w);
-	pump(w);
-}
-
-static void write_out(struct zs_writer *w)
-{
-	struct zs_out *out = vc_steal_ptr(&w->out);
-	struct vc_disk *d = &w->disk->base;
-
-	out->is_busy = true;
-	out->io.op = ENG_WRITE;
-	out->io.offset = w->out_offset;
-	out->io.done = out_written;
-	eng_io_set_buf(&out->io, out->data, out->len);
-	out->io.fd = disk_fd_for(d, &out->io);
-	w->out_offset += out->len;
-	engine_submit(d->engine, &out->io);
-	take_free_out(w);
-}
-
-/* A place for `len` bytes of output; NULL: wait. */
-static uint8_t *get_room(struct zs_writer *w, size_t len)
-{
-	if (w->out && OUT_BYTES - w->out->len < len)
-		write_out(w);
-	return w->out ? w->out->data + w->out->len : NULL;
-}
+/* --- frames --------------------------------------------------------------*/
 
 static bool add_entry(struct zs_writer *w, uint32_t compressed,
 		      uint32_t checksum)
@@ -155,16 +91,14 @@ static bool add_entry(struct zs_writer *w, uint32_t compressed,
 	return true;
 }
 
-/* Output of `len` bytes is where get_room() said. */
+/* A frame of `len` bytes is where append_room() said. */
 static void add_frame(struct zs_writer *w, size_t len, uint32_t checksum)
 {
 	if (add_entry(w, (uint32_t)len, checksum))
-		w->out->len += len;
+		append_add(&w->out, len);
 	else
-		w->failed = VC_DISK_ENOSPC;
+		w->out.failed = VC_DISK_ENOSPC;
 }
-
-/* --- frames --------------------------------------------------------------*/
 
 static uint32_t checksum_of(const struct zs_writer *w, const void *data,
 			    size_t len)
@@ -176,42 +110,16 @@ static uint32_t checksum_of(const struct zs_writer *w, const void *data,
 static bool emit_frame(struct zs_writer *w)
 {
 	size_t max = ZSTD_compressBound(w->frame_len), n;
-	uint8_t *to = get_room(w, max);
+	uint8_t *to = append_room(&w->out, max);
 
 	if (!to)
 		return false;
 	n = ZSTD_compress2(w->cctx, to, max, w->frame, w->frame_len);
 	if (ZSTD_isError(n))
-		w->failed = VC_DISK_EIO; /* out of memory */
+		w->out.failed = VC_DISK_EIO; /* out of memory */
 	else
 		add_frame(w, n, checksum_of(w, w->frame, w->frame_len));
 	w->frame_len = 0;
-	return true;
-}
-
-/* Zeroes up to `end`, or as far as there is room for. False: wait. */
-static bool emit_zeroes(struct zs_writer *w, uint64_t end)
-{
-	while (w->pos < end && w->failed == VC_DISK_OK) {
-		uint64_t gap = end - w->pos, n;
-
-		if (!w->frame_len && gap >= ZS_WRITE_FRAME) {
-			uint8_t *to = get_room(w, w->zero_len);
-
-			if (!to)
-				return false;
-			memcpy(to, w->zero_frame, w->zero_len);
-			add_frame(w, w->zero_len, w->zero_checksum);
-			w->pos += ZS_WRITE_FRAME;
-			continue;
-		}
-		n = vc_min_u64(gap, ZS_WRITE_FRAME - w->frame_len);
-		memset(w->frame + w->frame_len, 0, (size_t)n);
-		w->frame_len += (size_t)n;
-		w->pos += n;
-		if (w->frame_len == ZS_WRITE_FRAME && !emit_frame(w))
-			return false;
-	}
 	return true;
 }
 
@@ -221,125 +129,131 @@ static bool emit_full(struct zs_writer *w)
 	return w->frame_len < ZS_WRITE_FRAME || emit_frame(w);
 }
 
-/* --- requests -------------------------------------------------------------*/
-
-/* Take what `req` still has. False: wait. */
-static bool write_data(struct zs_writer *w, const struct vc_disk_req *req)
+/* Zeroes up to `end`. False: wait. */
+static bool emit_zeroes(struct zs_writer *w, uint64_t end)
 {
-	while (w->req_pos < req->length_bytes && w->failed == VC_DISK_OK) {
-		uint64_t n;
+	while (w->out.pos < end && w->out.failed == VC_DISK_OK) {
+		uint64_t gap = end - w->out.pos, n;
 
-		if (!emit_full(w) ||
-		    !emit_zeroes(w, req->offset_bytes + w->req_pos))
-			return false;
+		if (!w->frame_len && gap >= ZS_WRITE_FRAME) {
+			uint8_t *to = append_room(&w->out, w->zero_len);
+
+			if (!to)
+				return false;
+			memcpy(to, w->zero_frame, w->zero_len);
+			add_frame(w, w->zero_len, w->zero_checksum);
+			w->out.pos += ZS_WRITE_FRAME;
+			continue;
+		}
+		n = vc_min_u64(gap, ZS_WRITE_FRAME - w->frame_len);
+		memset(w->frame + w->frame_len, 0, (size_t)n);
+		w->frame_len += (size_t)n;
+		w->out.pos += n;
 		if (!emit_full(w))
 			return false;
-		n = vc_min_u64(req->length_bytes - w->req_pos,
-			       ZS_WRITE_FRAME - w->frame_len);
-		disk_iov_get(req->iov, w->req_pos, w->frame + w->frame_len, n);
-		w->frame_len += (size_t)n;
-		w->pos += n;
-		w->req_pos += n;
 	}
 	return true;
 }
 
-static bool is_idle(const struct zs_writer *w)
+static bool zs_write(struct appender *a, const struct vc_disk_req *req)
 {
-	unsigned i;
+	struct zs_writer *w = to_writer(a);
 
-	for (i = 0; i < NR_OUTS; i++)
-		if (w->outs[i].is_busy)
+	while (a->req_pos < req->length_bytes && a->failed == VC_DISK_OK) {
+		uint64_t n;
+
+		if (!emit_full(w) ||
+		    !emit_zeroes(w, req->offset_bytes + a->req_pos))
 			return false;
+		n = vc_min_u64(req->length_bytes - a->req_pos,
+			       ZS_WRITE_FRAME - w->frame_len);
+		disk_iov_get(req->iov, a->req_pos, w->frame + w->frame_len, n);
+		w->frame_len += (size_t)n;
+		a->pos += n;
+		a->req_pos += n;
+	}
 	return true;
 }
 
-/* False: wait. */
-static bool advance(struct zs_writer *w, const struct vc_disk_req *req,
-		    enum vc_disk_status *ret)
+/* They come with the next write, or with close. */
+static bool zs_write_zeroes(struct appender *a, const struct vc_disk_req *req)
 {
-	*ret = VC_DISK_OK;
-	switch (req->op) {
-	case VC_DISK_WRITE:
-	case VC_DISK_WRITE_ZEROES:
-		if (!w->req_pos && req->offset_bytes < w->pos)
-			*ret = VC_DISK_ENOTSUP;
-		else if (req->op == VC_DISK_WRITE && !write_data(w, req))
-			return false;
-		break;
-	case VC_DISK_FLUSH:
-		if (!is_idle(w))
-			return false;
-		break;
-	case VC_DISK_DISCARD:
-		break;
-	case VC_DISK_READ:
-	case VC_DISK_SHARE:
-	case VC_DISK_WRITE_COMPRESSED:
-	default:
+	(void)a;
+	(void)req;
+	return true;
+}
+
+/* A frame that somebody else made: take it if it is what we would have made,
+ * as far as can be seen without decompressing it. */
+static bool is_good_frame(const struct zs_writer *w, const uint8_t *in,
+			  size_t len, uint64_t want)
+{
+	bool has_checksum = len > FRAME_DESCRIPTOR &&
+			    (in[FRAME_DESCRIPTOR] & FRAME_HAS_CHECKSUM);
+
+	return ZSTD_findFrameCompressedSize(in, len) == len &&
+	       ZSTD_getFrameContentSize(in, len) == want &&
+	       (has_checksum || !w->has_checksums);
+}
+
+/* The last cluster may have been compressed as a whole one. */
+static bool unpack_frame(struct zs_writer *w, const uint8_t *in, size_t len,
+			 uint64_t want)
+{
+	size_t n = ZSTD_decompress(w->frame, ZS_WRITE_FRAME, in, len);
+
+	if (ZSTD_isError(n) || n < want)
+		return false;
+	w->frame_len = (size_t)want;
+	w->out.pos += want;
+	return true;
+}
+
+static bool zs_write_compressed(struct appender *a,
+				const struct vc_disk_req *req,
+				enum vc_disk_status *ret)
+{
+	uint64_t want =
+		vc_min_u64(ZS_WRITE_FRAME, a->disk->size - req->offset_bytes);
+	struct zs_writer *w = to_writer(a);
+	size_t len = (size_t)req->length_bytes;
+	le32_t checksum;
+	uint8_t *to;
+
+	if (!emit_full(w) || !emit_zeroes(w, req->offset_bytes))
+		return false;
+	to = append_room(a, len);
+	if (!to)
+		return false;
+	disk_iov_get(req->iov, 0, to, len);
+	if (is_good_frame(w, to, len, want)) {
+		memcpy(&checksum, to + len - sizeof(checksum),
+		       sizeof(checksum));
+		add_frame(w, len, w->has_checksums ? le32_get(checksum) : 0);
+		a->pos += want;
+	} else if (want == ZS_WRITE_FRAME || !unpack_frame(w, to, len, want)) {
 		*ret = VC_DISK_ENOTSUP;
 	}
 	return true;
 }
 
-static void pump(struct zs_writer *w)
+static const struct append_ops append_ops = {
+	.write = zs_write,
+	.write_zeroes = zs_write_zeroes,
+	.write_compressed = zs_write_compressed,
+};
+
+enum vc_disk_compression zs_writer_compression(const struct zs_disk *z)
 {
-	struct vc_disk_req *req;
-
-	while ((req = w->waiting.head)) {
-		enum vc_disk_status status = w->failed;
-
-		if (status == VC_DISK_OK && !advance(w, req, &status))
-			return;
-		if (w->failed != VC_DISK_OK)
-			status = w->failed;
-		disk_queue_get(&w->waiting);
-		w->req_pos = 0;
-		disk_complete(&w->disk->base, req, status);
-	}
+	return z->writer->has_checksums ? VC_DISK_ZSTD_CHECKED : VC_DISK_ZSTD;
 }
 
 void zs_writer_submit(struct zs_disk *z, struct vc_disk_req *req)
 {
-	bool is_first = !z->writer->waiting.head;
-
-	disk_queue_put(&z->writer->waiting, req);
-	if (is_first)
-		pump(z->writer);
-}
-
-void zs_writer_flush(struct zs_disk *z, struct vc_disk_req *req)
-{
-	zs_writer_submit(z, req);
+	append_submit(&z->writer->out, req);
 }
 
 /* --- the end --------------------------------------------------------------*/
-
-/* Wait until output is written. */
-static void settle(struct zs_writer *w)
-{
-	while (!is_idle(w))
-		engine_reap(w->disk->base.engine, true);
-}
-
-static int check_failed(const struct zs_writer *w, struct vc_error *err)
-{
-	if (w->failed == VC_DISK_OK)
-		return 0;
-	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(w->failed),
-		       "write at %llu", (unsigned long long)w->pos);
-}
-
-/* Append bytes of the table. */
-static void put(struct zs_writer *w, const void *data, size_t len)
-{
-	uint8_t *to;
-
-	while (!(to = get_room(w, len)))
-		settle(w);
-	memcpy(to, data, len);
-	w->out->len += len;
-}
 
 static void put_table(struct zs_writer *w)
 {
@@ -354,10 +268,10 @@ static void put_table(struct zs_writer *w)
 		.descriptor = w->has_checksums ? ZS_DESC_CHECKSUMS : 0,
 		.magic = le32_put(ZS_MAGIC_FOOTER),
 	};
-	uint64_t left = w->disk->base.size;
+	uint64_t left = w->out.disk->size;
 	size_t i;
 
-	put(w, header, sizeof(header));
+	append_put(&w->out, header, sizeof(header));
 	for (i = 0; i < w->nr_runs; i++) {
 		const struct zs_run *run = &w->runs[i];
 
@@ -367,11 +281,11 @@ static void put_table(struct zs_writer *w)
 					    le32_put((uint32_t)size),
 					    le32_put(run->checksum) };
 
-			put(w, entry, entry_bytes);
+			append_put(&w->out, entry, entry_bytes);
 			left -= size;
 		}
 	}
-	put(w, &footer, sizeof(footer));
+	append_put(&w->out, &footer, sizeof(footer));
 }
 
 int zs_writer_close(struct zs_disk *z, struct vc_error *err)
@@ -380,28 +294,20 @@ int zs_writer_close(struct zs_disk *z, struct vc_error *err)
 
 	while (!emit_full(w) || !emit_zeroes(w, z->base.size) ||
 	       (w->frame_len && !emit_frame(w)))
-		settle(w);
-	if (check_failed(w, err) < 0)
+		append_settle(&w->out);
+	if (append_check(&w->out, err) < 0)
 		return -1;
 	put_table(w);
-	if (w->out->len)
-		write_out(w);
-	settle(w);
-	if (check_failed(w, err) < 0)
+	if (append_finish(&w->out, err) < 0)
 		return -1;
-	/* what create made may have been longer */
-	if (ftruncate(z->base.fd, (off_t)w->out_offset) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "truncate");
-	if (!z->base.no_sync && fdatasync(z->base.fd) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "sync");
-	return 0;
+	return append_end_file(&w->out, err);
 }
 
 int zs_writer_set_size(struct zs_disk *z, uint64_t size, struct vc_error *err)
 {
-	if (size < z->writer->pos)
+	if (size < z->writer->out.pos)
 		return vc_fail(err, VC_E_ARG, 0, "%llu were written already",
-			       (unsigned long long)z->writer->pos);
+			       (unsigned long long)z->writer->out.pos);
 	return 0;
 }
 
@@ -414,7 +320,7 @@ int zs_create(int fd, const struct vc_disk_create_opts *opts,
 		.magic = le32_put(STUB_MAGIC),
 		.len = le32_put(sizeof(stub) - ZS_SKIPPABLE_HEADER),
 		.size = le64_put(opts->size_bytes),
-		.has_checksums = !opts->no_checksums,
+		.has_checksums = opts->checksums != VC_DISK_CHECKSUMS_OFF,
 	};
 
 	if (opts->backing_file || opts->cluster_bytes || opts->refcount_bits ||
@@ -472,44 +378,30 @@ static bool make_zero_frame(struct zs_writer *w)
 
 int zs_writer_new(struct zs_disk *z, struct vc_error *err)
 {
-	struct zs_writer *w = calloc(1, sizeof(*w));
 	struct zs_stub stub;
-	bool ok = w;
-	unsigned i;
+	struct zs_writer *w;
 
-	z->writer = w; /* freed with the disk */
-	if (w && !read_stub(z->base.fd, &stub))
+	if (!read_stub(z->base.fd, &stub))
 		return vc_fail(err, VC_E_CORRUPT, 0, "read header");
-	if (w && (le64_get(stub.size) > VC_DISK_MAX_BYTES ||
-		  le64_get(stub.size) % VC_DISK_SECTOR))
+	if (le64_get(stub.size) > VC_DISK_MAX_BYTES ||
+	    le64_get(stub.size) % VC_DISK_SECTOR)
 		return vc_fail(err, VC_E_CORRUPT, 0, "header: size");
-	for (i = 0; ok && i < NR_OUTS; i++) {
-		w->outs[i].writer = w;
-		w->outs[i].data = malloc(OUT_BYTES);
-		ok = w->outs[i].data;
-	}
-	if (ok) {
-		w->disk = z;
-		w->has_checksums = stub.has_checksums;
-		w->frame = malloc(ZS_WRITE_FRAME);
-		ok = w->frame && set_up_cctx(w, stub.level) &&
-		     make_zero_frame(w);
-	}
-	if (!ok)
+	z->writer = w = calloc(1, sizeof(*w)); /* freed with the disk */
+	if (!w || !append_init(&w->out, &z->base, &append_ops, 0))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	take_free_out(w);
+	w->has_checksums = stub.has_checksums;
+	w->frame = malloc(ZS_WRITE_FRAME);
+	if (!w->frame || !set_up_cctx(w, stub.level) || !make_zero_frame(w))
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	z->base.size = le64_get(stub.size);
 	return 0;
 }
 
 void zs_writer_free(struct zs_writer *w)
 {
-	unsigned i;
-
 	if (!w)
 		return;
-	for (i = 0; i < NR_OUTS; i++)
-		free(w->outs[i].data);
+	append_fini(&w->out);
 	free(w->frame);
 	free(w->runs);
 	ZSTD_freeCCtx(w->cctx);

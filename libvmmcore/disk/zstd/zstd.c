@@ -53,7 +53,7 @@ static void zs_submit(struct vc_disk *d, struct vc_disk_req *req)
 
 static void zs_flush(struct vc_disk *d, struct vc_disk_req *req)
 {
-	zs_writer_flush(to_zs(d), req);
+	zs_writer_submit(to_zs(d), req);
 }
 
 static int zs_close(struct vc_disk *d, struct vc_error *err)
@@ -88,6 +88,18 @@ static uint32_t zs_discard_granularity(const struct vc_disk *d)
 {
 	(void)d;
 	return ZS_WRITE_FRAME;
+}
+
+static enum vc_disk_compression zs_compression(const struct vc_disk *d,
+					       uint32_t *ret_cluster_bytes)
+{
+	/* to_zs() of what is const */
+	const struct zs_disk *z = (const struct zs_disk *)d;
+
+	if (!z->writer)
+		return VC_DISK_COMPRESSION_NONE;
+	*ret_cluster_bytes = ZS_WRITE_FRAME;
+	return zs_writer_compression(z);
 }
 
 static int zs_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
@@ -196,4 +208,5 @@ const struct disk_ops zstd_ops = {
 	.check = zs_check,
 	.discard_granularity = zs_discard_granularity,
 	.set_size = zs_set_size,
+	.compression = zs_compression,
 };

@@ -129,7 +129,7 @@ int zs_create(int fd, const struct vc_disk_create_opts *opts,
 int zs_writer_new(struct zs_disk *z, struct vc_error *err);
 void zs_writer_free(struct zs_writer *w); /* NULL is fine */
 void zs_writer_submit(struct zs_disk *z, struct vc_disk_req *req);
-void zs_writer_flush(struct zs_disk *z, struct vc_disk_req *req);
+enum vc_disk_compression zs_writer_compression(const struct zs_disk *z);
 int zs_writer_close(struct zs_disk *z, struct vc_error *err);
 int zs_writer_set_size(struct zs_disk *z, uint64_t size, struct vc_error *err);
 /* Does the file hold what zs_create() makes? */

@@ -179,9 +179,11 @@ int vc_disk_flush(struct vc_disk *disk, struct vc_error *err) VC_MUST_CHECK;
 enum vc_disk_compression {
 	VC_DISK_COMPRESSION_NONE, /* in options: the format's default */
 	VC_DISK_ZLIB,		  /* raw deflate, window of 12 bits */
-	VC_DISK_ZSTD,
+	VC_DISK_ZSTD,		  /* a frame with the size of its contents */
+	VC_DISK_ZSTD_CHECKED,	  /* and their checksum */
 };
-/* "zlib", "zstd"; NULL-terminated, indexed by vc_disk_compression - 1. */
+/* "zlib", "zstd"; NULL-terminated, indexed by vc_disk_compression - 1: what a
+ * qcow2 image may have. */
 extern const char *const vc_disk_compression_names[];
 
 /* How clusters for VC_DISK_WRITE_COMPRESSED are compressed, and how large one
@@ -219,6 +221,14 @@ enum vc_disk_preallocation {
 /* NULL-terminated, indexed by vc_disk_preallocation. */
 extern const char *const vc_disk_preallocation_names[];
 
+/* zstd: of each frame, by default; Android sparse: of the image, only if asked
+ * for. */
+enum vc_disk_checksums {
+	VC_DISK_CHECKSUMS_DEFAULT,
+	VC_DISK_CHECKSUMS_OFF,
+	VC_DISK_CHECKSUMS_ON,
+};
+
 struct vc_disk_create_opts {
 	enum vc_disk_format format; /* not PROBE */
 	uint64_t size_bytes;	    /* multiple of 512 */
@@ -228,7 +238,7 @@ struct vc_disk_create_opts {
 	const char *backing_file;   /* qcow2: stored name, or NULL */
 	const char *backing_format; /* qcow2: stored beside it */
 	unsigned compression_level; /* zstd: 1..22; 0 = 3 */
-	bool no_checksums;	    /* zstd: store none */
+	enum vc_disk_checksums checksums;
 	enum vc_disk_preallocation preallocation;
 	/* the rest: qcow2 */
 	enum vc_disk_compression compression;

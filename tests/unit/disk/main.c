@@ -7,6 +7,7 @@ Suite *suite_qcow2_hostile(void);
 Suite *suite_qcow2_io(void);
 Suite *suite_raw(void);
 Suite *suite_sequential(void);
+Suite *suite_zstd(void);
 
 TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_hostile, suite_qcow2_crash,
-	  suite_gpt, suite_sequential)
+	  suite_gpt, suite_sequential, suite_zstd)
