@@ -9,6 +9,13 @@ kernel=$("$testbed" kernel)
 # A busybox root file system without an init of its own: mkimage --agent puts
 # vmm-init and the agent in. Made once a build tree.
 guest_image() {
+	mkdir -p "$top_builddir/tests/e2e"
+	exec 9>"$e2e.lock" # other tests may want it at the same time
+	flock 9
+	make_guest_image
+	exec 9>&-
+}
+make_guest_image() {
 	[ -e "$e2e/fs.qcow2" ] && [ "$e2e/fs.qcow2" -nt "$(command -v mkimage)" ] &&
 		[ "$e2e/fs.qcow2" -nt "$(command -v vmm-agent)" ] && return
 	rm -rf "$e2e"

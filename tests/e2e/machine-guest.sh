@@ -1,8 +1,14 @@
 #!/bin/sh
-# The guest of test-machine.sh; do=WORD on its command line says what to do.
+# The guest of test-machine.sh and of a part of test-boot.sh; do=WORD on its
+# command line says what to do.
 for word in $(cat /proc/cmdline); do
 	case $word in do=*) do=${word#do=} ;; esac
 done
+# An event of the power button: time, EV_KEY, KEY_POWER, pressed.
+await_button() {
+	dd bs=24 count=1 2>/dev/null <&7 |
+		od -An -tu2 -j 16 -N 6 | sed 's/  */ /g; s/^/BUTTON/'
+}
 echo "GUEST cpus=$(nproc)"
 case $do in
 shell) # the test speaks to it over the serial port
@@ -23,9 +29,16 @@ flood)
 	echo FLOOD-END
 	;;
 idle)
+	exec 7</dev/input/event0
 	echo IDLE
-	sleep 30
+	sleep 6
 	echo AWAKE
+	await_button
+	;;
+button)
+	exec 7</dev/input/event0
+	echo IDLE
+	await_button
 	;;
 idle-on)
 	echo IDLE

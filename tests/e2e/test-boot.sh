@@ -3,7 +3,10 @@
 # A guest boots in jails, sees its vCPUs, runs commands, keeps what it wrote.
 . "$top_srcdir/tests/e2e/lib.sh"
 
-in_testbed boot.script <<'E2E'
+"$testbed" initrd -o "$top_builddir/tests/e2e/button-initrd" --module evdev \
+	--module button --script "$top_srcdir/tests/e2e/machine-guest.sh"
+in_testbed boot.script --add \
+	"$top_builddir/tests/e2e/button-initrd:/vm/button-initrd" <<'E2E'
 #!/bin/sh
 . "${TESTBED_ROOT-}/vm/guest.sh"
 start_vm
@@ -65,4 +68,19 @@ vmm stop --force "$sock"
 end_vm
 expect "exit status after vmm stop --force" 0 "$status"
 expect "processes left" "" "$(vmm_processes)"
+
+# a guest without an agent is asked by the power button
+: >"$tmp/console"
+vmm run --initrd "$vm/button-initrd" --params "quiet do=button" \
+	--socket "$sock" --serial "type=file,path=$tmp/console,console" \
+	"$vm/vmlinuz" </dev/null 2>"$tmp/stderr" &
+vmm=$!
+until grep -q IDLE "$tmp/console"; do
+	kill -0 "$vmm" 2>/dev/null || fail "button: no boot"
+	sleep 0.2
+done
+vmm stop "$sock" || fail "vmm stop by the button"
+end_vm
+expect "exit status after the power button" 0 "$status"
+grep -q 'BUTTON 1 116 1' "$tmp/console" || fail "no power button in the guest"
 E2E

@@ -3,7 +3,7 @@
 # The machine process without a supervisor, in its jail, with device processes
 # started by hand: a stock kernel with two processors, virtio-blk and
 # virtio-rng, the serial port both ways and with a slow reader, each way a VM
-# ends, an idle guest, and the link.
+# ends, an idle guest, and the link: pause, power button, stop.
 set -eu
 testbed=$top_srcdir/tests/lib/testbed
 work=$(mktemp -d "${TMPDIR:-/tmp}/test-machine.XXXXXX")
@@ -41,9 +41,9 @@ machine() {
 await() { # TEXT
 	n=0
 	until grep -q "$1" "$t/out.txt" 2>/dev/null; do
-		sleep 0.2
+		sleep 0.1
 		n=$((n + 1))
-		[ $n -lt 900 ] || fail "no '$1' after 180 s"
+		[ $n -lt 1800 ] || fail "no '$1' after 180 s"
 	done
 }
 
@@ -156,6 +156,7 @@ expect "the lost device" "vmm machine: virtio-rng0: the device process hung up" 
 	"$(cat "$t/err.txt")"
 
 # --- the link
+rm "$t/out.txt" # of an earlier part
 fds seqpacket 8 9 sh -uc "
 	vmm machine --kvm 3 --kernel 4 --initrd 5 --mem 192M --link 9 \
 		--serial-out 7 --cmdline 'console=ttyS0 quiet do=idle' $files \
@@ -163,15 +164,16 @@ fds seqpacket 8 9 sh -uc "
 	exec 9>&-
 	fds recv 8; touch $t/ready
 	while [ ! -e $t/go ]; do sleep 0.1; done
-	fds send 8 18; sleep 35; grep -c AWAKE $t/out.txt
+	fds send 8 18; sleep 9; grep -c AWAKE $t/out.txt
 	fds send 8 19; while ! grep -q AWAKE $t/out.txt; do sleep 0.1; done
-	echo resumed; fds recv 8; fds recv 8; wait \$m" >"$t/link" &
+	echo resumed; fds send 8 17; fds recv 8; fds recv 8; wait \$m" >"$t/link" &
 link=$!
 await IDLE
 touch "$t/go"
 wait $link || fail "link: $(cat "$t/link")"
 expect "ready, paused, resumed, ended" "1 0  0 resumed 2 0 power off eof " \
 	"$(tr '\n' ' ' <"$t/link")"
+has 'BUTTON 1 116 1'
 fds seqpacket 8 9 sh -uc "
 	vmm machine --kvm 3 --kernel 4 --initrd 5 --mem 192M --link 9 \
 		--cmdline 'quiet do=idle-on' $files 8>&- & m=\$!
@@ -188,7 +190,7 @@ sleep 0.5
 expect "processes left" 0 "$(pidof vmm | wc -w)"
 EOT
 
-"$testbed" run --timeout 580 \
+"$testbed" run --timeout 300 \
 	--add "$(command -v vmm):/bin/vmm" \
 	--add "$top_builddir/tests/e2e/fds:/bin/fds" \
 	--add "$kernel:/vm/vmlinuz" --add "$work/initrd:/vm/initrd" \
