@@ -73,7 +73,9 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 	struct write_req *wr = s->free_reqs;
 
 	s->free_reqs = wr->next;
-	if (op == VC_DISK_WRITE)
+	bool has_data = op == VC_DISK_WRITE || op == VC_DISK_WRITE_COMPRESSED;
+
+	if (has_data)
 		wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
 	wr->req = (struct vc_disk_req){
 		.op = op,
@@ -83,7 +85,7 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 		.offset_bytes = s->piece.offset + s->write_pos,
 		.length_bytes = len,
 		.iov = &wr->iov,
-		.nr_iov = op == VC_DISK_WRITE ? 1 : 0,
+		.nr_iov = has_data ? 1 : 0,
 		.share_fd = s->piece.fd,
 		.share_offset = s->piece.host + s->write_pos,
 		.done = write_done,
@@ -93,28 +95,41 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 	vc_disk_submit(s->copy->dst, &wr->req);
 }
 
-static bool is_zero_at(const struct slot *s, size_t i)
-{
-	return s->zero[i / 64] >> i % 64 & 1;
-}
-
-/* The length of what is at s->write_pos and is zero, or is not. */
+/* The length of what is at s->write_pos and is zero, or is not; one cluster if
+ * they are compressed. */
 static uint64_t next_run(const struct slot *s, bool *ret_zero)
 {
-	uint64_t granule = s->copy->granule, pos = s->write_pos;
-	size_t i;
+	const struct copy *c = s->copy;
+	uint64_t pos = s->write_pos;
 
 	*ret_zero = s->piece.kind == PIECE_ZERO;
-	if (s->piece.kind != PIECE_DATA || !granule)
+	if (s->piece.kind != PIECE_DATA || (!c->granule && !c->cluster))
 		return s->piece.len - pos;
-	i = (size_t)((s->piece.offset + pos) / granule -
-		     s->piece.offset / granule);
-	*ret_zero = is_zero_at(s, i);
-	while (pos < s->piece.len && is_zero_at(s, i) == *ret_zero) {
-		pos += copy_granule_len(s->copy, s, pos);
-		i++;
+	if (c->cluster) {
+		*ret_zero = c->granule && copy_is_zero_at(s, pos);
+		return vc_min_u64(c->cluster, s->piece.len - pos);
 	}
+	*ret_zero = copy_is_zero_at(s, pos);
+	while (pos < s->piece.len && copy_is_zero_at(s, pos) == *ret_zero)
+		pos += copy_granule_len(c, s, pos);
 	return pos - s->write_pos;
+}
+
+/* Submit a compressed cluster. Returns false if the one at s->write_pos is to
+ * be written as it is. */
+static bool submit_packed(struct slot *s, uint64_t len)
+{
+	const struct copy *c = s->copy;
+	uint32_t n;
+
+	if (!c->cluster)
+		return false;
+	n = s->packed[s->write_pos / c->cluster];
+	if (!n)
+		return false;
+	submit(s, VC_DISK_WRITE_COMPRESSED, n);
+	s->write_pos += len - n;
+	return true;
 }
 
 /* Start writes of `s`. Returns true when all of it is under way. */
@@ -131,8 +146,10 @@ static bool write_slot(struct slot *s)
 		len = next_run(s, &zero);
 		if (s->piece.kind == PIECE_SHARE)
 			submit(s, VC_DISK_SHARE, len);
-		else if (!zero)
+		else if (!zero && !submit_packed(s, len))
 			submit(s, VC_DISK_WRITE, len);
+		else if (!zero)
+			continue;
 		else if (!o->dst_is_zero || o->over_backing)
 			submit(s, VC_DISK_WRITE_ZEROES, len);
 		else
@@ -255,6 +272,31 @@ static int set_units(struct copy *c, struct vc_error *err)
 	return 0;
 }
 
+/* Does somebody else than dst compress? */
+static int set_compression(struct copy *c, struct vc_error *err)
+{
+	const struct vc_convert_opts *o = c->opts;
+
+	/* a sequential format that compresses does so always */
+	if (!o->compress && !vc_disk_is_sequential(c->dst))
+		return 0;
+	c->compression = vc_disk_get_compression(c->dst, &c->cluster);
+	if (c->compression == VC_DISK_COMPRESSION_NONE) {
+		c->cluster = 0;
+		return !o->compress || vc_disk_get_format(c->dst) ==
+					       VC_DISK_FORMAT_ZSTD
+			       ? 0
+			       : vc_fail(err, VC_E_UNSUPPORTED, 0,
+					 "%s: cannot be compressed",
+					 c->dst->name);
+	}
+	if (c->plan.unit < c->cluster)
+		c->plan.unit = c->cluster;
+	if (c->granule)
+		c->granule = c->cluster;
+	return 0;
+}
+
 static int set_slots(struct copy *c, struct vc_error *err)
 {
 	unsigned i, j;
@@ -294,6 +336,29 @@ static unsigned wanted_workers(const struct copy *c)
 					   : (unsigned)nr;
 }
 
+static void free_worker(struct worker *w)
+{
+	vc_disk_compressor_free(w->compressor);
+	free(w->scratch);
+	free(w->disks);
+}
+
+/* Returns 0 or an errno. */
+static int start_worker(struct copy *c, struct worker *w)
+{
+	int ret = ENOMEM;
+
+	w->copy = c;
+	w->disks = calloc(c->plan.nr_sources, sizeof(*w->disks));
+	if (c->cluster)
+		w->scratch = malloc(c->cluster);
+	if (w->disks && (!c->cluster || w->scratch))
+		ret = pthread_create(&w->thread, NULL, copy_worker, w);
+	if (ret)
+		free_worker(w);
+	return ret;
+}
+
 static int start_workers(struct copy *c, struct vc_error *err)
 {
 	unsigned wanted = wanted_workers(c);
@@ -304,16 +369,8 @@ static int start_workers(struct copy *c, struct vc_error *err)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (c->nr_workers < wanted && !ret) {
-		struct worker *w = &c->workers[c->nr_workers];
-
-		w->copy = c;
-		w->disks = calloc(c->plan.nr_sources, sizeof(*w->disks));
-		ret = w->disks
-			      ? pthread_create(&w->thread, NULL, copy_worker, w)
-			      : ENOMEM;
-		if (ret)
-			free(w->disks);
-		else
+		ret = start_worker(c, &c->workers[c->nr_workers]);
+		if (!ret)
 			c->nr_workers++;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -327,7 +384,7 @@ static void join_workers(struct copy *c)
 		struct worker *w = &c->workers[--c->nr_workers];
 
 		pthread_join(w->thread, NULL);
-		free(w->disks);
+		free_worker(w);
 	}
 }
 
@@ -354,7 +411,8 @@ static int run(struct copy *c, const struct vc_convert_source *sources,
 	if (c->event_fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "eventfd");
 	if (set_sources(c, sources, nr, err) < 0 || set_units(c, err) < 0 ||
-	    set_slots(c, err) < 0 || start_workers(c, err) < 0)
+	    set_compression(c, err) < 0 || set_slots(c, err) < 0 ||
+	    start_workers(c, err) < 0)
 		return -1;
 	if (write_all(c, &wait_err) < 0) {
 		copy_fail(c, &wait_err);

@@ -107,8 +107,9 @@ struct slot {
 	struct slot *next_done;
 	/* A bit per granule that reads zero, if zeroes are looked for. */
 	uint64_t zero[COPY_MAX_RUNS / 64 + 1];
-	/* Length of the cluster when compressed, 0 if stored as it is. */
-	uint32_t *packed;
+	/* Length of each cluster when compressed, 0 if it is written as it is;
+	 * it lies where the cluster did. */
+	uint32_t packed[COPY_MAX_RUNS];
 	/* writing */
 	uint64_t write_pos;
 	unsigned nr_writing;
@@ -122,6 +123,7 @@ struct worker {
 	struct vc_disk **disks; /* of the sources; NULL: not opened yet */
 	struct slot *done;	/* read, to be looked at */
 	unsigned nr_reading;
+	struct vc_disk_compressor *compressor;
 	uint8_t *scratch; /* a compressed cluster */
 };
 
@@ -131,6 +133,9 @@ struct copy {
 	struct source *sources;
 	struct vc_disk *dst;
 	uint64_t granule; /* of looking for zeroes; 0: do not */
+	/* Of dst, when clusters are compressed here; else 0. */
+	uint32_t cluster;
+	enum vc_disk_compression compression;
 	unsigned nr_slots, nr_workers;
 	struct worker workers[VC_CONVERT_MAX_THREADS];
 	struct slot *slots;
@@ -154,6 +159,16 @@ static inline uint64_t copy_granule_len(const struct copy *c,
 
 	return vc_min_u64(c->granule - (at & (c->granule - 1)),
 			  s->piece.len - pos);
+}
+
+/* Does the granule with byte `pos` of the piece read zero? */
+static inline bool copy_is_zero_at(const struct slot *s, uint64_t pos)
+{
+	uint64_t granule = s->copy->granule;
+	size_t i = (size_t)((s->piece.offset + pos) / granule -
+			    s->piece.offset / granule);
+
+	return s->zero[i / 64] >> i % 64 & 1;
 }
 
 /* The first failure stays; everything comes to an end. */

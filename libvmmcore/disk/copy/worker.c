@@ -204,12 +204,38 @@ static void find_zeroes(const struct copy *c, struct slot *s)
 	}
 }
 
+/* Each cluster into its own place, whole ones only: the disk may end in the
+ * middle of the last. */
+static void compress(struct worker *w, struct slot *s)
+{
+	uint32_t cluster = w->copy->cluster;
+	uint64_t pos;
+	size_t i = 0;
+
+	memset(s->data + s->piece.len, 0,
+	       (size_t)(vc_align_up(s->piece.len, cluster) - s->piece.len));
+	for (pos = 0; pos < s->piece.len; pos += cluster, i++) {
+		size_t n;
+
+		s->packed[i] = 0;
+		if (w->copy->granule && copy_is_zero_at(s, pos))
+			continue;
+		n = vc_disk_compress(w->compressor, s->data + pos, cluster,
+				     w->scratch, cluster - 1);
+		if (n)
+			memcpy(s->data + pos, w->scratch, n);
+		s->packed[i] = (uint32_t)n;
+	}
+}
+
 static void hand_on(struct worker *w, struct slot *s)
 {
 	struct copy *c = w->copy;
 
 	if (c->granule)
 		find_zeroes(c, s);
+	if (c->cluster)
+		compress(w, s);
 	pthread_mutex_lock(&c->lock);
 	s->state = SLOT_READY;
 	c->result.nr_read_bytes += s->piece.len;
@@ -289,7 +315,10 @@ void *copy_worker(void *opaque)
 	struct vc_error err;
 	size_t i;
 
-	if (work(w, &err) < 0)
+	if ((c->cluster &&
+	     vc_disk_compressor_new(c->compression, c->opts->level,
+				    &w->compressor, &err) < 0) ||
+	    work(w, &err) < 0)
 		copy_fail(c, &err);
 	for (i = 0; i < c->plan.nr_sources; i++) {
 		if (!c->given[i].reopen)

@@ -48,6 +48,7 @@ struct vc_convert_opts {
 	bool dst_is_zero;
 	bool fill; /* write what is zero as data too, to allocate all of dst */
 	bool compress; /* VC_E_UNSUPPORTED if dst cannot */
+	int level;     /* of compression; 0: the usual one */
 	/* dst has a backing file with what the backing file of the source has:
 	 * copy what is in the (only) source itself. */
 	bool over_backing;
