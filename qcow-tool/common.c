@@ -9,7 +9,8 @@
 
 int report(const struct vc_error *err)
 {
-	return vc_report(stderr, "qcow-tool", err);
+	vc_report(stderr, "qcow-tool", err);
+	return 1; /* for whatever reason, as qemu-img has it */
 }
 
 int parse_command(const struct vc_command *cmd, int argc, char **argv,
@@ -19,8 +20,10 @@ int parse_command(const struct vc_command *cmd, int argc, char **argv,
 	bool help;
 
 	if (vc_options_parse(cmd, argc, argv, false, ctx, ret_first, &help,
-			     &err) < 0)
-		return vc_report(stderr, cmd->name, &err);
+			     &err) < 0) {
+		vc_report(stderr, cmd->name, &err);
+		return 1;
+	}
 	if (help) {
 		vc_command_help(cmd, stdout);
 		return 0;
@@ -29,7 +32,8 @@ int parse_command(const struct vc_command *cmd, int argc, char **argv,
 	if (*ret_nr < min || *ret_nr > max) {
 		vc_fail(&err, VC_E_ARG, 0, "%s operands: expected %s",
 			*ret_nr < min ? "too few" : "too many", cmd->synopsis);
-		return vc_report(stderr, cmd->name, &err);
+		vc_report(stderr, cmd->name, &err);
+		return 1;
 	}
 	return -1;
 }

@@ -1,44 +1,52 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <vmmcore/checked.h>
-#include <vmmcore/convert.h>
-#include <vmmcore/outfile.h>
 #include "qcow-tool/common.h"
-#include "qcow-tool/image-options.h"
+#include "qcow-tool/convert.h"
 
 #define DEFAULT_GRANULE 4096
-
-struct convert_opts {
-	enum vc_disk_format from, to;
-	struct image_options image;
-	uint64_t granule;
-	bool force, progress, sync, allow_backing, share;
-};
+#define MAX_PARALLEL 16 /* of -m, as qemu-img has it */
 
 static const struct vc_option convert_options[] = {
-	{ "format", 'f', "FORMAT",
-	  "of SOURCE: raw or qcow2; found out if not given" },
-	{ "output-format", 'O', "FORMAT",
-	  "of DEST: raw (the default) or qcow2" },
+	{ "format", 'f', "FORMAT", "of SOURCE; found out if not given" },
+	{ "output-format", 'O', "FORMAT", "of DEST; raw if not given" },
 	{ "options", 'o', "KEY=VALUE,...", "options of DEST, see below" },
+	{ "compress", 'c', NULL, "compress the clusters of DEST" },
+	{ "level", 0, "N", "of compression; the usual one of its type" },
 	{ "sparse", 'S', "SIZE",
-	  "runs of zeroes this long become holes (4k); 0: write\n"
-	  "whatever is allocated in SOURCE" },
+	  "runs of written zeroes this long become holes (4k);\n"
+	  "0: allocate all of DEST" },
+	{ "backing", 'B', "FILE",
+	  "DEST is an overlay of FILE, which has what the backing\n"
+	  "file of SOURCE has" },
+	{ "backing-format", 'F', "FORMAT", "of that file" },
+	{ "no-create", 'n', NULL, "DEST exists, with its size and options" },
+	{ "target-is-zero", 0, NULL, "and all of it reads zero" },
+	{ "snapshot", 'l', "SNAPSHOT",
+	  "copy this internal snapshot: an id or a name, or\n"
+	  "snapshot.id=ID, snapshot.name=NAME" },
+	{ "old-snapshot", 's', "SNAPSHOT", NULL },
+	{ "bitmaps", 0, NULL, "copy persistent bitmaps, too" },
+	{ "skip-broken-bitmaps", 0, NULL, "but not inconsistent ones" },
 	{ "cache", 't', "MODE",
-	  "of DEST: unsafe (the default) or writeback, which\n"
-	  "waits until it is on the medium" },
+	  "of DEST: unsafe (the default), writeback, none, ...: with\n"
+	  "all but unsafe, wait until it is on the medium" },
+	{ "source-cache", 'T', "MODE", "of SOURCE: none reads past the cache" },
+	{ "sync", 0, NULL, "like -t writeback" },
+	{ "copy-offload", 'C', NULL,
+	  "let the kernel copy; zeroes are not looked for" },
+	{ "threads", 0, "N", "that read and compress; one per CPU" },
+	{ "parallel", 'm', "N", "accepted: 1 to 16, see --threads" },
+	{ "out-of-order", 'W', NULL, "accepted: no effect" },
+	{ "rate-limit", 'r', "RATE", "bytes a second" },
+	{ "salvage", 0, NULL, "what cannot be read becomes zeroes" },
 	{ "progress", 'p', NULL, "show how far it has got" },
-	{ "quiet", 'q', NULL, "accepted: nothing is printed but errors" },
-	{ "out-of-order", 'W', NULL, "accepted, like -m and -T: no effect" },
-	{ "parallel", 'm', "N", NULL },
-	{ "source-cache", 'T', "MODE", NULL },
+	{ "quiet", 'q', NULL, "print nothing but errors" },
 	{ "force-share", 'U', NULL, "do not lock SOURCE" },
 	{ "allow-backing", 0, NULL,
-	  "read the backing files that SOURCE names" },
+	  "open the backing and data files that SOURCE names" },
 	{ "force", 0, NULL, "replace DEST if it exists" },
 };
 
@@ -47,32 +55,51 @@ static int set_granule(struct convert_opts *o, const char *value,
 {
 	if (vc_parse_size(value, &o->granule, err) < 0)
 		return -1;
+	o->has_granule = true;
 	if (o->granule && (!vc_is_pow2(o->granule) || o->granule < 512))
 		return vc_fail(err, VC_E_ARG, 0,
 			       "not a power of two from 512 on");
 	return 0;
 }
 
-static int set_cache(struct convert_opts *o, const char *value,
-		     struct vc_error *err)
+static int set_number(const char *value, uint64_t max, unsigned *ret,
+		      struct vc_error *err)
 {
-	static const char *const synced[] = { "writeback", "writethrough",
-					      "none", "directsync" };
-	size_t i;
+	uint64_t v;
 
-	o->sync = false;
-	if (!strcmp(value, "unsafe"))
-		return 0;
-	for (i = 0; i < VC_ARRAY_SIZE(synced); i++)
-		if (!strcmp(value, synced[i]))
-			o->sync = true;
-	return o->sync ? 0 : vc_fail(err, VC_E_ARG, 0, "unknown mode");
+	if (vc_parse_u64(value, max, &v, err) < 0)
+		return -1;
+	if (!v)
+		return vc_fail(err, VC_E_ARG, 0, "not from 1 to %llu",
+			       (unsigned long long)max);
+	*ret = (unsigned)v;
+	return 0;
 }
 
-static int on_option(void *ctx, const struct vc_option *opt, const char *value,
-		     struct vc_error *err)
+static int set_string(char **to, const char *value, struct vc_error *err)
 {
-	struct convert_opts *o = ctx;
+	free(*to);
+	*to = strdup(value);
+	return *to ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "option");
+}
+
+/* NAME, or snapshot.name=NAME, or snapshot.id=ID */
+static void set_snapshot(struct convert_opts *o, const char *value)
+{
+	static const char *const keys[] = { "snapshot.name=", "snapshot.id=" };
+	size_t i;
+
+	o->snapshot = value;
+	for (i = 0; i < VC_ARRAY_SIZE(keys); i++)
+		if (!strncmp(value, keys[i], strlen(keys[i])))
+			o->snapshot = value + strlen(keys[i]);
+}
+
+static int on_value(struct convert_opts *o, const struct vc_option *opt,
+		    const char *value, struct vc_error *err)
+{
+	enum vc_disk_format ignored;
+	unsigned nr = 0;
 
 	switch (opt->letter) {
 	case 'f':
@@ -83,134 +110,107 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		return image_options_parse(&o->image, value, err);
 	case 'S':
 		return set_granule(o, value, err);
+	case 'B':
+		return set_string(&o->image.backing_file, value, err);
+	case 'F':
+		if (parse_format(value, &ignored, err) < 0)
+			return -1;
+		return set_string(&o->image.backing_format, value, err);
+	case 'l':
+	case 's':
+		set_snapshot(o, value);
+		return 0;
 	case 't':
-		return set_cache(o, value, err);
-	case 'p':
-		o->progress = true;
-		return 0;
-	case 'U':
-		o->share = true;
-		return 0;
-	case 0:
-		if (!strcmp(opt->name, "force"))
-			o->force = true;
-		else
-			o->allow_backing = true;
-		return 0;
+		return parse_cache(value, &o->dst_cache, err);
+	case 'T':
+		return parse_cache(value, &o->src_cache, err);
+	case 'm':
+		return set_number(value, MAX_PARALLEL, &nr, err);
+	case 'r':
+		return vc_parse_size(value, &o->rate, err);
 	default:
+		break;
+	}
+	if (!strcmp(opt->name, "level")) {
+		if (set_number(value, 22, &nr, err) < 0)
+			return -1;
+		o->level = (int)nr;
 		return 0;
 	}
+	return set_number(value, VC_CONVERT_MAX_THREADS, &o->threads, err);
+}
+
+static int on_option(void *ctx, const struct vc_option *opt, const char *value,
+		     struct vc_error *err)
+{
+	struct convert_opts *o = ctx;
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{ "compress", &o->compress },
+		{ "no-create", &o->no_create },
+		{ "target-is-zero", &o->target_is_zero },
+		{ "bitmaps", &o->bitmaps },
+		{ "skip-broken-bitmaps", &o->skip_broken_bitmaps },
+		{ "sync", &o->sync },
+		{ "copy-offload", &o->offload },
+		{ "salvage", &o->salvage },
+		{ "progress", &o->progress },
+		{ "quiet", &o->quiet },
+		{ "force-share", &o->share },
+		{ "allow-backing", &o->allow_backing },
+		{ "force", &o->force },
+	};
+	size_t i;
+
+	if (value)
+		return on_value(o, opt, value, err);
+	for (i = 0; i < VC_ARRAY_SIZE(flags); i++)
+		if (!strcmp(opt->name, flags[i].name))
+			*flags[i].flag = true;
+	return 0;
 }
 
 static const struct vc_command command = {
 	.name = "qcow-tool convert",
-	.synopsis = "[OPTION]... SOURCE DEST",
-	.summary =
-		"Copy an image to a new one, in another format or with other "
-		"options. Holes stay\nholes and zeroes become holes. DEST "
-		"exists when all is copied, not before.",
+	.synopsis = "[OPTION]... SOURCE... DEST",
+	.summary = "Copy an image, or several one after the other, to a new "
+		   "one, in another format or\nwith other options. Holes stay "
+		   "holes and zeroes become holes. DEST exists when all is\n"
+		   "copied, not before.",
 	.options = convert_options,
 	.nr_options = VC_ARRAY_SIZE(convert_options),
 	.on_option = on_option,
 	.epilogue = image_options_help,
 };
 
-static void show_progress(void *opaque, uint64_t done, uint64_t total)
+/* What does not go together. */
+static int check_options(const struct convert_opts *o, int nr_sources,
+			 struct vc_error *err)
 {
-	static int shown = -1;
-	int now = total ? (int)((double)done * 10000 / (double)total) : 10000;
-
-	(void)opaque;
-	if (now == shown)
-		return;
-	shown = now;
-	printf("    (%d.%02d/100%%)\r", now / 100, now % 100);
-	fflush(stdout);
-}
-
-struct source {
-	const char *path;
-	struct vc_disk_open_opts opts;
-};
-
-/* Once more, for a thread; the first handle holds the lock. */
-static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
-{
-	const struct source *s = opaque;
-	struct vc_disk_open_opts opts = s->opts;
-
-	opts.lock = false;
-	return vc_disk_open(s->path, &opts, ret, err);
-}
-
-/* Make and fill the image in the unnamed file. */
-static int fill(struct vc_outfile *of, const struct vc_convert_source *src,
-		const struct convert_opts *o, const char *name,
-		struct vc_error *err)
-{
-	struct vc_disk_open_opts oo = {
-		.format = o->to, .writable = true, .no_sync = true, .name = name
-	};
-	struct vc_convert_opts copy = {
-		.granule = o->granule,
-		.fill = !o->granule,
-		.dst_is_zero = true,
-		.share = VC_CONVERT_SHARE_AUTO,
-		.progress = o->progress ? show_progress : NULL,
-	};
-	vc_auto(vc_disk) struct vc_disk *dst = NULL;
-	struct vc_disk_create_opts co;
-	vc_auto_fd int fd = -1;
-
-	if (image_options_get(&o->image, o->to, &co, err) < 0)
-		return -1;
-	if (co.backing_file || o->image.has_size)
+	if (o->offload && (o->compress || o->has_granule || o->salvage))
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "-C does not go with -c, -S or --salvage");
+	if (o->target_is_zero && !o->no_create)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "--target-is-zero needs -n");
+	if (o->skip_broken_bitmaps && !o->bitmaps)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "--skip-broken-bitmaps needs --bitmaps");
+	if (nr_sources > 1 &&
+	    (o->image.backing_file || o->snapshot || o->bitmaps))
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "-B, -l and --bitmaps take one SOURCE");
+	if (nr_sources > VC_CONVERT_MAX_SOURCES)
+		return vc_fail(err, VC_E_LIMIT, 0, "more than %d sources",
+			       VC_CONVERT_MAX_SOURCES);
+	if (o->image.backing_file && !o->no_create && !o->image.backing_format)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "a backing file needs its format: -F");
+	if (o->image.has_size)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "convert takes no backing file and no size");
-	co.size_bytes = vc_disk_get_size(src->disk);
-	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
-		return -1;
-	fd = fcntl(vc_outfile_get_fd(of), F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "duplicate fd");
-	if (vc_disk_open_fd(fd, &oo, NULL, &dst, err) < 0)
-		return -1;
-	(void)vc_steal_fd(&fd);
-	if (vc_disk_convert(src, 1, dst, &copy, NULL, err) < 0)
-		return -1;
-	return vc_disk_close(vc_steal_ptr(&dst), err);
-}
-
-static int convert(const char *from, const char *to,
-		   const struct convert_opts *o, struct vc_error *err)
-{
-	struct source s = { from,
-			    { .format = o->from,
-			      .lock = !o->share,
-			      .cache_bytes = VC_CONVERT_CACHE,
-			      .allow_backing = o->allow_backing } };
-	struct vc_convert_source cs = { .reopen = reopen, .opaque = &s };
-	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
-	vc_auto(vc_disk) struct vc_disk *src = NULL;
-	char shown[256];
-
-	if (vc_disk_open(from, &s.opts, &src, err) < 0 ||
-	    vc_outfile_catch_signals(err) < 0 ||
-	    vc_outfile_open(to, o->force, &of, err) < 0)
-		return -1;
-	vc_outfile_set_sync(of, o->sync);
-	/* the format is what it is now */
-	s.opts.format = vc_disk_get_format(src);
-	cs.disk = src;
-	if (fill(of, &cs, o, to, err) < 0)
-		return vc_prefix(err, "'%s' to '%s'", from,
-				 vc_printable(to, shown, sizeof(shown)));
-	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)
-		return -1;
-	if (o->progress) {
-		show_progress(NULL, 1, 1);
-		putchar('\n');
-	}
+			       "convert takes no size");
 	return 0;
 }
 
@@ -222,10 +222,12 @@ int cmd_convert(int argc, char **argv)
 	struct vc_error err;
 
 	image_options_init(&o.image);
-	status = parse_command(&command, argc, argv, &o, 2, 2, &first, &nr);
+	status = parse_command(&command, argc, argv, &o, 2, argc, &first, &nr);
 	if (status < 0) {
 		status = 0;
-		if (convert(argv[first], argv[first + 1], &o, &err) < 0)
+		if (check_options(&o, nr - 1, &err) < 0 ||
+		    convert_run(argv + first, nr - 1, argv[argc - 1], &o,
+				&err) < 0)
 			status = report(&err);
 	}
 	image_options_fini(&o.image);

@@ -203,6 +203,10 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 	vc_printable(opts->name ? opts->name : "disk", shown, sizeof(shown));
 	if (choose_ops(fd, &format, &ops, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
+	if (opts->snapshot && (ops != &qcow2_ops || opts->writable))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "'%s': %s images have no snapshots to be read",
+			       shown, ops->name);
 	d = ops->alloc();
 	if (!d)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': open", shown);
@@ -303,6 +307,7 @@ static int open_backing(int fd, const char *path,
 	if (!name)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	sub.writable = false;
+	sub.snapshot = NULL;
 	sub.name = NULL;
 	return open_chain(name, &sub, depth + 1, ret, err);
 }

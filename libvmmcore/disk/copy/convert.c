@@ -70,11 +70,10 @@ static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
 
 static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 {
+	bool has_data = op == VC_DISK_WRITE || op == VC_DISK_WRITE_COMPRESSED;
 	struct write_req *wr = s->free_reqs;
 
 	s->free_reqs = wr->next;
-	bool has_data = op == VC_DISK_WRITE || op == VC_DISK_WRITE_COMPRESSED;
-
 	if (has_data)
 		wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
 	wr->req = (struct vc_disk_req){
@@ -260,7 +259,8 @@ static int set_units(struct copy *c, struct vc_error *err)
 	c->plan.unit = unit > COPY_ALIGN ? unit : COPY_ALIGN;
 	c->plan.chunk = unit > COPY_MIN_CHUNK ? unit : COPY_MIN_CHUNK;
 	c->plan.share_unit = c->plan.unit;
-	if (o->share != VC_CONVERT_SHARE_NEVER && !o->compress && !o->fill)
+	if (o->share != VC_CONVERT_SHARE_NEVER && !o->compress && !o->fill &&
+	    c->dst->ops->can_share && c->dst->is_regular)
 		c->plan.share = SHARE_UNKNOWN;
 	if (o->granule && !o->fill) {
 		c->granule = o->granule > unit ? o->granule : unit;

@@ -245,6 +245,8 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	    qc_header_supported(&q->h, err) < 0 || check_backing(q, err) < 0 ||
 	    disk_file_size(d->fd, &file_bytes, err) < 0)
 		return -1;
+	if (opts->snapshot && qc_use_snapshot(q, opts->snapshot, err) < 0)
+		return -1;
 	d->size = vc_align_down(q->h.size, VC_DISK_SECTOR);
 	q->file_clusters = q->fresh_from = qc_clusters(q, file_bytes);
 	if (qc_table_load(&q->l1, d->fd, q->h.l1_offset, q->h.l1_size,

@@ -327,6 +327,10 @@ void qc_write_step(struct qc_job *job);
 /* zero.c */
 void qc_zero_step(struct qc_job *job);
 
+/* Have the header speak of a snapshot, before its tables are loaded. */
+int qc_use_snapshot(struct qc_disk *q, const char *id_or_name,
+		    struct vc_error *err);
+
 /* What else works on files (create.c, check.c, info.c) */
 int qc_create(int fd, const struct vc_disk_create_opts *opts,
 	      struct vc_error *err);

@@ -60,6 +60,9 @@ struct vc_disk_open_opts {
 	 * it vc_disk_open() opens the file the image names if allow_backing
 	 * says so; vc_disk_open_fd() fails. */
 	struct vc_disk *data_file;
+	/* qcow2, read-only: what this internal snapshot has, named by id or, if
+	 * no id matches, by name; borrowed during the call. */
+	const char *snapshot;
 	const char *name; /* for messages; borrowed during the call */
 };
 

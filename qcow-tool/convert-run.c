@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <vmmcore/outfile.h>
+#include "qcow-tool/common.h"
+#include "qcow-tool/convert.h"
+
+struct run {
+	struct convert_opts *o;
+	struct image *images;
+	struct vc_convert_source *sources;
+	int nr;
+	uint64_t size;
+	const char *to;
+	struct progress progress;
+	uint64_t start_ns; /* for the rate limit */
+};
+
+static int open_sources(struct run *r, char **from, struct vc_error *err)
+{
+	const struct convert_opts *o = r->o;
+	struct vc_disk_open_opts oo = { .format = o->from,
+					.direct = o->src_cache.direct,
+					.lock = !o->share,
+					.cache_bytes = VC_CONVERT_CACHE,
+					.snapshot = o->snapshot,
+					.allow_backing = o->allow_backing };
+	int i;
+
+	r->images = calloc((size_t)r->nr, sizeof(*r->images));
+	r->sources = calloc((size_t)r->nr, sizeof(*r->sources));
+	if (!r->images || !r->sources)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "convert");
+	for (i = 0; i < r->nr; i++) {
+		if (image_open(&r->images[i], from[i], &oo, err) < 0)
+			return -1;
+		r->sources[i] = image_source(&r->images[i]);
+		r->size += vc_disk_get_size(r->images[i].disk);
+		if (r->size > VC_DISK_MAX_BYTES)
+			return vc_fail(err, VC_E_LIMIT, 0,
+				       "sources: too large together");
+	}
+	return 0;
+}
+
+/* Not faster than was asked for: the writing thread sleeps. */
+static void on_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	struct run *r = opaque;
+	uint64_t due, now = vc_now_ns() - r->start_ns;
+
+	progress_show(&r->progress, done, total);
+	if (!r->o->rate)
+		return;
+	due = (uint64_t)((double)done / (double)r->o->rate * 1e9);
+	if (due > now) {
+		struct timespec ts = { (time_t)((due - now) / 1000000000),
+				       (long)((due - now) % 1000000000) };
+
+		nanosleep(&ts, NULL);
+	}
+}
+
+static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
+		struct vc_error *err)
+{
+	const struct convert_opts *o = r->o;
+	struct vc_convert_opts co = {
+		.granule = o->granule,
+		.nr_threads = o->threads,
+		.dst_is_zero = is_zero,
+		.fill = o->has_granule && !o->granule,
+		.compress = o->compress,
+		.level = o->level,
+		.over_backing = o->image.backing_file != NULL,
+		.salvage = o->salvage,
+		.share = o->offload ? VC_CONVERT_SHARE_OFFLOAD
+			 : o->has_granule || o->salvage ? VC_CONVERT_SHARE_NEVER
+							: VC_CONVERT_SHARE_AUTO,
+		.progress = o->progress || o->rate ? on_progress : NULL,
+		.opaque = r,
+	};
+	struct vc_convert_result res;
+
+	r->start_ns = vc_now_ns();
+	if (vc_disk_convert(r->sources, (size_t)r->nr, dst, &co, &res, err) < 0)
+		return -1;
+	if (res.nr_lost_bytes && !o->quiet)
+		fprintf(stderr,
+			"qcow-tool: warning: %llu bytes could not be read and "
+			"are zeroes now\n",
+			(unsigned long long)res.nr_lost_bytes);
+	return 0;
+}
+
+/* The backing file of a new image; its own backing files only if allowed. */
+static int open_backing(struct run *r, struct vc_disk **ret,
+			struct vc_error *err)
+{
+	struct vc_disk_open_opts oo = { .lock = !r->o->share,
+					.cache_bytes = VC_CONVERT_CACHE,
+					.allow_backing = r->o->allow_backing };
+	vc_auto_free char *full = beside(r->to, r->o->image.backing_file);
+
+	if (!full)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "backing file");
+	if (parse_format(r->o->image.backing_format, &oo.format, err) < 0)
+		return -1;
+	return vc_disk_open(full, &oo, ret, err);
+}
+
+static int copy_bitmaps(struct run *r, int fd, struct vc_error *err)
+{
+	vc_auto_fd int src = -1;
+
+	if (!r->o->bitmaps)
+		return 0;
+	if (open_for_reading(r->images[0].path, &src, err) < 0)
+		return -1;
+	(void)fd;
+	return vc_fail(err, VC_E_UNSUPPORTED, 0, "--bitmaps");
+}
+
+/* Make and fill the image in the file that has no name yet. */
+static int fill_new(struct run *r, int out, struct vc_error *err)
+{
+	const struct convert_opts *o = r->o;
+	struct vc_disk_open_opts oo = { .format = o->to,
+					.writable = true,
+					.direct = o->dst_cache.direct,
+					.no_sync = true,
+					.name = r->to };
+	vc_auto(vc_disk) struct vc_disk *dst = NULL, *backing = NULL;
+	struct vc_disk_create_opts co;
+	vc_auto_fd int fd = -1;
+
+	if (image_options_get(&o->image, o->to, &co, err) < 0)
+		return -1;
+	if (o->compress && co.preallocation != VC_DISK_PREALLOC_OFF)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "-c does not go with preallocation");
+	co.size_bytes = r->size;
+	co.compression_level = (unsigned)o->level;
+	if (co.backing_file && open_backing(r, &backing, err) < 0)
+		return -1;
+	if (vc_disk_create(out, &co, err) < 0)
+		return -1;
+	fd = fcntl(out, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "duplicate fd");
+	if (vc_disk_open_fd(fd, &oo, backing, &dst, err) < 0)
+		return -1;
+	(void)vc_steal_fd(&fd);
+	backing = NULL;
+	if (copy(r, dst, true, err) < 0 ||
+	    vc_disk_close(vc_steal_ptr(&dst), err) < 0)
+		return -1;
+	return copy_bitmaps(r, out, err);
+}
+
+static int to_new(struct run *r, struct vc_error *err)
+{
+	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
+
+	if (vc_outfile_open(r->to, r->o->force, &of, err) < 0)
+		return -1;
+	vc_outfile_set_sync(of, r->o->dst_cache.sync || r->o->sync);
+	if (fill_new(r, vc_outfile_get_fd(of), err) < 0)
+		return -1;
+	return vc_outfile_commit(vc_steal_ptr(&of), err);
+}
+
+/* Over what is there: an image that was made before, or a device. */
+static int to_existing(struct run *r, struct vc_error *err)
+{
+	const struct convert_opts *o = r->o;
+	struct vc_disk_open_opts oo = {
+		.format = o->to,
+		.writable = true,
+		.lock = true,
+		.direct = o->dst_cache.direct,
+		.no_sync = !o->dst_cache.sync && !o->sync,
+		.allow_backing = o->image.backing_file != NULL,
+	};
+	vc_auto(vc_disk) struct vc_disk *dst = NULL;
+	vc_auto_fd int fd = -1;
+
+	if (vc_disk_open(r->to, &oo, &dst, err) < 0 ||
+	    copy(r, dst, o->target_is_zero, err) < 0 ||
+	    vc_disk_close(vc_steal_ptr(&dst), err) < 0)
+		return -1;
+	if (!o->bitmaps)
+		return 0;
+	fd = vc_open(r->to, O_RDWR | O_CLOEXEC, 0, err);
+	return fd < 0 ? -1 : copy_bitmaps(r, fd, err);
+}
+
+static bool is_device(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+static int run(struct run *r, char **from, struct vc_error *err)
+{
+	bool there = r->o->no_create ||
+		     (r->o->to == VC_DISK_FORMAT_RAW && is_device(r->to));
+	char shown[256];
+
+	if (open_sources(r, from, err) < 0 || vc_outfile_catch_signals(err) < 0)
+		return -1;
+	if ((there ? to_existing(r, err) : to_new(r, err)) < 0)
+		return vc_prefix(err, "to '%s'",
+				 vc_printable(r->to, shown, sizeof(shown)));
+	if (r->o->progress)
+		progress_end(&r->progress);
+	return 0;
+}
+
+int convert_run(char **from, int nr, const char *to, struct convert_opts *o,
+		struct vc_error *err)
+{
+	struct run r = { .o = o,
+			 .nr = nr,
+			 .to = to,
+			 .progress = { o->progress && !o->quiet, -1 } };
+	int i, ret = run(&r, from, err);
+
+	for (i = 0; r.images && i < nr; i++)
+		image_fini(&r.images[i]);
+	free(r.images);
+	free(r.sources);
+	return ret;
+}
