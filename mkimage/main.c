@@ -47,23 +47,25 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 static int write_image(struct settings *s, struct build *b, struct report *p,
 		       struct vc_error *err)
 {
-	vc_auto(out) struct out *out = NULL;
-	int rc;
+	const struct target_opts opts = {
+		.path = s->output,
+		.fs = s->fs_kind,
+		.out = s->out,
+		.ext4 = &s->fs,
+		.squashfs = &s->squashfs,
+		.cpio = &s->cpio,
+	};
+	vc_auto(target) struct target *t = NULL;
 
-	s->out.max_bytes = ext4_max_bytes(&s->fs);
-	if (out_create(s->output, &s->out, &out, err) ||
-	    ext4_new(out, &s->fs, &b->writer, err))
+	if (target_open(&opts, &b->warn, &t, &b->writer, err))
 		return -1;
-	rc = fill(s, b, p, err) ||
-	     b->writer->ops->finish(b->writer, &b->tree, build_time(b),
-				    &p->writer, err);
-	b->writer->ops->free(b->writer);
+	if (fill(s, b, p, err) ||
+	    target_finish(t, &b->tree, build_time(b), &p->target, err)) {
+		b->writer = NULL;
+		return -1;
+	}
 	b->writer = NULL;
-	if (rc)
-		return -1;
-	return out_commit(vc_steal_ptr(&out),
-			  s->fs.size_bytes ? s->fs.size_bytes : p->writer.size,
-			  err);
+	return 0;
 }
 
 static int run(struct settings *s, struct vc_error *err)

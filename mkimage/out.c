@@ -13,11 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
-#include <vmmcore/outfile.h>
 #include "mkimage/out.h"
 
 #define NR_BUFS 8
-#define BUF_BYTES ((uint64_t)1024 * 1024)
+#define BUF_BYTES OUT_ALIGN
 
 struct out_buf {
 	struct vc_disk_req req;
@@ -29,6 +28,8 @@ struct out_buf {
 
 struct out {
 	char shown[200]; /* the path, for messages */
+	char *path;
+	struct out_opts opts;
 	struct vc_outfile *file;
 	struct vc_disk *disk;
 	struct out_buf buf[NR_BUFS];
@@ -64,7 +65,7 @@ static void send_cur(struct out *o)
 	b->iov = (struct iovec){ b->data, o->len };
 	b->req = (struct vc_disk_req){
 		.op = VC_DISK_WRITE,
-		.offset_bytes = o->start,
+		.offset_bytes = o->opts.base_bytes + o->start,
 		.length_bytes = o->len,
 		.iov = &b->iov,
 		.nr_iov = 1,
@@ -142,28 +143,84 @@ int out_zero(struct out *o, uint64_t nr, uint64_t count, struct vc_error *err)
 	settle(o);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
-	return vc_disk_zero(o->disk, nr * OUT_BLOCK, count * OUT_BLOCK, err);
+	return vc_disk_zero(o->disk, o->opts.base_bytes + nr * OUT_BLOCK,
+			    count * OUT_BLOCK, err);
+}
+
+/* --- bytes ----------------------------------------------------------------- */
+
+int out_disk_pwrite(struct out *o, uint64_t offset, const void *data,
+		    size_t len, struct vc_error *err)
+{
+	settle(o);
+	if (o->status != VC_DISK_OK)
+		return fail(o, err);
+	return vc_disk_write(o->disk, offset, data, len, err);
+}
+
+int out_pwrite(struct out *o, uint64_t offset, const void *data, size_t len,
+	       struct vc_error *err)
+{
+	return out_disk_pwrite(o, o->opts.base_bytes + offset, data, len, err);
+}
+
+int out_pread(struct out *o, uint64_t offset, void *data, size_t len,
+	      struct vc_error *err)
+{
+	settle(o);
+	if (o->status != VC_DISK_OK)
+		return fail(o, err);
+	return vc_disk_read(o->disk, o->opts.base_bytes + offset, data, len,
+			    err);
+}
+
+/* --- the file ---------------------------------------------------------------- */
+
+int out_temp(const struct out *o, struct vc_outfile **ret, struct vc_error *err)
+{
+	return vc_outfile_open(o->path, true, ret, err);
+}
+
+static int open_disk(struct out *o, struct vc_error *err)
+{
+	struct vc_disk_create_opts create = {
+		.format = o->opts.format,
+		.size_bytes = o->opts.max_bytes,
+	};
+	struct vc_disk_open_opts open = {
+		.format = create.format,
+		.writable = true,
+		.no_sync = !o->opts.sync,
+		.name = o->shown,
+	};
+	int fd = vc_outfile_get_fd(o->file);
+
+	if (vc_disk_create(fd, &create, err))
+		return vc_prefix(err, "'%s'", o->shown);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "create");
+	if (vc_disk_open_fd(fd, &open, NULL, &o->disk, err)) {
+		vc_close(&fd);
+		return -1;
+	}
+	return 0;
 }
 
 int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 	       struct vc_error *err)
 {
-	struct vc_disk_create_opts create = {
-		.format = opts->format,
-		.size_bytes = opts->max_bytes,
-	};
 	vc_auto(out) struct out *o = calloc(1, sizeof(*o));
-	struct vc_disk_open_opts open = {
-		.format = opts->format,
-		.writable = true,
-		.no_sync = !opts->sync,
-	};
-	int fd, i;
+	int i;
 
 	if (!o)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
 	vc_printable(path, o->shown, sizeof(o->shown));
-	for (i = 0; i < NR_BUFS; i++) {
+	o->opts = *opts;
+	o->path = strdup(path);
+	if (!o->path)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	for (i = 0; i < NR_BUFS && !opts->is_plain; i++) {
 		o->buf[i].out = o;
 		if (posix_memalign((void **)&o->buf[i].data, OUT_BLOCK,
 				   BUF_BYTES))
@@ -172,31 +229,33 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 	if (vc_outfile_open(path, opts->force, &o->file, err))
 		return -1;
 	vc_outfile_set_sync(o->file, opts->sync);
-	if (vc_disk_create(vc_outfile_get_fd(o->file), &create, err))
-		return vc_prefix(err, "'%s'", o->shown);
-	open.name = o->shown;
-	fd = fcntl(vc_outfile_get_fd(o->file), F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "create");
-	if (vc_disk_open_fd(fd, &open, NULL, &o->disk, err)) {
-		vc_close(&fd);
+	if (!opts->is_plain && open_disk(o, err))
 		return -1;
-	}
 	*ret = vc_steal_ptr(&o);
 	return 0;
 }
 
-int out_commit(struct out *o, uint64_t size_bytes, struct vc_error *err)
+int out_finish(struct out *o, uint64_t size_bytes, struct vc_error *err)
 {
-	vc_auto(out) struct out *owned __attribute__((unused)) = o;
-
+	if (o->opts.is_plain)
+		return 0;
 	settle(o);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
 	if (vc_disk_set_size(o->disk, size_bytes, err))
 		return -1;
-	if (vc_disk_close(vc_steal_ptr(&o->disk), err))
-		return -1;
+	return vc_disk_close(vc_steal_ptr(&o->disk), err);
+}
+
+int out_get_fd(const struct out *o)
+{
+	return vc_outfile_get_fd(o->file);
+}
+
+int out_commit(struct out *o, struct vc_error *err)
+{
+	vc_auto(out) struct out *owned __attribute__((unused)) = o;
+
 	return vc_outfile_commit(vc_steal_ptr(&o->file), err);
 }
 
@@ -212,6 +271,7 @@ struct out *out_abort(struct out *o)
 	vc_outfile_abort(o->file);
 	for (i = 0; i < NR_BUFS; i++)
 		free(o->buf[i].data);
+	free(o->path);
 	free(o);
 	return NULL;
 }

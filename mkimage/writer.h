@@ -16,7 +16,7 @@ struct writer_report {
 	uint64_t size, used, free;
 	uint64_t nr_inodes, nr_free_inodes;
 	uint64_t data; /* contents of files, holes not counted */
-	char uuid[37];
+	char uuid[37]; /* "" where there is none */
 };
 
 struct writer_ops {
@@ -34,6 +34,10 @@ struct writer_ops {
 	 * when the file system was made. */
 	int (*finish)(struct writer *w, struct tree *t, int64_t time,
 		      struct writer_report *ret, struct vc_error *err);
+	/* After finish(): read contents back, within the file. */
+	int (*file_read)(struct writer *w, const struct node *n,
+			 uint64_t offset, void *data, size_t len,
+			 struct vc_error *err);
 	void (*free)(struct writer *w);
 };
 

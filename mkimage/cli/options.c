@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The groups become one table, in which the index of an option tells its
  * definition. */
+#include <stdlib.h>
 #include <string.h>
 #include "mkimage/cli/options.h"
 
@@ -101,6 +102,7 @@ void settings_init(struct settings *s)
 void settings_fini(struct settings *s)
 {
 	patterns_fini(&s->exclude);
+	free(s->method);
 }
 
 int settings_parse(struct settings *s, int argc, char **argv, bool *ret_is_done,

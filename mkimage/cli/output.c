@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
 #include "mkimage/cli/options.h"
+
+#define MAX_LEVEL 22 /* of any compression */
 
 static int set_size(struct settings *s, const char *text, struct vc_error *err)
 {
@@ -30,31 +34,116 @@ static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
 
-	return n >= m && !strcmp(text + n - m, end);
+	return n > m && !strcmp(text + n - m, end);
+}
+
+/* What the end of the output's name says, where no option does. */
+struct suffix {
+	const char *end, *fs, *format, *compress;
+};
+
+static const struct suffix suffixes[] = {
+	{ ".qcow2", NULL, "qcow2", NULL },
+	{ ".raw", NULL, "raw", NULL },
+	{ ".img", NULL, "raw", NULL },
+	{ ".ext4", "ext4", "raw", NULL },
+	{ ".squashfs", "squashfs", "raw", NULL },
+	{ ".sqfs", "squashfs", "raw", NULL },
+	{ ".cpio", "cpio", "raw", NULL },
+	{ ".cpio.gz", "cpio", "raw", "gzip" },
+	{ ".cpio.zst", "cpio", "raw", "zstd" },
+};
+
+static int take_suffix(struct settings *s, struct vc_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(suffixes); i++) {
+		if (!ends_with(s->output, suffixes[i].end))
+			continue;
+		if (!s->format)
+			s->format = suffixes[i].format;
+		if (!s->fs_name)
+			s->fs_name = suffixes[i].fs;
+		if (!s->compress)
+			s->compress = suffixes[i].compress;
+		return 0;
+	}
+	if (!s->format && s->fs_name && strcmp(s->fs_name, "ext4"))
+		s->format = "raw";
+	if (!s->format)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--format is needed: the end of the output's "
+			       "name does not tell it");
+	return 0;
+}
+
+/* Index of `text` in a NULL-terminated list, or -1. */
+static int find_name(const char *const *names, const char *text)
+{
+	int i;
+
+	for (i = 0; names[i]; i++)
+		if (!strcmp(names[i], text))
+			return i;
+	return -1;
+}
+
+static int choose_fs(struct settings *s, struct vc_error *err)
+{
+	int i = s->fs_name ? find_name(target_fs_names, s->fs_name) : 0;
+
+	if (i < 0)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--fs: none of ext4, squashfs, cpio");
+	s->fs_kind = (enum target_fs)i;
+	if (s->fs_kind == TARGET_EXT4)
+		return 0;
+	if (s->fs.size_bytes || s->fs.room_bytes != UINT64_MAX)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--size: %s has the size of its content",
+			       target_fs_names[i]);
+	if (s->fs.label || s->fs.has_uuid)
+		return vc_fail(err, VC_E_ARG, 0, "--%s: %s has none",
+			       s->fs.label ? "label" : "uuid",
+			       target_fs_names[i]);
+	return 0;
 }
 
 static int choose_format(struct settings *s, struct vc_error *err)
 {
-	const char *f = s->format;
+	int i = find_name(vc_disk_format_names, s->format);
 
-	if (!f) {
-		if (ends_with(s->output, ".qcow2"))
-			f = "qcow2";
-		else if (ends_with(s->output, ".raw") ||
-			 ends_with(s->output, ".img"))
-			f = "raw";
-		else
-			return vc_fail(err, VC_E_ARG, 0,
-				       "--format is needed: the output is not "
-				       "named .qcow2, .raw or .img");
-	}
-	if (!strcmp(f, "qcow2"))
-		s->out.format = VC_DISK_FORMAT_QCOW2;
-	else if (!strcmp(f, "raw"))
-		s->out.format = VC_DISK_FORMAT_RAW;
-	else
+	if (i < 0)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "--format: neither qcow2 nor raw");
+	s->out.format = (enum vc_disk_format)(i + 1);
+	if (s->fs_kind == TARGET_CPIO && s->out.format != VC_DISK_FORMAT_RAW)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--format: a cpio archive is no disk");
+	return 0;
+}
+
+/* METHOD[:LEVEL] */
+static int choose_compression(struct settings *s, struct vc_error *err)
+{
+	const char *colon = s->compress ? strchr(s->compress, ':') : NULL;
+	uint64_t level = 0;
+
+	if (!s->compress || !strcmp(s->compress, "none"))
+		s->compress = NULL;
+	if (colon) {
+		if (vc_parse_u64(colon + 1, MAX_LEVEL, &level, err))
+			return vc_prefix(err, "--compress");
+		s->compress = s->method =
+			strndup(s->compress, (size_t)(colon - s->compress));
+		if (!s->method)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "options");
+	}
+	s->squashfs.compress = s->cpio.compress = s->compress;
+	s->squashfs.level = s->cpio.level = (unsigned)level;
+	if (s->compress && s->fs_kind == TARGET_EXT4)
+		return vc_fail(err, VC_E_ARG, 0, "--compress: not with ext4");
 	return 0;
 }
 
@@ -62,13 +151,23 @@ int options_check_output(struct settings *s, struct vc_error *err)
 {
 	if (!s->output)
 		return vc_fail(err, VC_E_ARG, 0, "no --output given");
-	return choose_format(s, err);
+	return take_suffix(s, err) || choose_fs(s, err) ||
+			       choose_format(s, err) ||
+			       choose_compression(s, err)
+		       ? -1
+		       : 0;
 }
 
 static const struct option_def table[] = {
 	OPTION_TEXT("output", 'o', "FILE", output, "the disk image to write"),
+	OPTION_TEXT("fs", 't', "TYPE", fs_name,
+		    "of the file system: ext4 (the default), squashfs or cpio\n"
+		    "(or by the end of the name: .squashfs, .cpio.zst, ...)"),
 	OPTION_TEXT("format", 'f', "FORMAT", format,
 		    "qcow2 or raw (default: by the end of the name)"),
+	OPTION_TEXT("compress", 'c', "METHOD[:LEVEL]", compress,
+		    "of squashfs: zstd (the default), gzip, xz, lz4; of cpio:\n"
+		    "none (the default), gzip, zstd"),
 	OPTION_FLAG("force", 0, out.force, "replace FILE if it is there"),
 	OPTION_CALL("size", 's', "SIZE", set_size,
 		    "10G: of the disk; +2G: what is needed and that much\n"

@@ -52,14 +52,16 @@ static const char *mib(uint64_t bytes, char *buf, size_t size)
 static void report_text(const struct settings *s, const struct build *b,
 			const struct report *p)
 {
-	const struct writer_report *r = &p->writer;
+	const struct writer_report *r = &p->target.writer;
 	char size[32], used[32], left[32];
 
-	printf("%s: %llu entries, ext4 of %s: %s used, %s free\n", s->output,
-	       (unsigned long long)b->nr_entries,
-	       mib(r->size, size, sizeof(size)),
-	       mib(r->used, used, sizeof(used)),
-	       mib(r->free, left, sizeof(left)));
+	printf("%s: %llu entries, %s of %s", s->output,
+	       (unsigned long long)b->nr_entries, target_fs_names[s->fs_kind],
+	       mib(r->size, size, sizeof(size)));
+	if (s->fs_kind == TARGET_EXT4)
+		printf(": %s used, %s free", mib(r->used, used, sizeof(used)),
+		       mib(r->free, left, sizeof(left)));
+	putchar('\n');
 	if (s->has_agent)
 		printf("%s: agent started by %s\n", s->output,
 		       agent_starter_names[p->starter]);
@@ -68,7 +70,7 @@ static void report_text(const struct settings *s, const struct build *b,
 static int report_json(const struct settings *s, const struct build *b,
 		       const struct report *p, struct vc_error *err)
 {
-	const struct writer_report *r = &p->writer;
+	const struct writer_report *r = &p->target.writer;
 	json_t *warnings = json_array(), *root;
 	uint64_t i;
 	int rc;
@@ -76,15 +78,20 @@ static int report_json(const struct settings *s, const struct build *b,
 	for (i = 0; i < b->warn.nr && i < WARN_MAX_KEPT; i++)
 		json_array_append_new(warnings, json_string(b->warn.kept[i]));
 	root = json_pack(
-		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, "
-		"s:I, s:o, s:s?}",
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:s?, s:I, s:o, s:s?}",
 		"output", s->output, "format",
-		vc_disk_format_names[s->out.format - 1], "file-system", "ext4",
-		"size", (json_int_t)r->size, "used", (json_int_t)r->used,
-		"free", (json_int_t)r->free, "data", (json_int_t)r->data,
-		"entries", (json_int_t)b->nr_entries, "inodes",
-		(json_int_t)r->nr_inodes, "free-inodes",
-		(json_int_t)r->nr_free_inodes, "uuid", r->uuid, "nr-warnings",
+		s->fs_kind == TARGET_CPIO
+			? "raw"
+			: vc_disk_format_names[s->out.format - 1],
+		"file-system", target_fs_names[s->fs_kind], "size",
+		(json_int_t)r->size, "used", (json_int_t)r->used, "free",
+		(json_int_t)r->free, "data", (json_int_t)r->data, "disk-size",
+		(json_int_t)p->target.disk_bytes, "file-size",
+		(json_int_t)p->target.file_bytes, "entries",
+		(json_int_t)b->nr_entries, "inodes", (json_int_t)r->nr_inodes,
+		"free-inodes", (json_int_t)r->nr_free_inodes, "uuid",
+		r->uuid[0] ? r->uuid : NULL, "nr-warnings",
 		(json_int_t)b->warn.nr, "warnings", warnings, "agent",
 		s->has_agent ? agent_starter_names[p->starter] : NULL);
 	if (!root)

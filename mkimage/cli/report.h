@@ -9,7 +9,7 @@
 
 /* What is known when the image is complete. */
 struct report {
-	struct writer_report writer;
+	struct target_report target;
 	enum agent_starter starter;
 };
 

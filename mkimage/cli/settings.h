@@ -4,8 +4,7 @@
 #define MKIMAGE_CLI_SETTINGS_H
 
 #include "mkimage/agent.h"
-#include "mkimage/ext4/ext4.h"
-#include "mkimage/out.h"
+#include "mkimage/target.h"
 #include "mkimage/source/source.h"
 
 /* Texts are borrowed from argv. */
@@ -16,10 +15,14 @@ struct settings {
 	struct source_opts source;
 	struct patterns exclude; /* owned */
 	/* output */
-	const char *output, *format;
+	const char *output, *format, *fs_name, *compress;
 	struct out_opts out;
+	enum target_fs fs_kind;
+	char *method; /* owned: `compress` without its level */
 	/* file system */
 	struct ext4_opts fs;
+	struct squashfs_opts squashfs;
+	struct cpio_opts cpio;
 	/* guest */
 	struct agent_opts agent;
 	bool has_agent;

@@ -420,6 +420,7 @@ static const struct writer_ops ops = {
 	.file_end = file_end,
 	.file_drop = file_drop,
 	.finish = finish,
+	.file_read = e4_file_read,
 	.free = fs_free,
 };
 

@@ -118,6 +118,9 @@ uint32_t e4_count_supers(const struct e4 *fs, uint32_t nr_groups);
 uint8_t *e4_block(struct e4 *fs, uint64_t nr, struct vc_error *err);
 uint32_t e4_inode_seed(const struct e4 *fs, uint32_t ino);
 
+/* read.c */
+int e4_file_read(struct writer *w, const struct node *n, uint64_t offset,
+		 void *data, size_t len, struct vc_error *err);
 /* ident.c */
 void e4_make_ident(struct e4 *fs);
 /* extents.c: the blocks of the map that do not fit in the inode */

@@ -441,6 +441,7 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 {
 	struct qc_disk *q = to_qc(d);
 	struct vc_disk_extent cut;
+	uint64_t at;
 
 	if (q->h.nr_snapshots || d->backing)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
@@ -448,11 +449,12 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 	if (qc_l1_entries(size, q->h.cluster_bits) > q->l1.nr)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "more than the L1 table reaches");
-	if (size < d->size) {
-		if (qc_map(d, size, d->size - size, &cut, err) < 0)
+	/* the cluster that the new end is in stays */
+	for (at = vc_align_up(size, q->h.cluster_bytes); at < d->size;
+	     at += cut.length_bytes) {
+		if (qc_map(d, at, d->size - at, &cut, err) < 0)
 			return -1;
-		if (cut.kind != VC_DISK_HOLE ||
-		    cut.length_bytes != d->size - size)
+		if (cut.kind == VC_DISK_DATA)
 			return vc_fail(err, VC_E_UNSUPPORTED, 0,
 				       "there is data behind the new end");
 	}

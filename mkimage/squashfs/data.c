@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Contents go through libsquashfs' block processor: cut in blocks, compressed
+ * by its threads, what is there already found again, ends of files gathered in
+ * fragments. It keeps the order in which they came, so the image does not
+ * depend on the threads.
+ *
+ * What a later entry replaced is in the image by then, and parts of it may be
+ * in one fragment with what stays. An image must not carry what is not in its
+ * tree; so if there was any such thing, the contents that stay are read back
+ * and packed once more, into a temporary file that takes the place of the
+ * first attempt.
+ */
+#include <errno.h>
+#include <sqfs/block.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <vmmcore/checked.h>
+#include "mkimage/squashfs/fs.h"
+
+#define COPY_BYTES ((size_t)256 * 1024)
+#define BACKLOG 10 /* blocks in flight for each thread */
+
+int sq_fail(const struct sq_fs *fs, int code, const char *what,
+	    struct vc_error *err)
+{
+	const struct sq_file *f = fs->data.file;
+
+	if (f && f->err.code) {
+		*err = f->err;
+		return -1;
+	}
+	switch (code) {
+	case SQFS_ERROR_ALLOC:
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs: %s", what);
+	case SQFS_ERROR_OVERFLOW:
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "squashfs: %s: more than the format can have",
+			       what);
+	case SQFS_ERROR_UNSUPPORTED:
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "squashfs: %s: not supported", what);
+	default:
+		return vc_fail(err, VC_E_INTERNAL, 0,
+			       "squashfs: %s: error %d of libsquashfs", what,
+			       code);
+	}
+}
+
+static unsigned nr_threads(const struct sq_fs *fs)
+{
+	long n = fs->opts.nr_threads ? (long)fs->opts.nr_threads
+				     : sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		n = 1;
+	return n > SQUASHFS_MAX_THREADS ? SQUASHFS_MAX_THREADS : (unsigned)n;
+}
+
+int sq_data_open(struct sq_fs *fs, struct sq_file *file, struct vc_error *err)
+{
+	struct sq_data *d = &fs->data;
+	sqfs_block_processor_desc_t desc = {
+		.size = sizeof(desc),
+		.max_block_size = fs->opts.block_bytes,
+		.num_workers = nr_threads(fs),
+		.max_backlog = nr_threads(fs) * BACKLOG,
+		.cmp = fs->cmp,
+		.file = &file->base,
+		.uncmp = fs->uncmp,
+	};
+	int rc;
+
+	*d = (struct sq_data){ .file = file };
+	d->writer = sqfs_block_writer_create(&file->base, SQFS_DEVBLK_SIZE, 0);
+	d->frags = sqfs_frag_table_create(0);
+	if (!d->writer || !d->frags)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	desc.wr = d->writer;
+	desc.tbl = d->frags;
+	rc = sqfs_block_processor_create_ex(&desc, &d->proc);
+	return rc ? sq_fail(fs, rc, "start", err) : 0;
+}
+
+void sq_data_close(struct sq_data *d)
+{
+	sqfs_destroy(d->proc);
+	sqfs_destroy(d->frags);
+	sqfs_destroy(d->writer);
+	sqfs_destroy(d->file);
+	*d = (struct sq_data){ 0 };
+}
+
+/* --- as they come ------------------------------------------------------------ */
+
+static struct sq_fs *to_sq(struct writer *w)
+{
+	return vc_container_of(w, struct sq_fs, base);
+}
+
+static struct sq_slot *new_slot(struct sq_fs *fs)
+{
+	struct sq_slot **more, *slot;
+	uint32_t max;
+
+	if (fs->nr_slots == fs->max_slots) {
+		max = fs->max_slots ? fs->max_slots * 2 : 1024;
+		more = realloc(fs->slots, max * sizeof(struct sq_slot *));
+		if (!more)
+			return NULL;
+		fs->slots = more;
+		fs->max_slots = max;
+	}
+	slot = calloc(1, sizeof(*slot));
+	if (slot)
+		fs->slots[fs->nr_slots++] = slot;
+	return slot;
+}
+
+static int begin(struct sq_fs *fs, struct sq_slot *slot, struct vc_error *err)
+{
+	uint32_t flags = 0;
+	int rc;
+
+	if (fs->opts.no_duplicates)
+		flags |= SQFS_BLK_DONT_DEDUPLICATE;
+	if (fs->opts.no_fragments)
+		flags |= SQFS_BLK_DONT_FRAGMENT;
+	rc = sqfs_block_processor_begin_file(fs->data.proc, &slot->inode, NULL,
+					     flags);
+	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+}
+
+int sq_file_begin(struct writer *w, struct node *n, struct vc_error *err)
+{
+	struct sq_fs *fs = to_sq(w);
+	struct sq_slot *slot = new_slot(fs);
+
+	if (!slot)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	slot->node = n;
+	n->ino = fs->nr_slots;
+	fs->file = n;
+	fs->file_pos = 0;
+	return begin(fs, slot, err);
+}
+
+static int append(struct sq_fs *fs, const void *data, size_t len,
+		  struct vc_error *err)
+{
+	int rc = sqfs_block_processor_append(fs->data.proc, data, len);
+
+	fs->file_pos += len;
+	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+}
+
+/* A hole: the processor knows zeroes when it sees them. */
+static int append_zeroes(struct sq_fs *fs, uint64_t to, struct vc_error *err)
+{
+	static const uint8_t zeroes[SQUASHFS_MAX_BLOCK];
+	uint64_t n;
+
+	while (fs->file_pos < to) {
+		n = vc_min_u64(to - fs->file_pos, sizeof(zeroes));
+		if (append(fs, zeroes, (size_t)n, err))
+			return -1;
+	}
+	return 0;
+}
+
+int sq_file_data(struct writer *w, uint64_t offset, const void *data,
+		 size_t len, struct vc_error *err)
+{
+	struct sq_fs *fs = to_sq(w);
+
+	if (append_zeroes(fs, offset, err))
+		return -1;
+	return append(fs, data, len, err);
+}
+
+int sq_file_end(struct writer *w, struct vc_error *err)
+{
+	struct sq_fs *fs = to_sq(w);
+	int rc;
+
+	if (append_zeroes(fs, fs->file->size_bytes, err))
+		return -1;
+	rc = sqfs_block_processor_end_file(fs->data.proc);
+	fs->file = NULL;
+	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+}
+
+void sq_file_drop(struct writer *w, struct node *n)
+{
+	struct sq_fs *fs = to_sq(w);
+
+	if (!n->ino)
+		return;
+	fs->slots[n->ino - 1]->node = NULL;
+	fs->has_dropped |= n->size_bytes > 0;
+	n->ino = 0;
+}
+
+/* --- when all are there ------------------------------------------------------ */
+
+static int open_reader(struct sq_fs *fs, const sqfs_super_t *super,
+		       sqfs_data_reader_t **ret, struct vc_error *err)
+{
+	sqfs_data_reader_t *r;
+	int rc;
+
+	r = sqfs_data_reader_create(&fs->data.file->base, fs->opts.block_bytes,
+				    fs->uncmp, 0);
+	if (!r)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	rc = sqfs_data_reader_load_fragment_table(r, super);
+	if (rc) {
+		sqfs_destroy(r);
+		return sq_fail(fs, rc, "read back", err);
+	}
+	*ret = r;
+	return 0;
+}
+
+/* A reader of what is not yet a file system: behind the contents goes a table
+ * of their fragments, for the time being. */
+static int open_early_reader(struct sq_fs *fs, sqfs_data_reader_t **ret,
+			     struct vc_error *err)
+{
+	struct sq_file *f = fs->data.file;
+	sqfs_super_t super = fs->super;
+	int rc;
+
+	super.directory_table_start = f->size;
+	rc = sqfs_frag_table_write(fs->data.frags, &f->base, &super, fs->cmp);
+	if (rc)
+		return sq_fail(fs, rc, "fragments", err);
+	super.id_table_start = super.bytes_used = f->size;
+	return open_reader(fs, &super, ret, err);
+}
+
+static int repack_file(struct sq_fs *fs, sqfs_data_reader_t *from,
+		       struct sq_slot *slot, uint8_t *buf, struct vc_error *err)
+{
+	sqfs_inode_generic_t *old = vc_steal_ptr(&slot->inode);
+	uint64_t size = slot->node->size_bytes, pos, n;
+	int rc = begin(fs, slot, err);
+
+	for (pos = 0; !rc && pos < size; pos += n) {
+		n = vc_min_u64(size - pos, COPY_BYTES);
+		if (sqfs_data_reader_read(from, old, pos, buf, (uint32_t)n) !=
+		    (sqfs_s32)n)
+			rc = vc_fail(err, VC_E_INTERNAL, 0,
+				     "squashfs: contents do not read back");
+		else
+			rc = append(fs, buf, (size_t)n, err);
+	}
+	sqfs_free(old);
+	if (rc)
+		return -1;
+	rc = sqfs_block_processor_end_file(fs->data.proc);
+	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+}
+
+static int repack_all(struct sq_fs *fs, sqfs_data_reader_t *from,
+		      struct vc_error *err)
+{
+	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
+	uint32_t i;
+	int rc;
+
+	if (!buf)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	for (i = 0; i < fs->nr_slots; i++) {
+		if (fs->slots[i]->node) {
+			if (repack_file(fs, from, fs->slots[i], buf, err))
+				return -1;
+		} else {
+			sqfs_free(vc_steal_ptr(&fs->slots[i]->inode));
+		}
+	}
+	rc = sqfs_block_processor_finish(fs->data.proc);
+	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+}
+
+/* `from` becomes the contents of `to` from byte `start` on. */
+static int copy_back(struct sq_fs *fs, struct sq_file *from, struct sq_file *to,
+		     uint64_t start, struct vc_error *err)
+{
+	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
+	uint64_t pos, n;
+
+	if (!buf)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	if (to->base.truncate(&to->base, start))
+		return sq_fail(fs, SQFS_ERROR_INTERNAL, "copy", err);
+	for (pos = start; pos < from->size; pos += n) {
+		n = vc_min_u64(from->size - pos, COPY_BYTES);
+		if (from->base.read_at(&from->base, pos, buf, (size_t)n)) {
+			*err = from->err;
+			return -1;
+		}
+		if (to->base.write_at(&to->base, pos, buf, (size_t)n)) {
+			*err = to->err;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int repack(struct sq_fs *fs, struct vc_error *err)
+{
+	const uint64_t start = fs->data_start;
+	struct sq_data first = { 0 };
+	sqfs_data_reader_t *from = NULL;
+	struct vc_outfile *temp = NULL;
+	struct sq_file *file = NULL;
+	uint8_t pad[4096] = { 0 };
+	int rc;
+
+	if (open_early_reader(fs, &from, err))
+		return -1;
+	first = fs->data;
+	fs->data = (struct sq_data){ 0 };
+	if (out_temp(fs->out, &temp, err) ||
+	    sq_file_new(NULL, temp, &file, err)) {
+		vc_outfile_abort(file ? NULL : temp);
+		rc = -1;
+	} else {
+		/* the same places as in the file that is to be */
+		rc = file->base.write_at(&file->base, 0, pad, (size_t)start)
+			     ? sq_fail(fs, SQFS_ERROR_IO, "copy", err)
+			     : 0;
+		rc = rc || sq_data_open(fs, file, err) ||
+				     repack_all(fs, from, err) ||
+				     copy_back(fs, file, first.file, start, err)
+			     ? -1
+			     : 0;
+		/* what is known of the new contents is true of the old file */
+		sqfs_destroy(vc_steal_ptr(&fs->data.proc));
+		sqfs_destroy(file);
+		fs->data.file = vc_steal_ptr(&first.file);
+	}
+	sqfs_destroy(from);
+	if (first.proc)
+		sq_data_close(&first);
+	return rc;
+}
+
+/* Files of nothing but holes, which nobody has begun. */
+static int begin_holes(struct sq_fs *fs, struct vc_error *err)
+{
+	struct node *n;
+
+	for (n = fs->tree->root; n; n = n->next)
+		if (n->type == NODE_FILE && n->nr_links && !n->ino &&
+		    (sq_file_begin(&fs->base, n, err) ||
+		     sq_file_end(&fs->base, err)))
+			return -1;
+	return 0;
+}
+
+int sq_data_finish(struct sq_fs *fs, struct vc_error *err)
+{
+	int rc;
+
+	if (begin_holes(fs, err))
+		return -1;
+	rc = sqfs_block_processor_finish(fs->data.proc);
+	if (rc)
+		return sq_fail(fs, rc, "contents", err);
+	return fs->has_dropped ? repack(fs, err) : 0;
+}
+
+int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
+		 void *data, size_t len, struct vc_error *err)
+{
+	struct sq_fs *fs = to_sq(w);
+	uint8_t *to = data;
+	const sqfs_inode_generic_t *inode =
+		fs->slots[fs->slot_of[sq_number(n) - 1] - 1]->inode;
+	uint32_t want;
+
+	if (!fs->reader && open_reader(fs, &fs->super, &fs->reader, err))
+		return -1;
+	for (; len; len -= want, to += want, offset += want) {
+		want = len > COPY_BYTES ? (uint32_t)COPY_BYTES : (uint32_t)len;
+		if (sqfs_data_reader_read(fs->reader, inode, offset, to,
+					  want) != (sqfs_s32)want)
+			return sq_fail(fs, SQFS_ERROR_IO, "read back", err);
+	}
+	return 0;
+}

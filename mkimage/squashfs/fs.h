@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the parts of the squashfs writer share. See fs.c for how it works. */
+#ifndef MKIMAGE_SQUASHFS_FS_H
+#define MKIMAGE_SQUASHFS_FS_H
+
+#include <sqfs/block_processor.h>
+#include <sqfs/block_writer.h>
+#include <sqfs/compressor.h>
+#include <sqfs/data_reader.h>
+#include <sqfs/dir_writer.h>
+#include <sqfs/error.h>
+#include <sqfs/frag_table.h>
+#include <sqfs/id_table.h>
+#include <sqfs/inode.h>
+#include <sqfs/io.h>
+#include <sqfs/meta_writer.h>
+#include <sqfs/super.h>
+#include <sqfs/xattr_writer.h>
+#include <vmmcore/util.h>
+#include "mkimage/squashfs/squashfs.h"
+
+/* --- file.c: where libsquashfs writes to ---------------------------------- */
+
+struct sq_file {
+	sqfs_file_t base;
+	struct out *out;	 /* borrowed; or NULL: `temp` */
+	struct vc_outfile *temp; /* owned */
+	uint64_t size;
+	uint64_t high;	/* the largest size it ever had */
+	uint64_t start; /* of what is in `buf`, which ends at `size` */
+	uint8_t *buf;
+	struct vc_error err; /* the first one */
+};
+
+int sq_file_new(struct out *out, struct vc_outfile *temp, struct sq_file **ret,
+		struct vc_error *err) VC_MUST_CHECK;
+int sq_file_flush(struct sq_file *f);
+
+/* --- data.c: contents ------------------------------------------------------ */
+
+/* The contents of one file. libsquashfs may write to *inode until it is told
+ * to finish, whatever has become of the file. */
+struct sq_slot {
+	sqfs_inode_generic_t *inode; /* owned */
+	const struct node *node;     /* NULL: dropped */
+};
+
+/* What makes blocks of contents in one file. */
+struct sq_data {
+	struct sq_file *file;
+	sqfs_block_writer_t *writer;
+	sqfs_frag_table_t *frags;
+	sqfs_block_processor_t *proc;
+};
+
+struct sq_fs {
+	struct writer base;
+	struct out *out;       /* borrowed */
+	struct warnings *warn; /* borrowed */
+	struct squashfs_opts opts;
+	sqfs_super_t super;
+	sqfs_compressor_t *cmp, *uncmp;
+	uint64_t data_start; /* the first byte of contents */
+	struct sq_data data;
+	sqfs_data_reader_t *reader; /* after finish() */
+
+	struct sq_slot **slots; /* by node.ino - 1; each in memory of its own */
+	uint32_t nr_slots, max_slots;
+	bool has_dropped;
+
+	struct node *file; /* whose contents come now */
+	uint64_t file_pos;
+
+	/* the layout; see tree.c */
+	struct tree *tree; /* during finish(); borrowed */
+	sqfs_meta_writer_t *inodes, *dirs;
+	sqfs_dir_writer_t *dir_writer;
+	sqfs_id_table_t *ids;
+	sqfs_xattr_writer_t *xattrs;
+	uint32_t *xattr_ids; /* by xset id - 1 */
+	/* by inode number - 1 */
+	uint64_t *inode_refs;
+	uint32_t *slot_of; /* of a file: index in `slots` + 1 */
+	uint32_t nr_inodes;
+	uint64_t nr_data;
+	uint64_t nr_clamped, nr_fractions; /* times */
+};
+
+/* A node.ino with this bit is the number of the inode. */
+#define SQ_NUMBERED (UINT32_C(1) << 31)
+static inline uint32_t sq_number(const struct node *n)
+{
+	return n->ino & ~SQ_NUMBERED;
+}
+
+/* What the return value of libsquashfs means. */
+int sq_fail(const struct sq_fs *fs, int code, const char *what,
+	    struct vc_error *err);
+
+int sq_data_open(struct sq_fs *fs, struct sq_file *file,
+		 struct vc_error *err) VC_MUST_CHECK; /* owned */
+void sq_data_close(struct sq_data *d);
+/* Wait for all contents; take out what was dropped. */
+int sq_data_finish(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
+int sq_file_begin(struct writer *w, struct node *n, struct vc_error *err);
+int sq_file_data(struct writer *w, uint64_t offset, const void *data,
+		 size_t len, struct vc_error *err);
+int sq_file_end(struct writer *w, struct vc_error *err);
+void sq_file_drop(struct writer *w, struct node *n);
+int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
+		 void *data, size_t len, struct vc_error *err);
+
+/* --- tree.c: all but contents ------------------------------------------------ */
+
+/* `sec` in the range of squashfs; counts what is not. */
+uint32_t sq_time(struct sq_fs *fs, int64_t sec);
+int sq_write_tree(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
+/* --- xattr.c: the attributes, and what of them squashfs cannot have */
+int sq_add_xattrs(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The output as a whole: a file system, in a disk or a file of its own, in a
+ * container. What comes between the options and the writers.
+ */
+#ifndef MKIMAGE_TARGET_H
+#define MKIMAGE_TARGET_H
+
+#include "mkimage/cpio/cpio.h"
+#include "mkimage/ext4/ext4.h"
+#include "mkimage/squashfs/squashfs.h"
+
+enum target_fs { TARGET_EXT4, TARGET_SQUASHFS, TARGET_CPIO };
+extern const char *const target_fs_names[]; /* NULL-terminated */
+
+/* Borrowed, with all that is in it, until the image is gone. */
+struct target_opts {
+	const char *path;
+	enum target_fs fs;
+	struct out_opts out;	      /* but for what target_open() sets */
+	const struct ext4_opts *ext4; /* these three: of the one that counts */
+	const struct squashfs_opts *squashfs;
+	const struct cpio_opts *cpio;
+};
+
+struct target_report {
+	struct writer_report writer;
+	uint64_t disk_bytes; /* virtual size; of a plain file, its own */
+	uint64_t file_bytes;
+};
+
+struct target;
+
+/* *ret_writer belongs to the image. */
+int target_open(const struct target_opts *opts, struct warnings *warn,
+		struct target **ret, struct writer **ret_writer,
+		struct vc_error *err) VC_MUST_CHECK;
+/* Lay out `tree`, write all that is left, give the file its name. The image is to
+ * be closed all the same. */
+int target_finish(struct target *t, struct tree *tree, int64_t time,
+		  struct target_report *ret,
+		  struct vc_error *err) VC_MUST_CHECK;
+/* What is not finished leaves nothing behind. */
+struct target *target_close(struct target *t);
+
+VC_DEFINE_CLEANUP(target, struct target *, target_close)
+
+#endif

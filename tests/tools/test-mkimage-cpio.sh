@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# cpio: the tree as tar extracts it, to cpio(1) and to what reads an initramfs.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need tar cpio gzip zstd
+[ "$(id -u)" -eq 0 ] || skip "must be root to make devices"
+
+mkdir src
+cd src
+for n in 0 1 2 3 4 4095 100000; do
+	head -c $n /dev/urandom >size-$n
+done
+printf data | dd of=hole bs=1 seek=500000 conv=notrunc status=none
+truncate -s 2M hole
+truncate -s 3M hole-all
+mkdir sub
+ln size-4095 hard-1
+ln size-4095 sub/hard-2
+ln size-0 hard-0
+ln -s target short
+ln -s "$(printf '%04095d' 0)" long
+mknod null c 1 3
+mknod big b 259 1048575
+ln null hard-null
+mkfifo fifo
+touch "$(printf '%0255d' 0)" 'with space' "$(printf 'not-utf8-\377\376')"
+chmod 4755 size-1
+chmod 1777 sub
+chown 65536:65537 size-4095
+chown 4294967294:4294967294 size-2
+cd ..
+tar -C src --sort=name --numeric-owner --mtime=@1600000000 --sparse -cf a.tar .
+mkdir ref
+tar -C ref --numeric-owner -xpf a.tar
+
+same() {
+	rm -rf out
+	mkdir out
+	(cd out && cpio --quiet -idm --no-absolute-filenames) <"$1" ||
+		fail "cpio -i $1"
+	# cpio sets no times of links, and those of directories too early
+	tree ref | sed -E 's/^([^|]*\|[dl]\|.*\|)1[0-9]{9}\.[0-9]*/\1/' \
+		>want.tree
+	tree out | sed -E 's/^([^|]*\|[dl]\|.*\|)1[0-9]{9}\.[0-9]*/\1/' \
+		>have.tree
+	diff want.tree have.tree >diff.log || {
+		head -20 diff.log
+		fail "$1: not the tree that tar extracts"
+	}
+}
+mkimage -q --strict -o a.cpio a.tar
+same a.cpio
+[ $(($(stat -c %s a.cpio) % 512)) -eq 0 ] || fail "not whole blocks"
+# what is there once is stored once
+[ "$(cpio -itv <a.cpio 2>/dev/null | awk '/ (hard-1|sub.hard-2|size-4095)$/ \
+	{ n += $5 } END { print n }')" -eq 4095 ] || fail "hard links as copies"
+mkimage -q -o a.cpio.gz a.tar
+gzip -dc a.cpio.gz | cmp - a.cpio || fail "gzip"
+mkimage -q -o a.cpio.zst a.tar
+zstd -qdc a.cpio.zst | cmp - a.cpio || fail "zstd"
+mkimage -q -t cpio -c gzip:1 -o b.img a.tar
+gzip -dc b.img | cmp - a.cpio || fail "gzip, by its options"
+[ "$(stat -c %s b.img)" -ge "$(stat -c %s a.cpio.gz)" ] || fail "not level 1"
+
+# an early cpio of another kind in front, as for microcode: still one stream
+cat a.cpio a.cpio >twice.cpio
+(mkdir again && cd again && cpio --quiet -idm) <twice.cpio || fail "concatenated"
+
+# the entries that replaced others, and only these
+mkdir one
+echo first >one/f
+tar -C one -cf one.tar f
+echo second >one/f
+tar -C one -rf one.tar f
+mkimage -q -o one.cpio one.tar
+grep -q first one.cpio && fail "what was replaced is in the archive"
+[ "$(cpio -it <one.cpio 2>/dev/null | grep -c '^f$')" -eq 1 ] || fail "twice"
+
+# what cpio cannot have
+setfattr -n user.x -v y src/size-1
+tar -C src --xattrs --mtime=@1600000000 -cf attr.tar size-1 size-2
+mkimage -o c.cpio attr.tar >out.log 2>err.log
+grep -q "entry 'size-1' and 0 more: attributes left out" err.log ||
+	fail "no word of the attribute: $(cat err.log)"
+rm c.cpio
+! mkimage --strict -o c.cpio attr.tar 2>err.log || fail "not refused"
+! mkimage -o c.cpio -f qcow2 a.tar 2>err.log || fail "a cpio in a qcow2"
+"$gentar" >large.tar <<'X'
+file large size=1 declared=4294967296
+end
+X
+! mkimage -o c.cpio large.tar 2>err.log || fail "4 GiB in cpio"
+grep -q "entry 'large': .*4 GiB" err.log || fail "$(cat err.log)"
+[ ! -e c.cpio ] || fail "an output is left"
+[ -z "$(find . -name '.vmmkit*')" ] || fail "temporary files are left"
