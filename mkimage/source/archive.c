@@ -211,27 +211,23 @@ static bool is_private(const char *path)
 	return false;
 }
 
-static int make_opaque(struct reader *r, const struct tree_place *place,
-		       struct vc_error *err)
+/* Is there a name behind the prefix at all? */
+static bool names_something(const char *last)
 {
-	(void)err;
-	tree_make_opaque(&r->b->tree, place->dir);
-	return 0;
+	const char *name = last + strlen(WHITEOUT);
+	size_t len = strcspn(name, "/");
+
+	return len > 2 || (len && name[0] != '.') ||
+	       (len == 2 && name[1] != '.');
 }
 
-static int take_away(struct reader *r, struct tree_place *place,
-		     struct vc_error *err)
+static void take_away(struct reader *r, struct tree_place *place)
 {
 	const size_t skip = strlen(WHITEOUT);
 
 	place->len -= skip;
 	memmove(place->name, place->name + skip, place->len + 1);
-	if (!*place->name || !strcmp(place->name, ".") ||
-	    !strcmp(place->name, ".."))
-		return vc_fail(err, VC_E_CORRUPT, 0,
-			       "whiteout of something that is no name");
 	tree_whiteout(&r->b->tree, place);
-	return 0;
 }
 
 /* *ret_done: it was one, and has been obeyed. */
@@ -256,12 +252,17 @@ static int do_whiteout(struct reader *r, bool *ret_done, struct vc_error *err)
 		*ret_done = false;
 		return 0;
 	}
+	if (!names_something(last))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "whiteout of something that is no name");
 	/* of nothing: fine */
 	if (tree_walk(&r->b->tree, r->path, TREE_CHROOT, &place, err))
 		return err->sys == ENOENT ? 0 : -1;
 	if (!strcmp(place.name, WHITEOUT_OPAQUE))
-		return make_opaque(r, &place, err);
-	return take_away(r, &place, err);
+		tree_make_opaque(&r->b->tree, place.dir);
+	else
+		take_away(r, &place);
+	return 0;
 }
 
 /* --- the loop ------------------------------------------------------------ */

@@ -41,10 +41,10 @@ clean() {
 	}
 }
 
-# build ARCHIVE OPTION...: to image.raw, which must be clean
+# build SOURCE OPTION...: to image.raw, which must be clean; of $size, if set
 build() {
 	rm -f image.raw
-	mkimage -q -o image.raw "$@" || fail "mkimage $*"
+	mkimage -q ${size:+--size $size} -o image.raw "$@" || fail "mkimage $*"
 	clean image.raw
 }
 

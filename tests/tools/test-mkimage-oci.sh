@@ -1,0 +1,527 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Container images: layouts and archives of docker save, layers and whiteouts,
+# platforms, digests, and what is kept of the configuration.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+size=+4M # there is much to compare
+need e2fsck debugfs tar gzip zstd sha256sum sha512sum
+
+sum() {
+	sha256sum "$1" | cut -d ' ' -f 1
+}
+
+# start: an empty layout in ./l, an empty list of layers
+start() {
+	rm -rf l
+	mkdir -p l/blobs/sha256 l/blobs/sha512
+	echo '{"imageLayoutVersion": "1.0.0"}' >l/oci-layout
+	: >layers
+	: >diffs
+}
+
+# blob FILE: into the layout; prints its digest
+blob() {
+	s=$(sum "$1")
+	cp "$1" "l/blobs/sha256/$s"
+	echo "sha256:$s"
+}
+
+# layer [COMPRESS...]: what gentar is told on standard input is one more
+layer() {
+	"$gentar" >layer.tar || fail gentar
+	diff=sha256:$(sum layer.tar)
+	kind=${1:++$1}
+	case ${1-} in
+	'') cp layer.tar layer.c ;;
+	*) $1 -qc <layer.tar >layer.c ;;
+	esac
+	[ ! -s layers ] || echo , >>layers
+	[ ! -s diffs ] || echo , >>diffs
+	printf '{"mediaType": "application/vnd.oci.image.layer.v1.tar%s",
+		"digest": "%s", "size": %d}' "$kind" "$(blob layer.c)" \
+		"$(stat -c %s layer.c)" >>layers
+	printf '"%s"' "$diff" >>diffs
+}
+
+# manifest [ARCH [CONFIG]]: prints the descriptor of an image of the layers
+manifest() {
+	printf '{"os": "linux", "architecture": "%s", "config": {%s},
+		"rootfs": {"type": "layers", "diff_ids": [%s]}}' \
+		"${1-amd64}" "${2-}" "$(cat diffs)" >config
+	printf '{"schemaVersion": 2, "config": {"digest": "%s", "size": %d,
+		"mediaType": "application/vnd.oci.image.config.v1+json"},
+		"layers": [%s]}' "$(blob config)" "$(stat -c %s config)" \
+		"$(cat layers)" >manifest
+	desc manifest manifest "${3-}"
+}
+
+# desc FILE manifest|index [MORE]: a descriptor of it
+desc() {
+	printf '{"mediaType": "application/vnd.oci.image.%s.v1+json",
+		"digest": "%s", "size": %d%s}' "$2" "$(blob "$1")" \
+		"$(stat -c %s "$1")" "${3:+, $3}"
+}
+
+# index DESCRIPTOR...
+index() {
+	printf '{"schemaVersion": 2, "manifests": [' >index.json
+	sep=
+	for d; do
+		printf '%s%s' "$sep" "$d" >>index.json
+		sep=,
+	done
+	echo ']}' >>index.json
+}
+
+finish() {
+	index "$(manifest)"
+	cp index.json l/
+}
+
+# same_each: the layout as a folder, an archive, compressed, from a pipe
+same_each() {
+	build l
+	cp image.raw first.raw
+	tar -C l -cf l.tar .
+	build l.tar
+	cmp image.raw first.raw || fail "archive: another image"
+	tar -C l -czf l.tar.gz oci-layout index.json blobs
+	build l.tar.gz
+	cmp image.raw first.raw || fail "compressed archive: another image"
+	mkimage -q --size $size --force -o image.raw - <l.tar
+	cmp image.raw first.raw || fail "standard input: another image"
+	mkimage -q --size $size --force -o image.raw - <l.tar.gz
+	cmp image.raw first.raw || fail "compressed, from a file: another"
+	tar -C l -c . | cat | mkimage -q --size $size --force -o image.raw -
+	cmp image.raw first.raw || fail "pipe: another image"
+}
+
+# --- layers and whiteouts, one of each line of the specification ------------
+start
+layer gzip <<'X'
+dir a
+file a/lower text=1
+file a/both text=lower
+file gone text=1
+dir gone-dir
+file gone-dir/x text=1
+file comes-back text=old
+file back-first text=old
+dir opaque
+file opaque/lower text=1
+dir opaque/sub
+file opaque/sub/lower text=1
+dir late-opaque
+file late-opaque/lower text=1
+dir half
+file half/lower text=1
+dir half-late
+file half-late/lower text=1
+dir turned
+file turned/in text=1
+symlink was-link a
+dir usr/lib
+symlink lib /usr/lib
+file linked text=linked
+link linked-2 linked
+file plain text=1
+X
+layer zstd <<'X'
+file a/both text=upper
+file .wh.gone
+file .wh.gone-dir
+file .wh.comes-back
+file comes-back text=new
+file back-first text=new
+file .wh.back-first
+file opaque/before text=1
+dir opaque/sub
+file opaque/sub/upper text=1
+file opaque/.wh..wh..opq
+file opaque/after text=1
+file late-opaque/.wh..wh..opq
+dir late-opaque mode=700
+file late-opaque/upper text=1
+dir new
+file new/.wh..wh..opq
+file new/x text=1
+file .wh.half
+file half/upper text=1
+file half-late/upper text=1
+file .wh.half-late
+file .wh.never-was
+file no-such-dir/.wh.x
+file .wh..wh.plnk
+file .wh..wh..aufs text=x
+dir .wh..wh.orph
+file .wh..wh.orph/x text=1
+symlink turned a
+dir was-link
+file was-link/in text=1
+file lib/through text=1
+file .wh.linked
+link upper-link plain
+X
+layer <<'X'
+file last text=1
+link last-link linked-2
+end
+X
+finish
+same_each
+absent() {
+	for n; do
+		debugfs -R "stat $n" image.raw 2>&1 |
+			grep -q 'File not found' || fail "$n is there"
+	done
+}
+has 'cat /a/lower' '^1$'
+has 'cat /a/both' '^upper$'
+absent /gone /gone-dir /.wh.gone /.wh.never-was /no-such-dir /.wh..wh.plnk \
+	/.wh..wh..aufs /.wh..wh.orph
+has 'cat /comes-back' '^new$'
+has 'cat /back-first' '^new$'
+absent /opaque/lower /opaque/sub/lower /opaque/.wh..wh..opq
+has 'cat /opaque/before' '^1$'
+has 'cat /opaque/after' '^1$'
+has 'cat /opaque/sub/upper' '^1$'
+absent /late-opaque/lower
+has 'cat /late-opaque/upper' '^1$'
+has 'stat /late-opaque' 'Mode: +0700'
+has 'cat /new/x' '^1$'
+for d in half half-late; do
+	absent /$d/lower
+	has "cat /$d/upper" '^1$'
+	has "stat /$d" 'Mode: +0755'
+done
+has 'stat /turned' 'Type: symlink'
+has 'stat /was-link' 'Type: directory'
+has 'cat /was-link/in' '^1$'
+has 'cat /usr/lib/through' '^1$'
+absent /linked
+has 'cat /linked-2' '^linked$'
+has 'stat /last-link' 'Links: 2'
+has 'stat /upper-link' 'Links: 2'
+absent /etc/vmm/init.conf
+
+# a whiteout that is no name, or is a directory
+for bad in .wh. .wh... .wh..; do
+	start
+	layer <<X
+file d/$bad
+X
+	finish
+	refuses "entry 'd/$bad': whiteout of something" 1 l
+done
+start
+layer <<'X'
+file .wh.x/y text=1
+X
+finish
+refuses "a whiteout is not a directory" 1 l
+# in an archive that is no layer it is a name like any other
+printf 'file .wh.x text=1\nend\n' | "$gentar" >a.tar
+build a.tar
+has 'cat /.wh.x' '^1$'
+
+# --- what it runs ---------------------------------------------------------
+start
+layer <<'X'
+file x text=1
+end
+X
+index "$(manifest amd64 '"Entrypoint": ["/bin/run", "a b\\c\nd"],
+	"Cmd": ["--x"], "Env": ["A=1", "B=ü"], "User": "www:www",
+	"WorkingDir": "/srv", "StopSignal": "SIGQUIT"')"
+cp index.json l/
+build l
+debugfs -R 'cat /etc/vmm/init.conf' image.raw 2>/dev/null | grep -v '^#' >conf
+cat >want <<'X'
+entrypoint /bin/run
+entrypoint a b\x5cc\x0ad
+cmd --x
+env A=1
+env B=ü
+user www:www
+directory /srv
+stop-signal SIGQUIT
+X
+cmp conf want || fail "init.conf: $(cat conf)"
+
+# --- platforms, nested indexes, names ------------------------------------
+start
+layer <<'X'
+file arm text=arm
+end
+X
+arm=$(manifest arm64 '' '"platform": {"os": "linux", "architecture": "arm64"}')
+: >layers
+: >diffs
+layer <<'X'
+file amd text=amd
+end
+X
+amd=$(manifest amd64 '' '"platform": {"os": "linux", "architecture": "amd64"}')
+echo '{}' >note
+note=$(desc note manifest '"platform": {"os": "unknown",
+	"architecture": "unknown"}')
+index "$arm" "$amd" "$note"
+inner=$(desc index.json index '"annotations":
+	{"org.opencontainers.image.ref.name": "one"}')
+index "$inner"
+cp index.json l/
+same_each
+has 'cat /amd' '^amd$'
+build --platform linux/arm64 l
+has 'cat /arm' '^arm$'
+build --platform linux/arm64/v8 l
+build --image one l
+has 'cat /amd' '^amd$'
+refuses 'no image for linux/s390x; there is one for linux/arm64, linux/amd64' \
+	1 --platform linux/s390x l
+refuses 'no image of that name; there is one' 1 --image two l
+refuses '--platform' 2 --platform amd64 l
+# the platform is only in the configuration; only one of those named is there
+index "$(manifest riscv64)" "$(manifest amd64)"
+cp index.json l/
+build l
+refuses 'there is one for linux/riscv64, linux/amd64' 1 --platform linux/arm l
+index "$arm" "$(manifest s390x '' '"platform": {"os": "linux",
+	"architecture": "s390x"}')"
+cp index.json l/
+rm "l/blobs/sha256/$(sum manifest)"
+build l
+has 'cat /arm' '^arm$'
+# two images for one platform
+index "$(manifest amd64 '' '"annotations":
+	{"io.containerd.image.name": "docker.io/library/a:1"}')" \
+	"$(manifest amd64 '"Cmd": ["b"]' '"annotations":
+	{"org.opencontainers.image.ref.name": "b"}')"
+cp index.json l/
+refuses 'several images, docker.io/library/a:1, b: choose one' 1 l
+build --image b l
+has 'cat /etc/vmm/init.conf' '^cmd b$'
+# an index in itself cannot be: five deep
+desc=$(manifest)
+for i in 1 2 3 4 5; do
+	index "$desc"
+	desc=$(desc index.json index)
+done
+index "$desc"
+cp index.json l/
+refuses 'indexes more than 4 deep' 1 l
+
+# --- digests ---------------------------------------------------------------
+prepare() {
+	start
+	layer "$@" <<'X'
+file x size=100000
+end
+X
+	finish
+}
+prepare gzip
+l=l/blobs/sha256/$(sum layer.c)
+cp "$l" good
+gzip -dc good | sed 's/xxxx/xxxy/' | gzip -nc >bad
+head -c "$(stat -c %s good)" bad >"$l"
+refuses 'layer 1 of 1' 1 l
+cp bad "$l"
+refuses 'not the' 1 l
+rm "$l"
+refuses 'layer 1 of 1' 1 l
+# what follows the compressed data counts
+prepare gzip
+l=l/blobs/sha256/$(sum layer.c)
+printf '\377' | dd of="$l" bs=1 seek=9 conv=notrunc status=none
+refuses 'its digest is sha256:' 1 l
+prepare
+sed -i "s/$(sum layer.tar)/$(sum layers)/" config
+sed -i "s/sha256:[0-9a-f]*\", \"size\": $(stat -c %s config)/sha256:$(
+	sum config)\", \"size\": $(stat -c %s config)/" manifest
+blob config >digest
+index "$(desc manifest manifest)"
+cp index.json l/
+refuses 'its diff_id is sha256:' 1 l
+prepare
+printf x >>"l/blobs/sha256/$(sum config)"
+refuses 'not the' 1 l
+prepare
+printf ' ' | dd of="l/blobs/sha256/$(sum manifest)" bs=1 seek=2 conv=notrunc \
+	status=none
+refuses 'its digest is sha256:' 1 l
+# sha512
+prepare
+s=$(sha512sum <layer.tar | cut -d ' ' -f 1)
+cp layer.tar "l/blobs/sha512/$s"
+sed -i "s/sha256:$(sum layer.tar)/sha512:$s/" layers
+finish
+build l
+sed -i 's/sha512:./sha512:g/' layers
+finish
+refuses "not 128 digits" 1 l
+# paths come from digests alone
+for bad in md5:0123 sha256:../../../x sha256/x 'SHA256:00' ''; do
+	prepare
+	printf '{"schemaVersion": 2, "manifests": [{"digest": "%s", "size": 1,
+	"mediaType": "application/vnd.oci.image.manifest.v1+json"}]}' \
+		"$bad" >l/index.json
+	refuses "digest '$bad'" 1 l
+done
+# a blob that leads out of the folder, or waits for a writer
+prepare
+l=l/blobs/sha256/$(sum layer.c)
+mv "$l" outside
+ln -s "$PWD/outside" "$l"
+refuses 'layer 1 of 1' 1 l
+ln -sf ../../inside "$l"
+cp outside l/inside
+build l
+rm "$l"
+mkfifo "$l"
+refuses 'not a file' 1 l
+
+# --- JSON ------------------------------------------------------------------
+prepare
+bad_index() {
+	printf '%s' "$2" >l/index.json
+	refuses "$1" 1 l
+}
+bad_index 'not JSON' '{'
+bad_index 'not an object' '[]'
+bad_index "no 'manifests'" '{"schemaVersion": 2}'
+bad_index 'not of version 2' '{"schemaVersion": 1}'
+bad_index 'no image in it' '{"schemaVersion": 2, "manifests": []}'
+bad_index 'not JSON' '{"a": 1, "a": 2}'
+bad_index "'manifests': of the wrong type" \
+	'{"schemaVersion": 2, "manifests": {}}'
+bad_index 'not JSON' "$(head -c 100000 /dev/zero | tr '\0' '[')"
+head -c 5000000 /dev/zero | tr '\0' ' ' >l/index.json
+refuses 'larger than 4194304' 1 l
+prepare
+echo '{"imageLayoutVersion": "2.0.0"}' >l/oci-layout
+refuses 'not of version 1' 1 l
+prepare
+sed -i 's/layer.v1.tar/layer.v1.tar+encrypted/' layers
+finish
+refuses 'which is no archive' 1 l
+prepare
+echo ', "sha256:'"$(sum layers)"'"' >>diffs
+finish
+refuses '1 layers, but 2 diff_ids' 1 l
+
+# --- docker save -----------------------------------------------------------
+start
+layer <<'X'
+file a text=1
+file b text=1
+end
+X
+cp layer.tar 1.tar
+layer <<'X'
+file .wh.b
+file c text=2
+end
+X
+manifest amd64 '"Cmd": ["run"]' >/dev/null
+c=$(sum config)
+saved() {
+	rm -rf s
+	mkdir -p s/1 s/2 s/3
+	cp 1.tar s/1/layer.tar
+	cp layer.tar s/2/layer.tar
+	cp config "s/$c.json"
+	printf '[{"Config": "%s.json", "RepoTags": ["x:1", "x:2"],
+		"Layers": ["1/layer.tar", "2/layer.tar"]}]' "$c" \
+		>s/manifest.json
+}
+h=$(sum 1.tar)
+saved
+# as docker writes it: folders named by 64 digits come first
+mv s/1 "s/$h"
+sed -i "s|1/layer|$h/layer|" s/manifest.json
+tar -C s -cf s.tar "$h" "$c.json" manifest.json 2
+# ("2" is no such name: a file system like any other)
+build s.tar
+has 'stat /manifest.json' 'Type: regular'
+build --source-type oci s.tar
+cp image.raw saved.raw
+has 'cat /c' '^2$'
+absent /b
+has 'cat /etc/vmm/init.conf' '^cmd run$'
+h2=$(sum layer.tar)
+mv s/2 "s/$h2"
+sed -i "s|2/layer|$h2/layer|" s/manifest.json
+tar -C s -cf s.tar "$h" "$h2" "$c.json" manifest.json
+build s.tar
+cmp image.raw saved.raw || fail "docker save: another image"
+gzip -c s.tar | cat | mkimage -q --size $size --force -o image.raw -
+cmp image.raw saved.raw || fail "docker save from a pipe: another image"
+build --image x:2 s.tar
+refuses 'no image of that name' 1 --image x:3 s.tar
+refuses 'the image is for linux/amd64, not linux/arm64' 1 \
+	--platform linux/arm64 s.tar
+# the same layer, kept as a link; a configuration not named by its digest
+saved
+ln -sf ../1/layer.tar s/2/layer.tar
+sed "s/sha256:$h2/sha256:$h/" config >s/plain.json
+sed -i "s/$c.json/plain.json/" s/manifest.json
+tar -C s -cf s.tar .
+build --source-type oci s.tar
+has 'cat /b' '^1$'
+ln -sf ../2/layer.tar s/2/layer.tar
+tar -C s -cf s.tar .
+refuses 'layer 2 of 2' 1 --source-type oci s.tar
+# lies
+saved
+printf '\t' | dd of="s/$c.json" bs=1 seek=6 conv=notrunc status=none
+refuses 'its digest is sha256' 1 --source-type oci s
+saved
+cp 1.tar s/2/layer.tar
+refuses 'layer 2 of 2: its diff_id is' 1 --source-type oci s
+for bad in ../x /etc/passwd a/../../x ./x ''; do
+	saved
+	sed -i "s|1/layer.tar|$bad|" s/manifest.json
+	refuses "'$bad': not a name in the archive" 1 --source-type oci s
+done
+saved
+sed -i 's|1/layer.tar|9/layer.tar|' s/manifest.json
+refuses 'layer 1 of 2' 1 --source-type oci s
+
+# the form of Docker 25 and later: a layout with a manifest.json beside it
+start
+layer gzip <<'X'
+file x text=1
+end
+X
+finish
+printf '[{"Config": "blobs/sha256/%s", "RepoTags": null, "Layers":
+	["blobs/sha256/%s"]}]' "$(sum config)" "$(sum layer.c)" >l/manifest.json
+same_each
+has 'cat /x' '^1$'
+rm l/oci-layout
+build --source-type oci l
+has 'cat /x' '^1$'
+
+# --- archives that look like it --------------------------------------------
+mkdir root
+echo 1 >root/index.json
+mkdir root/bin
+tar -C root -cf root.tar index.json bin
+build root.tar
+has 'cat /index.json' '^1$'
+tar -C root -cf root.tar index.json
+refuses 'oci-layout' 1 root.tar
+build --source-type tar root.tar
+has 'cat /index.json' '^1$'
+tar -C root -c index.json bin | cat >/dev/null
+rc=0
+tar -C root -c index.json bin |
+	mkimage -q --size $size --force -o image.raw - 2>err.log || rc=$?
+[ $rc -eq 1 ] && grep -q -e '--source-type tar' err.log ||
+	fail "pipe that begins like an image: $(cat err.log)"
+tar -C root -c index.json bin |
+	mkimage -q --size $size --force -o image.raw --source-type tar -
+build root
+has 'cat /index.json' '^1$'
+refuses 'no container image' 1 --source-type oci root

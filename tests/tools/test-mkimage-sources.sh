@@ -1,0 +1,229 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Folders, several sources, what is left out.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+size=+4M # there is much to compare
+need e2fsck debugfs tar setfattr getfattr setfacl getfacl
+
+gen() {
+	"$gentar" >a.tar || fail gentar
+}
+
+# a folder with one of everything
+mkdir -p d/sub/deep d/empty
+echo one >d/one
+ln d/one d/sub/again
+ln -s one d/link
+ln -s /nowhere d/dangling
+ln -s sub d/to-dir
+truncate -s 1M d/hole
+printf x | dd of=d/hole bs=1 seek=700000 conv=notrunc status=none
+: >d/nothing
+chmod 4711 d/one
+chmod 1777 d/empty
+mkfifo d/pipe
+touch -d '1999-01-02 03:04:05.678901234' d/nothing
+touch -h -d '2001-01-01 00:00:00.5' d/link
+setfattr -n user.x -v y d/sub || skip "no user attributes here"
+setfacl -m u:1000:r d/one
+if [ "$(id -u)" -eq 0 ]; then
+	mknod d/null c 1 3
+	mknod d/disk b 259 70000
+	chown 1000:1001 d/sub/deep
+	chown -h 7:8 d/link
+	setfattr -h -n trusted.x -v y d/link 2>/dev/null || :
+	setcap cap_net_raw+ep d/nothing 2>/dev/null || :
+fi
+touch -d '2005-05-05' d/sub
+build d
+[ "$(debugfs -R 'stat /hole' image.raw 2>/dev/null |
+	sed -n 's/.*Blockcount: //p')" -eq 8 ] || fail "the hole was filled"
+if can_mount; then
+	same_tree d
+fi
+cp image.raw first.raw
+
+# another order in the folder, other times of access, other holes: the same
+mkdir -p e
+(cd d && find . -depth | sort -r | cpio -pdm --quiet ../e 2>/dev/null) || :
+if command -v cpio >/dev/null; then
+	tar -C d --xattrs --xattrs-include='*' --acls -cf a.tar .
+	rm -rf e
+	mkdir e
+	tar -C e --xattrs --xattrs-include='*' --acls -xpf a.tar
+	cp --sparse=never -p e/hole e/hole2
+	mv e/hole2 e/hole
+	touch -r d e
+	touch -r d/sub e/sub
+	cat e/one >/dev/null
+	build e
+	cmp image.raw first.raw || fail "a copy of the folder: another image"
+fi
+# a link to the folder is the folder
+ln -s d to-d
+build to-d
+cmp image.raw first.raw || fail "through a link: another image"
+
+# sockets
+python3 -c 'import socket
+socket.socket(socket.AF_UNIX).bind("d/socket")' 2>/dev/null ||
+	socat -u /dev/null UNIX-LISTEN:d/socket,unlink-close=0 2>/dev/null &
+sleep 0.3
+kill $! 2>/dev/null || :
+if [ -S d/socket ]; then
+	mkimage --size $size --force -o image.raw d 2>err.log
+	grep -q "warning: entry 'socket' left out: a socket" err.log ||
+		fail "$(cat err.log)"
+	refuses "entry 'socket' left out: a socket (--strict)" 1 --strict d
+	rm d/socket
+fi
+
+# owners
+if [ "$(id -u)" -eq 0 ]; then
+	build --owner 5:6 d
+	has 'stat /sub/deep' 'User: +5 +Group: +6'
+	has 'stat /one' 'User: +5 +Group: +6'
+	build --map-uid 1000:0:10 --map-gid 1001:50:1 --owner 0:0 d
+	has 'stat /sub/deep' 'User: +0 +Group: +50'
+	has 'ea_get -V -x /one system.posix_acl_access' '00 00 00 00'
+	refuses "owner 0: no map names it" 1 --map-uid 1000:0:10 d
+	build --map-uid 0:100000:65536 --map-gid 0:200000:65536 d
+	has 'stat /sub/deep' 'User: 101000 +Group: 201001'
+fi
+refuses 'HOST:GUEST:COUNT' 2 --map-uid 1:2 d
+refuses 'past the last id' 2 --map-uid 1:4294967290:10 d
+refuses 'UID:GID' 2 --owner 1 d
+refuses '--owner' 2 --owner root:root d
+
+# what changes while it is read
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+	mkdir -p c/a
+	head -c 3000000 /dev/urandom >c/a/file
+	: >c/a/zzz
+	# during CHANGE: mkimage while it waits before the second read
+	during() {
+		strace -f -o /dev/null -P c/a/file -e trace=pread64 \
+			-e inject=pread64:delay_enter=1000000:when=2 \
+			mkimage -o changed.raw c 2>err.log &
+		sleep 0.6
+		eval "$1"
+		rc=0
+		wait $! || rc=$?
+		[ $rc -eq 1 ] && [ ! -e changed.raw ] || fail "$1: status $rc"
+		grep -q "$2" err.log || fail "$1: $(cat err.log)"
+	}
+	during 'printf x >>c/a/file' "entry 'a/file': changed while"
+	during 'rm c/a/zzz' "entry 'a/zzz': changed while"
+	during ': >c/a/new' "entry 'a': changed while"
+fi
+
+# deep, and too deep
+mkdir deep
+(
+	cd deep
+	for i in $(seq 100); do
+		mkdir -p d/d/d/d/d/d/d/d/d/d
+		cd d/d/d/d/d/d/d/d/d/d
+	done
+	: >bottom
+)
+build deep
+printf 'stat /%sbottom\n' "$(for i in $(seq 1000); do printf d/; done)" |
+	debugfs -f - image.raw 2>&1 | grep -q 'Type: regular' || fail "1000 deep"
+
+# several sources: later over earlier, of all kinds
+gen <<'X'
+dir etc mode=755
+file etc/a text=base
+file etc/b text=base
+symlink lib usr/lib
+dir usr/lib
+file usr/lib/x text=base
+end
+X
+cp a.tar base.tar
+mkdir -p over/etc over/lib
+echo folder >over/etc/b
+echo folder >over/etc/c
+gen <<'X'
+file etc/c text=app
+link etc/d etc/a
+end
+X
+mkimage --size $size --force -o image.raw base.tar over a.tar 2>err.log
+clean image.raw
+grep -q "warning: entry 'lib', a directory, replaces a symbolic link" err.log ||
+	grep -c . err.log | grep -q '^[01]$' || fail "$(cat err.log)"
+has 'cat /etc/a' '^base$'
+has 'cat /etc/b' '^folder$'
+has 'cat /etc/c' '^app$'
+has 'stat /etc/d' 'Links: 2'
+gen <<'X'
+dir lib
+file lib/y text=1
+end
+X
+mkimage --size $size --force -o image.raw base.tar a.tar 2>err.log
+grep -q "warning: entry 'lib', a directory, replaces a symbolic link" err.log ||
+	fail "$(cat err.log)"
+refuses 'replaces a symbolic link of an earlier source (--strict)' 1 --strict \
+	base.tar a.tar
+gen <<'X'
+file lib/y text=1
+end
+X
+build --strict base.tar a.tar
+has 'cat /usr/lib/y' '^1$'
+# a hard link is to what its own source and earlier ones have
+gen <<'X'
+link l later
+end
+X
+echo 1 >over/later
+refuses "a.tar: entry 'l': hard link to 'later', which is not there" 1 a.tar \
+	over
+build over a.tar
+has 'stat /l' 'Links: 2'
+gen <<'X'
+dir d
+end
+X
+cat a.tar | mkimage -q --size $size --force -o image.raw over - base.tar
+clean image.raw
+has 'stat /d' 'Type: directory'
+
+# what is left out
+gen <<'X'
+dir var/cache/apt
+file var/cache/apt/x.deb text=1
+file var/cache/keep text=1
+file usr/a.pyc text=1
+file a.pyc text=1
+file usr/cache/a text=1
+dir doc
+file usr/doc/x text=1
+end
+X
+build --exclude /var/cache/apt --exclude '*.pyc' --exclude ./doc/ a.tar
+for n in /var/cache/apt /usr/a.pyc /a.pyc; do
+	debugfs -R "stat $n" image.raw 2>&1 | grep -q 'not found' ||
+		fail "$n is there"
+done
+has 'stat /var/cache/keep' 'Type: regular'
+has 'stat /usr/cache/a' 'Type: regular'
+build --exclude cache a.tar
+debugfs -R 'ls /var' image.raw 2>&1 | grep -q cache && fail "cache is there"
+debugfs -R 'ls /usr' image.raw 2>&1 | grep -q cache && fail "cache is there"
+mkdir -p x/a x/b
+echo 1 >x/a/f
+ln x/a/f x/b/f
+build --exclude a x
+has 'cat /b/f' '^1$'
+gen <<'X'
+file a text=1
+link b a
+end
+X
+refuses "entry 'b': hard link to 'a', which --exclude leaves out" 2 \
+	--exclude a a.tar
+refuses 'empty pattern' 2 --exclude / a.tar
