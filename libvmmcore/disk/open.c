@@ -183,9 +183,12 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		return -1;
 	if (opts->direct && open_direct(d, err) < 0)
 		return -1;
-	if (d->backing || opts->io_with)
-		d->engine = engine_ref(d->backing ? d->backing->engine
-						  : opts->io_with->engine);
+	if (d->backing)
+		d->engine = engine_ref(d->backing->engine);
+	else if (opts->io_with)
+		d->engine = engine_ref(opts->io_with->engine);
+	else if (opts->data_file)
+		d->engine = engine_ref(opts->data_file->engine);
 	else if (engine_new(opts->io, &d->engine, err) < 0)
 		return -1;
 	return d->ops->open(d, opts, err);
@@ -232,14 +235,14 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 
 /* --- by path, with the backing chain --------------------------------------*/
 
-static int check_backing_name(const char *name, struct vc_error *err)
+static int check_name(const char *what, const char *name, struct vc_error *err)
 {
 	size_t n = strcspn(name, ":/");
 	char shown[200];
 
 	if (!name[0] || name[n] == ':')
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "backing file '%s': not a file name",
+			       "%s '%s': not a file name", what,
 			       vc_printable(name, shown, sizeof(shown)));
 	return 0;
 }
@@ -282,25 +285,20 @@ static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
 		      unsigned depth, struct vc_disk **ret,
 		      struct vc_error *err);
 
-static int open_backing(int fd, const char *path,
+static int open_backing(const struct vc_disk_info *info, const char *path,
 			const struct vc_disk_open_opts *opts, unsigned depth,
 			struct vc_disk **ret, struct vc_error *err)
 {
-	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 	struct vc_disk_open_opts sub = *opts;
 	vc_auto_free char *name = NULL;
 
-	if (!info)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	if (vc_disk_info_fd(fd, opts->format, info, err) < 0)
-		return -1;
 	if (!info->backing_file[0])
 		return 0;
 	if (depth + 1 >= VC_DISK_MAX_DEPTH)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "backing chain: deeper than %d, or a loop",
 			       VC_DISK_MAX_DEPTH);
-	if (check_backing_name(info->backing_file, err) < 0 ||
+	if (check_name("backing file", info->backing_file, err) < 0 ||
 	    backing_format(info, &sub.format, err) < 0)
 		return -1;
 	name = join_path(path, info->backing_file);
@@ -309,13 +307,15 @@ static int open_backing(int fd, const char *path,
 	sub.writable = false;
 	sub.snapshot = NULL;
 	sub.name = NULL;
+	sub.data_file = NULL;
 	return open_chain(name, &sub, depth + 1, ret, err);
 }
 
 /* A name from an image is opened more carefully than one from the user: only
  * files and block devices, and nothing of the kernel's own file systems (where
  * reading, and even opening, may do anything). */
-static int open_named(const char *path, int flags, struct vc_error *err)
+static int open_named(const char *what, const char *path, int flags,
+		      struct vc_error *err)
 {
 	struct statfs fs;
 	struct stat st;
@@ -324,57 +324,97 @@ static int open_named(const char *path, int flags, struct vc_error *err)
 
 	vc_printable(path, shown, sizeof(shown));
 	if (stat(path, &st) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "backing file '%s': open",
+		return vc_fail(err, VC_E_SYS, errno, "%s '%s': open", what,
 			       shown);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "backing file '%s': neither a file nor a block "
-			       "device",
-			       shown);
+			       "%s '%s': neither a file nor a block device",
+			       what, shown);
 	fd = open(path, flags);
 	if (fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "backing file '%s': open",
+		return vc_fail(err, VC_E_SYS, errno, "%s '%s': open", what,
 			       shown);
 	if (fstatfs(fd, &fs) == 0 &&
 	    (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
 	     fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC)) {
 		close(fd);
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "backing file '%s': not on a real file system",
+			       "%s '%s': not on a real file system", what,
 			       shown);
 	}
 	return fd;
+}
+
+/* O_NONBLOCK: a fifo is refused later, not waited for. */
+static int open_flags(const struct vc_disk_open_opts *opts)
+{
+	return (opts->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK |
+	       O_NOCTTY;
+}
+
+static int open_data_file(const struct vc_disk_info *info, const char *path,
+			  const struct vc_disk_open_opts *opts,
+			  struct vc_disk *backing, struct vc_disk **ret,
+			  struct vc_error *err)
+{
+	static const char what[] = "external data file";
+	struct vc_disk_open_opts sub = *opts;
+	vc_auto_free char *name = NULL;
+	vc_auto_fd int fd = -1;
+
+	if (!info->has_data_file || opts->data_file)
+		return 0;
+	if (check_name(what, info->data_file, err) < 0)
+		return -1;
+	name = join_path(path, info->data_file);
+	if (!name)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	fd = open_named(what, name, open_flags(opts), err);
+	if (fd < 0)
+		return -1;
+	sub.format = VC_DISK_FORMAT_RAW;
+	sub.name = name;
+	if (backing)
+		sub.io_with = backing;
+	if (vc_disk_open_fd(fd, &sub, NULL, ret, err) < 0)
+		return vc_prefix(err, what);
+	(void)vc_steal_fd(&fd);
+	return 0;
 }
 
 static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
 		      unsigned depth, struct vc_disk **ret,
 		      struct vc_error *err)
 {
-	int flags = (opts->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-		    O_NONBLOCK | O_NOCTTY;
-	vc_auto(vc_disk) struct vc_disk *backing = NULL;
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	vc_auto(vc_disk) struct vc_disk *backing = NULL, *data = NULL;
 	struct vc_disk_open_opts with_name = *opts;
 	vc_auto_fd int fd = -1;
 	char shown[256];
 
+	if (!info)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	if (!with_name.name)
 		with_name.name = path;
 	vc_printable(with_name.name, shown, sizeof(shown));
-	/* O_NONBLOCK: a fifo is refused later, not waited for */
-	fd = depth ? open_named(path, flags, err)
-		   : vc_open(path, flags, 0, err);
+	fd = depth ? open_named("backing file", path, open_flags(opts), err)
+		   : vc_open(path, open_flags(opts), 0, err);
 	if (fd < 0)
 		return -1;
 	if (with_name.format == VC_DISK_FORMAT_PROBE &&
 	    disk_probe(fd, &with_name.format, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
 	if (opts->allow_backing &&
-	    open_backing(fd, path, &with_name, depth, &backing, err) < 0)
+	    (vc_disk_info_fd(fd, with_name.format, info, err) < 0 ||
+	     open_backing(info, path, &with_name, depth, &backing, err) < 0 ||
+	     open_data_file(info, path, &with_name, backing, &data, err) < 0))
 		return depth ? -1 : vc_prefix(err, "'%s'", shown);
+	if (data)
+		with_name.data_file = data;
 	if (vc_disk_open_fd(fd, &with_name, backing, ret, err) < 0)
 		return -1;
 	(void)vc_steal_fd(&fd);
-	backing = NULL;
+	backing = data = NULL;
 	return 0;
 }
 

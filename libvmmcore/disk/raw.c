@@ -230,8 +230,10 @@ static int raw_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 	off_t data = lseek(d->fd, (off_t)offset, SEEK_DATA), hole;
 	uint64_t end = offset + max_len;
 
-	*ret = (struct vc_disk_extent){ VC_DISK_DATA, offset, max_len, offset,
-					0 };
+	*ret = (struct vc_disk_extent){ .kind = VC_DISK_DATA,
+					.offset_bytes = offset,
+					.length_bytes = max_len,
+					.host_offset = offset };
 	if (data < 0 && errno != ENXIO) {
 		if (errno == EINVAL || errno == EOPNOTSUPP)
 			return 0; /* knows no holes: all is data */

@@ -57,7 +57,8 @@ int qc_use_snapshot(struct qc_disk *q, const char *text, struct vc_error *err)
 	if (!s.size)
 		s.size = q->h.size;
 	if (s.size > VC_DISK_MAX_BYTES ||
-	    s.l1_size < qc_l1_entries(s.size, q->h.cluster_bits))
+	    s.l1_size < qc_l1_entries(s.size, q->h.cluster_bits,
+				      qc_has_subclusters(&q->h)))
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "qcow2 snapshot '%s': L1 size %u: bad value",
 			       vc_printable(text, shown, sizeof(shown)),

@@ -65,7 +65,7 @@ static int plan(const struct vc_disk_create_opts *o, struct layout *l,
 		((uint64_t)l->cluster_bytes * 8) >> l->refcount_order;
 	uint64_t max = FIRST_REFTABLE_MAX >> l->cluster_bits, full;
 
-	l->l1_entries = qc_l1_entries(o->size_bytes, l->cluster_bits);
+	l->l1_entries = qc_l1_entries(o->size_bytes, l->cluster_bits, false);
 	if (l->l1_entries * 8 > QC_MAX_L1_BYTES)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "size: too large for clusters of %u bytes",

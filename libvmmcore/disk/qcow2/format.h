@@ -95,6 +95,9 @@ struct qc_extension {
 #define QC_EXT_BITMAPS UINT32_C(0x23852875)
 #define QC_EXT_LUKS UINT32_C(0x0537be77)
 #define QC_EXT_DATA_FILE UINT32_C(0x44415441)
+/* Ours, without data: the image is for crosvm, see qc_create(). Others ignore
+ * it, as the format demands. */
+#define QC_EXT_FOR_CROSVM UINT32_C(0x766d6b43)
 
 struct qc_feature_name {
 	uint8_t type; /* 0 incompatible, 1 compatible, 2 autoclear */
@@ -144,6 +147,20 @@ _Static_assert(sizeof(struct qc_snapshot_entry) == 40, "layout");
 #define QC_L1_RESERVED UINT64_C(0x7f000000000001ff)
 #define QC_L2_RESERVED UINT64_C(0x3f000000000001fe)
 #define QC_REFTABLE_RESERVED UINT64_C(0x1ff)
+
+/* Extended L2 entries have a second word: a bit per subcluster that is
+ * allocated, and in the upper half one per subcluster that reads zero. */
+#define QC_SUBCLUSTERS 32
+#define QC_SUB_BITS 5
+#define QC_SUB_ALLOC_ALL UINT64_C(0x00000000ffffffff)
+#define QC_SUB_ZERO_ALL UINT64_C(0xffffffff00000000)
+#define QC_MIN_EXTENDED_L2_CLUSTER_BITS 14
+
+/* The bits of the subclusters from `first` up to, not including, `end`. */
+static inline uint64_t qc_sub_mask(unsigned first, unsigned end)
+{
+	return ((UINT64_C(1) << end) - 1) & ~((UINT64_C(1) << first) - 1);
+}
 
 /* Entry `i` of a refcount block with entries of 1 << order bits. */
 static inline uint64_t qc_refcount_get(const uint8_t *block, unsigned order,
@@ -244,7 +261,8 @@ struct qc_header {
 	uint64_t bitmap_dir_offset;
 	uint64_t luks_offset;
 	uint64_t luks_bytes;
-	bool has_data_file_name;
+	bool is_for_crosvm;
+	char data_file[QC_MAX_BACKING_NAME + 1];
 	char backing_file[QC_MAX_BACKING_NAME + 1];
 	char backing_format[16];
 	char unknown_feature[64]; /* printable; "" if none is incompatible */
@@ -274,7 +292,34 @@ int qc_snapshot_read(int fd, const struct qc_header *h, uint64_t *offset,
 		     struct qc_snapshot *ret,
 		     struct vc_error *err) VC_MUST_CHECK;
 
+static inline bool qc_has_subclusters(const struct qc_header *h)
+{
+	return h->incompatible & QC_INCOMPAT_EXTENDED_L2;
+}
+static inline bool qc_has_data_file(const struct qc_header *h)
+{
+	return h->incompatible & QC_INCOMPAT_DATA_FILE;
+}
+/* Is the data file an image by itself? */
+static inline bool qc_is_data_file_raw(const struct qc_header *h)
+{
+	return qc_has_data_file(h) &&
+	       (h->autoclear & QC_AUTOCLEAR_RAW_DATA_FILE);
+}
+/* log2 of the bytes that one L2 entry takes, and of those that one L2 table
+ * maps */
+static inline unsigned qc_l2_entry_bits(bool has_subclusters)
+{
+	return has_subclusters ? 4 : 3;
+}
+static inline unsigned qc_l2_reach_bits(unsigned cluster_bits,
+					bool has_subclusters)
+{
+	return 2 * cluster_bits - qc_l2_entry_bits(has_subclusters);
+}
+
 /* How many entries an L1 table needs for `size` bytes. */
-uint64_t qc_l1_entries(uint64_t size, unsigned cluster_bits);
+uint64_t qc_l1_entries(uint64_t size, unsigned cluster_bits,
+		       bool has_subclusters);
 
 #endif

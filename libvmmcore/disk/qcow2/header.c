@@ -13,10 +13,10 @@
 #include "disk/disk.h"
 #include "disk/qcow2/format.h"
 
-uint64_t qc_l1_entries(uint64_t size, unsigned cluster_bits)
+uint64_t qc_l1_entries(uint64_t size, unsigned cluster_bits,
+		       bool has_subclusters)
 {
-	/* one L2 table is a cluster of 8-byte entries */
-	unsigned bits = cluster_bits + (cluster_bits - 3);
+	unsigned bits = qc_l2_reach_bits(cluster_bits, has_subclusters);
 
 	return (size >> bits) + !!(size & ((UINT64_C(1) << bits) - 1));
 }
@@ -85,8 +85,14 @@ static int check_fields(const struct qc_header *h, struct vc_error *err)
 	if (!!(h->incompatible & QC_INCOMPAT_COMPRESSION) !=
 	    !!h->compression_type)
 		return bad(err, "compression_type", h->compression_type);
-	if ((h->incompatible & QC_INCOMPAT_EXTENDED_L2) && h->cluster_bits < 14)
+	if ((h->incompatible & QC_INCOMPAT_EXTENDED_L2) &&
+	    h->cluster_bits < QC_MIN_EXTENDED_L2_CLUSTER_BITS)
 		return bad(err, "cluster_bits", h->cluster_bits);
+	/* neither can be said of a data file */
+	if (qc_has_data_file(h) && h->nr_snapshots)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2 header: snapshots of an external data "
+			       "file");
 	return 0;
 }
 
@@ -123,7 +129,8 @@ static int check_tables(const struct qc_header *h, uint64_t file_bytes,
 	if (l1_bytes > QC_MAX_L1_BYTES)
 		return over_limit(err, "l1_size", h->l1_size,
 				  QC_MAX_L1_BYTES / 8);
-	if (h->l1_size < qc_l1_entries(h->size, h->cluster_bits))
+	if (h->l1_size <
+	    qc_l1_entries(h->size, h->cluster_bits, qc_has_subclusters(h)))
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "qcow2 header: l1_size %u: too small for the "
 			       "size of the disk",
@@ -230,7 +237,13 @@ static int take_extension(struct qc_header *h, uint32_t type,
 		h->luks_bytes = be64_get(pair[1]);
 		return 0;
 	case QC_EXT_DATA_FILE:
-		h->has_data_file_name = true;
+		if (!len || len >= sizeof(h->data_file) ||
+		    memchr(data, '\0', len))
+			return bad(err, "data file name length", len);
+		take_string(h->data_file, sizeof(h->data_file), data, len);
+		return 0;
+	case QC_EXT_FOR_CROSVM:
+		h->is_for_crosvm = true;
 		return 0;
 	default:
 		return 0; /* unknown ones are to be ignored */
@@ -367,11 +380,5 @@ int qc_header_supported(const struct qc_header *h, struct vc_error *err)
 			       "qcow2: unknown incompatible feature '%s' (bit "
 			       "%d)",
 			       h->unknown_feature, __builtin_ctzll(unknown));
-	if (h->incompatible & QC_INCOMPAT_DATA_FILE)
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "qcow2: data in an external file");
-	if (h->incompatible & QC_INCOMPAT_EXTENDED_L2)
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "qcow2: extended L2 entries");
 	return 0;
 }

@@ -24,6 +24,12 @@ int qc_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
 		       "backing file name");
 	_Static_assert(sizeof(ret->backing_format) == sizeof(h.backing_format),
 		       "backing format name");
+	_Static_assert(sizeof(ret->data_file) == sizeof(h.data_file),
+		       "data file name");
+	ret->is_data_file_raw = qc_is_data_file_raw(&h);
+	ret->is_for_crosvm = h.is_for_crosvm;
+	ret->unknown_features = h.incompatible & ~(uint64_t)QC_INCOMPAT_KNOWN;
+	memcpy(ret->data_file, h.data_file, sizeof(h.data_file));
 	memcpy(ret->backing_file, h.backing_file, sizeof(h.backing_file));
 	memcpy(ret->backing_format, h.backing_format, sizeof(h.backing_format));
 	return 0;

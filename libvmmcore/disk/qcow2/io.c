@@ -52,6 +52,7 @@ void qc_job_finish(struct qc_job *job, enum vc_disk_status status)
 	free(job->head);
 	free(job->tail);
 	free(job->sub_iov);
+	free(job->packed);
 	if (job->is_new)
 		qc_free_later(q, job->new_first, job->new_count);
 	if (job->parent) {
@@ -67,10 +68,12 @@ void qc_job_finish(struct qc_job *job, enum vc_disk_status status)
 void qc_job_submit_io(struct qc_job *job, enum eng_op op, uint64_t host,
 		      void (*done)(struct eng_io *io, int res))
 {
+	struct vc_disk *data = job->q->data ? job->q->data : &job->q->base;
+
 	job->io.op = op;
 	job->io.offset = host;
 	job->io.done = done;
-	job->io.fd = disk_fd_for(&job->q->base, &job->io);
+	job->io.fd = disk_fd_for(data, &job->io);
 	engine_submit(job->q->base.engine, &job->io);
 }
 
@@ -114,22 +117,6 @@ void qc_unlock(struct qc_job *job)
 }
 
 /* --- reading ------------------------------------------------------------------ */
-
-static void zero_iov(const struct iovec *iov, uint64_t skip, uint64_t len)
-{
-	for (; len; iov++) {
-		size_t n;
-
-		if (skip >= iov->iov_len) {
-			skip -= iov->iov_len;
-			continue;
-		}
-		n = (size_t)vc_min_u64(len, iov->iov_len - skip);
-		memset((char *)iov->iov_base + skip, 0, n);
-		len -= n;
-		skip = 0;
-	}
-}
 
 static void part_done(struct qc_job *job)
 {
@@ -188,7 +175,7 @@ static bool read_backing(struct qc_job *job)
 	uint64_t size = backing ? vc_disk_get_size(backing) : 0;
 
 	if (offset >= size) {
-		zero_iov(req->iov, job->pos, job->ext.len);
+		disk_iov_zero(req->iov, job->pos, job->ext.len);
 		part_done(job);
 		return false;
 	}
@@ -219,10 +206,10 @@ static bool read_extent(struct qc_job *job)
 
 	res = qc_lookup(q, offset, job->end - job->pos, &job->waiter,
 			&job->ext);
+	if (res == QC_OK && job->ext.kind == QC_COMPRESSED_CLUSTER)
+		res = qc_unpack_gate(job);
 	if (res == QC_OK)
 		res = qc_lock_range(job, offset, job->ext.len, false);
-	if (res == QC_OK && job->ext.kind == QC_COMPRESSED_CLUSTER)
-		res = QC_ENOTSUP;
 	if (res != QC_OK) {
 		if (res != QC_WAIT)
 			qc_job_finish(job, qc_status(res));
@@ -231,13 +218,14 @@ static bool read_extent(struct qc_job *job)
 	switch (job->ext.kind) {
 	case QC_ZERO_PLAIN:
 	case QC_ZERO_ALLOCATED:
-		zero_iov(req->iov, job->pos, job->ext.len);
+		disk_iov_zero(req->iov, job->pos, job->ext.len);
 		part_done(job);
 		return false;
 	case QC_UNALLOCATED:
 		return read_backing(job);
+	case QC_COMPRESSED_CLUSTER:
+		return qc_unpack(job, part_done);
 	case QC_NORMAL:
-	case QC_COMPRESSED_CLUSTER: /* refused above */
 		break;
 	}
 	if (!eng_io_set_iov(&job->io, req->iov, req->nr_iov, job->pos,

@@ -3,18 +3,51 @@
  * From guest offsets to clusters of the file. Entries of L1 and L2 come from
  * the file and are checked each time they are used: it is a few instructions,
  * and nothing has to be remembered about what was checked.
+ *
+ * A unit is what an L2 entry can tell apart: a cluster, or with extended L2
+ * entries a subcluster, a 32nd of one. Lookups work unit by unit, so that the
+ * rest of the code needs to know only how large one is.
  */
 #include <string.h>
 #include "disk/qcow2/qcow2.h"
 
-enum qc_kind qc_entry_kind(uint64_t entry)
+static uint64_t word_at(const struct qc_page *p, size_t i)
 {
-	if (entry & QC_COMPRESSED)
+	return be64_get(((const be64_t *)p->data)[i]);
+}
+
+struct qc_entry qc_l2_get(const struct qc_disk *q, const struct qc_page *p,
+			  size_t i)
+{
+	if (!qc_has_subclusters(&q->h))
+		return (struct qc_entry){ word_at(p, i), 0 };
+	return (struct qc_entry){ word_at(p, 2 * i), word_at(p, 2 * i + 1) };
+}
+
+/* Is there a cluster behind the entry? In a data file, there may be one at
+ * offset 0. */
+static bool has_host(const struct qc_disk *q, uint64_t desc)
+{
+	return (desc & QC_OFFSET_MASK) ||
+	       (qc_has_data_file(&q->h) && (desc & QC_COPIED));
+}
+
+enum qc_kind qc_unit_kind(const struct qc_disk *q, struct qc_entry e,
+			  unsigned unit)
+{
+	bool host = has_host(q, e.desc);
+
+	if (e.desc & QC_COMPRESSED)
 		return QC_COMPRESSED_CLUSTER;
-	if (entry & QC_ZERO)
-		return entry & QC_OFFSET_MASK ? QC_ZERO_ALLOCATED
-					      : QC_ZERO_PLAIN;
-	return entry & QC_OFFSET_MASK ? QC_NORMAL : QC_UNALLOCATED;
+	if (qc_has_subclusters(&q->h)) {
+		if (e.bitmap >> (QC_SUBCLUSTERS + unit) & 1)
+			return host ? QC_ZERO_ALLOCATED : QC_ZERO_PLAIN;
+		return e.bitmap >> unit & 1 ? QC_NORMAL : QC_UNALLOCATED;
+	}
+	if (e.desc & QC_ZERO)
+		return e.desc & QC_OFFSET_MASK ? QC_ZERO_ALLOCATED
+					       : QC_ZERO_PLAIN;
+	return host ? QC_NORMAL : QC_UNALLOCATED;
 }
 
 /* A cluster in the file, and not of the tables whose place is known. */
@@ -31,33 +64,44 @@ static bool offset_ok(const struct qc_disk *q, uint64_t offset)
 			 q->h.reftable_clusters);
 }
 
-bool qc_entry_ok(const struct qc_disk *q, uint64_t entry)
+static bool data_offset_ok(const struct qc_disk *q, uint64_t offset)
+{
+	if (qc_has_data_file(&q->h))
+		return !(offset & (q->h.cluster_bytes - 1));
+	return offset_ok(q, offset);
+}
+
+static bool compressed_ok(const struct qc_disk *q, struct qc_entry e)
 {
 	uint64_t offset, bytes;
 
-	switch (qc_entry_kind(entry)) {
-	case QC_COMPRESSED_CLUSTER:
-		qc_compressed_range(entry, q->h.cluster_bits, &offset, &bytes);
-		return !(entry & QC_COPIED) && offset >= q->h.cluster_bytes &&
-		       (offset + bytes - 1) >> q->h.cluster_bits <
-			       q->file_clusters;
-	case QC_ZERO_PLAIN:
-		return q->h.version > 2 && !(entry & QC_L2_RESERVED);
-	case QC_ZERO_ALLOCATED:
-		return q->h.version > 2 && !(entry & QC_L2_RESERVED) &&
-		       offset_ok(q, entry & QC_OFFSET_MASK);
-	case QC_NORMAL:
-		return !(entry & QC_L2_RESERVED) &&
-		       offset_ok(q, entry & QC_OFFSET_MASK);
-	case QC_UNALLOCATED:
-		break;
-	}
-	return !(entry & QC_L2_RESERVED);
+	qc_compressed_range(e.desc, q->h.cluster_bits, &offset, &bytes);
+	return !(e.desc & QC_COPIED) && !e.bitmap && !qc_has_data_file(&q->h) &&
+	       offset >= q->h.cluster_bytes &&
+	       (offset + bytes - 1) >> q->h.cluster_bits < q->file_clusters;
+}
+
+bool qc_entry_ok(const struct qc_disk *q, struct qc_entry e)
+{
+	bool host = has_host(q, e.desc);
+
+	if (e.desc & QC_COMPRESSED)
+		return compressed_ok(q, e);
+	if (e.desc & QC_L2_RESERVED)
+		return false;
+	if (e.desc & QC_ZERO &&
+	    (q->h.version == 2 || qc_has_subclusters(&q->h)))
+		return false;
+	/* allocated and zero at once, or allocated nowhere */
+	if (e.bitmap & e.bitmap >> QC_SUBCLUSTERS ||
+	    (!host && (e.bitmap & QC_SUB_ALLOC_ALL)))
+		return false;
+	return !host || data_offset_ok(q, e.desc & QC_OFFSET_MASK);
 }
 
 static uint64_t l1_index(const struct qc_disk *q, uint64_t offset)
 {
-	return offset >> (2 * q->h.cluster_bits - 3);
+	return offset >> q->l2_reach_bits;
 }
 
 enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
@@ -66,6 +110,7 @@ enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 {
 	uint64_t entry = qc_table_get(&q->l1, l1_index(q, offset));
 	uint64_t l2 = entry & QC_OFFSET_MASK, byte;
+	unsigned bits = q->l2_entry_bits;
 
 	if (!l2) {
 		*ret = NULL;
@@ -75,58 +120,100 @@ enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 		return qc_corrupt(q, "L1 entry %llu: %#llx",
 				  (unsigned long long)l1_index(q, offset),
 				  (unsigned long long)entry);
-	byte = (offset >> q->h.cluster_bits) * 8 & (q->h.cluster_bytes - 1);
-	*ret_index = (byte & (q->cache.page_bytes - 1)) / 8;
-	*ret_left = q->cache.page_bytes / 8 - *ret_index;
+	byte = (offset >> q->h.cluster_bits) << bits & (q->h.cluster_bytes - 1);
+	*ret_index = (byte & (q->cache.page_bytes - 1)) >> bits;
+	*ret_left = (q->cache.page_bytes >> bits) - *ret_index;
 	return qc_page_get(q, QC_PAGE_L2,
 			   l2 + vc_align_down(byte, q->cache.page_bytes), w,
 			   ret);
-}
-
-static uint64_t entry_at(const struct qc_page *p, size_t i)
-{
-	return be64_get(((const be64_t *)p->data)[i]);
-}
-
-/* Must a write put this cluster somewhere else? */
-static bool needs_alloc(uint64_t entry)
-{
-	enum qc_kind kind = qc_entry_kind(entry);
-
-	return !(entry & QC_COPIED) ||
-	       (kind != QC_NORMAL && kind != QC_ZERO_ALLOCATED);
 }
 
 /* No L2 table: nothing is allocated up to where the next one is. */
 static void no_table_extent(const struct qc_disk *q, uint64_t offset,
 			    uint64_t max_len, struct qc_extent *ret)
 {
-	unsigned bits = 2 * q->h.cluster_bits - 3;
+	unsigned bits = q->l2_reach_bits;
 	uint64_t i = l1_index(q, offset) + 1;
 
 	while (i < q->l1.nr && (i << bits) - offset < max_len &&
 	       !qc_table_get(&q->l1, i))
 		i++;
-	*ret = (struct qc_extent){ QC_UNALLOCATED, false,
-				   vc_min_u64(max_len, (i << bits) - offset),
-				   0 };
+	*ret = (struct qc_extent){
+		.kind = QC_UNALLOCATED,
+		.how = QC_WRITE_NEW,
+		.len = vc_min_u64(max_len, (i << bits) - offset),
+	};
 }
 
 /* Bytes of the disk that one page of entries maps; a power of two. */
 static uint64_t page_reach(const struct qc_disk *q)
 {
-	return (uint64_t)(q->cache.page_bytes / 8) << q->h.cluster_bits;
+	return (uint64_t)(q->cache.page_bytes >> q->l2_entry_bits)
+	       << q->h.cluster_bits;
+}
+
+/* What a write to the unit has to do. */
+static enum qc_write_how write_how(const struct qc_disk *q, struct qc_entry e,
+				   enum qc_kind kind)
+{
+	bool copied = (e.desc & QC_COPIED) || qc_has_data_file(&q->h);
+
+	if (e.desc & QC_COMPRESSED)
+		return QC_WRITE_REPLACE;
+	if (!has_host(q, e.desc))
+		return QC_WRITE_NEW;
+	if (!copied)
+		return QC_WRITE_REPLACE;
+	return kind == QC_NORMAL ? QC_WRITE_IN_PLACE : QC_WRITE_KEEP;
+}
+
+static void unit_extent(const struct qc_disk *q, struct qc_entry e,
+			unsigned unit, struct qc_extent *ret)
+{
+	ret->kind = qc_unit_kind(q, e, unit);
+	ret->how = write_how(q, e, ret->kind);
+	ret->host = e.desc;
+	if (ret->kind != QC_COMPRESSED_CLUSTER)
+		ret->host = (e.desc & QC_OFFSET_MASK) +
+			    ((uint64_t)unit << q->unit_bits);
+}
+
+/* Does `next`, a unit `len` bytes after the beginning of `first`, go on with
+ * it? */
+static bool goes_on(const struct qc_extent *first, const struct qc_extent *next,
+		    uint64_t len, bool for_write)
+{
+	bool in_row = next->host == first->host + len;
+
+	if (for_write)
+		return next->how == first->how &&
+		       (in_row || first->how == QC_WRITE_NEW ||
+			first->how == QC_WRITE_REPLACE);
+	return next->kind == first->kind &&
+	       first->kind != QC_COMPRESSED_CLUSTER &&
+	       (in_row || first->kind != QC_NORMAL);
+}
+
+static enum qc_result bad_entry(struct qc_disk *q, uint64_t offset,
+				struct qc_entry e)
+{
+	return qc_corrupt(q, "L2 entry for %#llx: %#llx %#llx",
+			  (unsigned long long)offset,
+			  (unsigned long long)e.desc,
+			  (unsigned long long)e.bitmap);
 }
 
 static enum qc_result lookup(struct qc_disk *q, uint64_t offset,
 			     uint64_t max_len, bool for_write,
 			     struct qc_waiter *w, struct qc_extent *ret)
 {
-	uint64_t in_cluster = offset & (q->h.cluster_bytes - 1), first, want;
+	uint64_t unit_bytes = UINT64_C(1) << q->unit_bits, len = 0, max;
+	unsigned nr_units = 1u << (q->h.cluster_bits - q->unit_bits), unit;
+	uint64_t in_unit = offset & (unit_bytes - 1);
+	struct qc_extent first = { .len = 0 }, next;
 	enum qc_result res;
 	struct qc_page *p;
 	size_t i, left, n;
-	bool alloc;
 
 	res = qc_l2_page(q, offset, w, &p, &i, &left);
 	if (res != QC_OK)
@@ -140,36 +227,38 @@ static enum qc_result lookup(struct qc_disk *q, uint64_t offset,
 		no_table_extent(q, offset, max_len, ret);
 		return QC_OK;
 	}
-	first = entry_at(p, i);
-	alloc = for_write && needs_alloc(first);
-	ret->kind = alloc ? QC_UNALLOCATED : qc_entry_kind(first);
-	ret->is_copied = first & QC_COPIED;
-	ret->host = (first & QC_OFFSET_MASK) + in_cluster;
-	want = first;
-	for (n = 0; n < left; n++) {
-		uint64_t entry = entry_at(p, i + n);
+	unit = (unsigned)((offset & (q->h.cluster_bytes - 1)) >> q->unit_bits);
+	max = max_len + in_unit < max_len ? max_len : max_len + in_unit;
+	for (n = 0; n < left; n++, unit = 0) {
+		struct qc_entry e = qc_l2_get(q, p, i + n);
 
-		if (!qc_entry_ok(q, entry))
-			return n ? QC_OK
-				 : qc_corrupt(q, "L2 entry for %#llx: %#llx",
-					      (unsigned long long)offset,
-					      (unsigned long long)entry);
-		if (alloc ? !needs_alloc(entry)
-			  : (entry ^ want) & ~(QC_COMPRESSED - 1) ||
-				    qc_entry_kind(entry) != ret->kind)
-			break;
-		if (!alloc && (ret->kind == QC_NORMAL ||
-			       ret->kind == QC_ZERO_ALLOCATED)) {
-			if (entry != want)
-				break;
-			want += q->h.cluster_bytes;
+		if (!qc_entry_ok(q, e)) {
+			if (!len)
+				return bad_entry(q, offset, e);
+			goto out;
 		}
-		ret->len =
-			((uint64_t)(n + 1) << q->h.cluster_bits) - in_cluster;
-		if (ret->len >= max_len)
-			break;
+		if (e.desc & QC_COMPRESSED && !for_write) {
+			if (!len) {
+				unit_extent(q, e, 0, &first);
+				len = (uint64_t)(nr_units - unit)
+				      << q->unit_bits;
+			}
+			goto out;
+		}
+		for (; unit < nr_units; unit++) {
+			unit_extent(q, e, unit, len ? &next : &first);
+			if (len && !goes_on(&first, &next, len, for_write))
+				goto out;
+			len += unit_bytes;
+			if (len >= max)
+				goto out;
+		}
 	}
-	ret->len = vc_min_u64(ret->len, max_len);
+out:
+	*ret = first;
+	if (first.kind != QC_COMPRESSED_CLUSTER)
+		ret->host += in_unit;
+	ret->len = vc_min_u64(len - in_unit, max_len);
 	return QC_OK;
 }
 
@@ -244,27 +333,49 @@ enum qc_result qc_l2_own(struct qc_disk *q, uint64_t offset,
 	return QC_OK;
 }
 
-void qc_l2_set(struct qc_disk *q, struct qc_page *p, size_t i, uint64_t entry)
+static void put_entry(struct qc_disk *q, struct qc_page *p, size_t i,
+		      struct qc_entry e)
 {
-	uint64_t old = entry_at(p, i), offset, bytes, first;
+	be64_t *words = (be64_t *)p->data;
 
-	if (old == entry)
-		return;
-	((be64_t *)p->data)[i] = be64_put(entry);
+	if (qc_has_subclusters(&q->h)) {
+		words[2 * i] = be64_put(e.desc);
+		words[2 * i + 1] = be64_put(e.bitmap);
+	} else {
+		words[i] = be64_put(e.desc);
+	}
 	qc_page_dirty(q, p);
+}
+
+void qc_l2_set(struct qc_disk *q, struct qc_page *p, size_t i,
+	       struct qc_entry e)
+{
+	struct qc_entry old = qc_l2_get(q, p, i);
+	uint64_t offset, bytes, first;
+
+	if (old.desc == e.desc && old.bitmap == e.bitmap)
+		return;
+	put_entry(q, p, i, e);
 	if (!qc_entry_ok(q, old)) {
-		qc_corrupt(q, "L2 entry %#llx", (unsigned long long)old);
+		qc_corrupt(q, "L2 entry %#llx %#llx",
+			   (unsigned long long)old.desc,
+			   (unsigned long long)old.bitmap);
 		return;
 	}
-	if (old & QC_COMPRESSED) {
-		qc_compressed_range(old, q->h.cluster_bits, &offset, &bytes);
+	if (qc_has_data_file(&q->h))
+		return; /* its clusters have no refcounts */
+	if (old.desc & QC_COMPRESSED) {
+		qc_unpacked_forget(q, old.desc);
+		qc_compressed_range(old.desc, q->h.cluster_bits, &offset,
+				    &bytes);
 		first = offset >> q->h.cluster_bits;
 		qc_free_later(q, first,
 			      ((offset + bytes - 1) >> q->h.cluster_bits) -
 				      first + 1);
-	} else if ((old & QC_OFFSET_MASK) &&
-		   (old & QC_OFFSET_MASK) != (entry & QC_OFFSET_MASK)) {
-		qc_free_later(q, (old & QC_OFFSET_MASK) >> q->h.cluster_bits,
-			      1);
+	} else if ((old.desc & QC_OFFSET_MASK) &&
+		   (e.desc & QC_COMPRESSED ||
+		    (old.desc & QC_OFFSET_MASK) != (e.desc & QC_OFFSET_MASK))) {
+		qc_free_later(
+			q, (old.desc & QC_OFFSET_MASK) >> q->h.cluster_bits, 1);
 	}
 }

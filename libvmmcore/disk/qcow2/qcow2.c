@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <vmmcore/log.h>
 #include "disk/qcow2/qcow2.h"
 
@@ -181,19 +182,8 @@ static int load_snapshot_tables(struct qc_disk *q, struct vc_error *err)
 	return 0;
 }
 
-/* Bits of features that a writer who does not keep them must clear. */
-static int clear_autoclear(struct qc_disk *q, struct vc_error *err)
-{
-	if (!q->h.autoclear)
-		return 0;
-	q->h.autoclear = 0;
-	if (write_be64(q->base.fd, 0, QC_OFFSET_AUTOCLEAR) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "write header");
-	return 0;
-}
-
-/* The bits say that refcounts may be wrong: believe them only once they were
- * verified. */
+/* Refcounts that may be wrong are made anew; what is called corrupt is believed
+ * only if the caller asks for that and a check finds nothing. */
 static int verify(struct qc_disk *q, bool repair, struct vc_error *err)
 {
 	uint64_t bits =
@@ -202,11 +192,9 @@ static int verify(struct qc_disk *q, bool repair, struct vc_error *err)
 
 	if (!bits)
 		return 0;
-	if (!repair)
-		return vc_fail(err, VC_E_CORRUPT, 0, "qcow2: marked as %s",
-			       bits & QC_INCOMPAT_CORRUPT
-				       ? "corrupt"
-				       : "not closed properly");
+	if ((bits & QC_INCOMPAT_CORRUPT) && !repair)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2: marked as corrupt");
 	if (qc_check(q->base.fd, &chk, err) < 0)
 		return -1;
 	if (chk.nr_corruptions)
@@ -232,7 +220,85 @@ static int open_writable(struct qc_disk *q,
 			  "refcount table", err) < 0 ||
 	    load_snapshot_tables(q, err) < 0)
 		return -1;
-	return clear_autoclear(q, err);
+	q->is_lazy = q->h.version > 2 &&
+		     (q->h.compatible & QC_COMPAT_LAZY_REFCOUNTS);
+	return 0;
+}
+
+/* Bits of features that a writer who does not keep them must clear. */
+static uint64_t kept_autoclear(const struct qc_disk *q)
+{
+	return qc_is_data_file_raw(&q->h) ? QC_AUTOCLEAR_RAW_DATA_FILE : 0;
+}
+
+/* Before the first change: say in the header what will not be true any more,
+ * and see it on the medium. Happens once, and waits. */
+static bool begin_writing(struct qc_disk *q)
+{
+	struct qc_header *h = &q->h;
+	uint64_t dirty = q->is_lazy ? QC_INCOMPAT_DIRTY : 0;
+	be64_t bits[3];
+
+	if (q->is_begun || h->version == 2)
+		return true;
+	if (h->autoclear != kept_autoclear(q) || dirty) {
+		bits[0] = be64_put(h->incompatible | dirty);
+		bits[1] = be64_put(h->compatible);
+		bits[2] = be64_put(kept_autoclear(q));
+		if (vc_pwrite_full(q->base.fd, bits, sizeof(bits),
+				   QC_OFFSET_INCOMPATIBLE) < 0 ||
+		    (!q->base.no_sync && fdatasync(q->base.fd) < 0))
+			return false;
+		h->incompatible |= dirty;
+		h->autoclear = kept_autoclear(q);
+	}
+	q->is_begun = true;
+	return true;
+}
+
+/* --- the external data file -------------------------------------------------- */
+
+static int check_data_file(const struct qc_disk *q, const struct vc_disk *data,
+			   struct vc_error *err)
+{
+	char shown[120];
+
+	if (qc_has_data_file(&q->h) && !data)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "qcow2: has an external data file '%s', which "
+			       "is not allowed here",
+			       vc_printable(q->h.data_file, shown,
+					    sizeof(shown)));
+	if (!data)
+		return 0;
+	if (!qc_has_data_file(&q->h))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "qcow2: has no external data file");
+	if (vc_disk_get_format(data) != VC_DISK_FORMAT_RAW ||
+	    (q->base.writable && !data->writable) ||
+	    data->engine != q->base.engine)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "qcow2: external data file: not a raw disk that "
+			       "may be used as this one");
+	if (data->dev == q->base.dev && data->ino == q->base.ino)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2: external data file: is the image "
+			       "itself");
+	return 0;
+}
+
+/* The last thing that can fail: it is ours from now on. */
+static int take_data_file(struct qc_disk *q, struct vc_disk *data,
+			  struct vc_error *err)
+{
+	if (!data)
+		return 0;
+	q->base.parts = calloc(1, sizeof(struct vc_disk *));
+	if (!q->base.parts)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	q->base.parts[0] = q->data = data;
+	q->base.nr_parts = 1;
+	return 0;
 }
 
 static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
@@ -243,10 +309,16 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 
 	if (qc_header_read(d->fd, &q->h, err) < 0 ||
 	    qc_header_supported(&q->h, err) < 0 || check_backing(q, err) < 0 ||
+	    check_data_file(q, opts->data_file, err) < 0 ||
 	    disk_file_size(d->fd, &file_bytes, err) < 0)
 		return -1;
 	if (opts->snapshot && qc_use_snapshot(q, opts->snapshot, err) < 0)
 		return -1;
+	q->l2_entry_bits = qc_l2_entry_bits(qc_has_subclusters(&q->h));
+	q->l2_reach_bits =
+		qc_l2_reach_bits(q->h.cluster_bits, qc_has_subclusters(&q->h));
+	q->unit_bits = q->h.cluster_bits -
+		       (qc_has_subclusters(&q->h) ? QC_SUB_BITS : 0);
 	d->size = vc_align_down(q->h.size, VC_DISK_SECTOR);
 	q->file_clusters = q->fresh_from = qc_clusters(q, file_bytes);
 	if (qc_table_load(&q->l1, d->fd, q->h.l1_offset, q->h.l1_size,
@@ -254,7 +326,9 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		return -1;
 	if (!qc_cache_init(q))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	return d->writable ? open_writable(q, opts, err) : 0;
+	if (d->writable && open_writable(q, opts, err) < 0)
+		return -1;
+	return take_data_file(q, opts->data_file, err);
 }
 
 /* Until nothing is in flight, or dirty. */
@@ -278,12 +352,22 @@ static enum qc_result settle(struct qc_disk *q)
 
 static int qc_close(struct vc_disk *d, struct vc_error *err)
 {
-	enum qc_result res = settle(to_qc(d));
+	struct qc_disk *q = to_qc(d);
+	enum qc_result res;
 
+	q->is_closing = true;
+	res = settle(q);
 	if (res != QC_OK)
 		return vc_fail(err, VC_E_SYS,
 			       vc_disk_status_errno(qc_status(res)),
 			       "write metadata");
+	if (!(q->h.incompatible & QC_INCOMPAT_DIRTY))
+		return 0;
+	/* the refcounts are right, and on the medium first */
+	q->h.incompatible &= ~(uint64_t)QC_INCOMPAT_DIRTY;
+	if ((!d->no_sync && fdatasync(d->fd) < 0) ||
+	    write_be64(d->fd, q->h.incompatible, QC_OFFSET_INCOMPATIBLE) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "mark as clean");
 	return 0;
 }
 
@@ -300,6 +384,7 @@ static void qc_free(struct vc_disk *d)
 		free(job);
 	}
 	qc_cache_fini(q);
+	qc_packing_fini(q);
 	qc_writeback_fini(q);
 	qc_table_fini(&q->l1);
 	qc_table_fini(&q->reftable);
@@ -317,17 +402,17 @@ static void qc_submit(struct vc_disk *d, struct vc_disk_req *req)
 		[VC_DISK_DISCARD] = qc_zero_step,
 		[VC_DISK_WRITE_ZEROES] = qc_zero_step,
 		[VC_DISK_SHARE] = qc_write_step,
+		[VC_DISK_WRITE_COMPRESSED] = qc_pack_step,
 	};
 	struct qc_disk *q = to_qc(d);
-	struct qc_job *job = qc_job_new(q, req);
+	struct qc_job *job = NULL;
 
+	if (req->op == VC_DISK_READ || begin_writing(q))
+		job = qc_job_new(q, req);
 	if (!job) {
 		disk_complete(d, req, VC_DISK_EIO);
 		return;
 	}
-	/* what is compressed is not as long as what it stands for */
-	if (req->op == VC_DISK_WRITE_COMPRESSED)
-		job->end = q->h.cluster_bytes;
 	job->step = steps[req->op];
 	qc_make_runnable(q, &job->waiter, QC_OK);
 	qc_run_queue(q);
@@ -419,9 +504,15 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 			break;
 		len += e.len;
 	} while (len < max_len);
-	*ret = (struct vc_disk_extent){ VC_DISK_DATA, offset, len, UINT64_MAX,
-					0 };
-	if (ext.kind == QC_NORMAL)
+	*ret = (struct vc_disk_extent){ .kind = VC_DISK_DATA,
+					.offset_bytes = offset,
+					.length_bytes = len,
+					.host_offset = UINT64_MAX };
+	ret->is_compressed = ext.kind == QC_COMPRESSED_CLUSTER;
+	if (ext.kind == QC_NORMAL && q->data) {
+		ret->is_in_data_file = true;
+		ret->data_file_offset = ext.host;
+	} else if (ext.kind == QC_NORMAL)
 		ret->host_offset = ext.host;
 	else if (ext.kind == QC_UNALLOCATED)
 		return map_hole(d, ret, err);
@@ -433,7 +524,18 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 static uint32_t qc_discard_granularity(const struct vc_disk *d)
 {
 	/* the base is the first member */
-	return ((const struct qc_disk *)d)->h.cluster_bytes;
+	return UINT32_C(1) << ((const struct qc_disk *)d)->unit_bits;
+}
+
+static enum vc_disk_compression qc_compression(const struct vc_disk *d,
+					       uint32_t *ret_cluster_bytes)
+{
+	const struct qc_disk *q = (const struct qc_disk *)d;
+
+	if (q->data || q->h.is_for_crosvm)
+		return VC_DISK_COMPRESSION_NONE;
+	*ret_cluster_bytes = q->h.cluster_bytes;
+	return q->h.compression_type ? VC_DISK_ZSTD : VC_DISK_ZLIB;
 }
 
 /* Within what the L1 table reaches: for a new image made too large. */
@@ -446,7 +548,10 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 	if (q->h.nr_snapshots || d->backing)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "the image has snapshots or a backing file");
-	if (qc_l1_entries(size, q->h.cluster_bits) > q->l1.nr)
+	if (!begin_writing(q))
+		return vc_fail(err, VC_E_SYS, errno, "write header");
+	if (qc_l1_entries(size, q->h.cluster_bits, qc_has_subclusters(&q->h)) >
+	    q->l1.nr)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "more than the L1 table reaches");
 	/* the cluster that the new end is in stays */
@@ -480,5 +585,6 @@ const struct disk_ops qcow2_ops = {
 	.create = qc_create,
 	.check = qc_check,
 	.discard_granularity = qc_discard_granularity,
+	.compression = qc_compression,
 	.set_size = qc_set_size,
 };

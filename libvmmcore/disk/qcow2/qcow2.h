@@ -8,7 +8,8 @@
  *	writeback.c writes the dirty ones in the order that keeps it consistent
  *	refcount.c  allocation and release of clusters
  *	map.c       guest offset -> extent, L2 entries
- *	io.c        the requests: read; write.c: write; zero.c: discard, zeroes
+ *	io.c        the requests: read; write.c: write; zero.c: discard, zeroes;
+ *	            compressed.c: clusters that are compressed
  *	qcow2.c     open, close, and the table of operations
  *
  * and beside them, on files that are not open: create.c, check.c, info.c.
@@ -23,6 +24,7 @@
 #ifndef DISK_QCOW2_QCOW2_H
 #define DISK_QCOW2_QCOW2_H
 
+#include "disk/codec.h"
 #include "disk/disk.h"
 #include "disk/qcow2/format.h"
 
@@ -155,7 +157,8 @@ struct qc_writeback {
 	size_t table_pos;
 	unsigned nr_in_flight;
 	struct qc_wb_io slots[QC_WB_SLOTS];
-	struct eng_io io; /* syncs, tables, holes */
+	struct eng_io io;      /* syncs, tables, holes */
+	struct eng_io data_io; /* syncs of the data file */
 	struct qc_reftable_pointer pointer;
 	struct qc_waiter waiter;
 	/* clusters released when what referred to them is gone for good */
@@ -199,19 +202,33 @@ enum qc_kind {
 	QC_COMPRESSED_CLUSTER,
 };
 
+/* What a write has to do. */
+enum qc_write_how {
+	QC_WRITE_NEW,	   /* allocate; fill the units it touches */
+	QC_WRITE_REPLACE,  /* allocate; fill the clusters it touches */
+	QC_WRITE_KEEP,	   /* the cluster is there: fill the units, link */
+	QC_WRITE_IN_PLACE, /* nothing but the data changes */
+};
+
+/* An L2 entry; the second word is 0 if the image has no subclusters. */
+struct qc_entry {
+	uint64_t desc, bitmap;
+};
+
 struct qc_extent {
 	enum qc_kind kind;
-	bool is_copied; /* this image alone uses the clusters */
-	uint64_t len;	/* bytes from the offset asked for */
-	uint64_t host;	/* of the first byte; ALLOCATED, NORMAL */
+	enum qc_write_how how;
+	uint64_t len; /* bytes from the offset asked for */
+	/* Of the first byte, in the file with the data: ALLOCATED, NORMAL. The
+	 * entry itself: COMPRESSED. */
+	uint64_t host;
 };
 
 /* What is at `offset`: the longest run of one kind, at most `max_len`, that one
- * page of L2 entries tells. */
+ * page of L2 entries tells; at most one cluster that is compressed. */
 enum qc_result qc_lookup(struct qc_disk *q, uint64_t offset, uint64_t max_len,
 			 struct qc_waiter *w, struct qc_extent *ret);
-/* The same, but clusters that a write must allocate count as one kind; it is
- * QC_UNALLOCATED then. */
+/* The same, but the run is one of what a write has to do. */
 enum qc_result qc_lookup_write(struct qc_disk *q, uint64_t offset,
 			       uint64_t max_len, struct qc_waiter *w,
 			       struct qc_extent *ret);
@@ -225,9 +242,14 @@ enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 			  size_t *ret_index, size_t *ret_left);
 /* Change an entry, releasing what the old one referred to and the new one does
  * not. */
-void qc_l2_set(struct qc_disk *q, struct qc_page *p, size_t i, uint64_t entry);
-enum qc_kind qc_entry_kind(uint64_t entry);
-bool qc_entry_ok(const struct qc_disk *q, uint64_t entry);
+void qc_l2_set(struct qc_disk *q, struct qc_page *p, size_t i,
+	       struct qc_entry e);
+struct qc_entry qc_l2_get(const struct qc_disk *q, const struct qc_page *p,
+			  size_t i);
+/* `unit`: the subcluster, or 0. */
+enum qc_kind qc_unit_kind(const struct qc_disk *q, struct qc_entry e,
+			  unsigned unit);
+bool qc_entry_ok(const struct qc_disk *q, struct qc_entry e);
 
 /* --- requests ------------------------------------------------------------------ */
 
@@ -258,8 +280,13 @@ struct qc_job {
 	/* a write that allocates */
 	uint64_t new_first, new_count;
 	bool is_new, is_fresh;
-	uint8_t *head, *tail; /* what is kept of the first and last cluster */
+	uint64_t fill_bytes;  /* of the first and last of these is kept... */
+	uint8_t *head, *tail; /* ... this: */
 	uint64_t head_len, tail_len;
+	/* a compressed cluster */
+	uint8_t *packed;
+	uint64_t packed_host, packed_len;
+	void (*packed_next)(struct qc_job *job); /* after it was read */
 	struct vc_disk_req own; /* read of the backing file, or for a child */
 	struct iovec own_iov;
 	struct iovec *sub_iov; /* malloc'ed, for `own` */
@@ -267,15 +294,44 @@ struct qc_job {
 	struct qc_job *next_free;
 };
 
+/* A compressed cluster, as it is when decompressed. */
+struct qc_unpacked {
+	uint64_t desc; /* its L2 entry; 0: none */
+	uint64_t used; /* when */
+	uint8_t *data;
+};
+#define QC_NR_UNPACKED 4
+/* Bytes of compressed clusters being read, at most (or one cluster). */
+#define QC_MAX_PACKED_BYTES (4u << 20)
+
+struct qc_packing {
+	struct codec_decoder *decoder;
+	struct qc_unpacked cache[QC_NR_UNPACKED];
+	uint64_t clock;
+	uint64_t nr_bytes; /* being read */
+	struct qc_waitlist waiters;
+	/* Where the next compressed cluster goes: in the middle of a cluster
+	 * of the file; 0: none is begun. */
+	uint64_t next_host;
+};
+
 struct qc_disk {
 	struct vc_disk base;
 	struct qc_header h;
+	struct vc_disk
+		*data; /* external data file, one of the parts; or NULL */
+	struct qc_packing packing;
+	unsigned unit_bits; /* of what an L2 entry tells apart */
+	unsigned l2_entry_bits, l2_reach_bits;
 	struct qc_table l1, reftable;
 	struct qc_cache cache;
 	struct qc_writeback wb;
 	struct qc_waitlist runnable;
 	bool is_running;
 	bool is_broken; /* corruption was met: nothing is written any more */
+	bool is_closing;
+	bool is_begun; /* the header says that somebody writes */
+	bool is_lazy;  /* refcounts may be wrong until close: says the header */
 	unsigned page_bits;
 	uint64_t file_clusters; /* known length of the file, rounded up */
 	uint64_t fresh_from;	/* cluster: the file is untouched from here */
@@ -326,6 +382,15 @@ void qc_read_step(struct qc_job *job);
 void qc_write_step(struct qc_job *job);
 /* zero.c */
 void qc_zero_step(struct qc_job *job);
+/* compressed.c */
+/* May another compressed cluster be read? */
+enum qc_result qc_unpack_gate(struct qc_job *job);
+/* Read the compressed cluster job->ext. Returns true if that was started, false
+ * if it was done at once. `next` goes on. */
+bool qc_unpack(struct qc_job *job, void (*next)(struct qc_job *job));
+void qc_unpacked_forget(struct qc_disk *q, uint64_t desc);
+void qc_pack_step(struct qc_job *job);
+void qc_packing_fini(struct qc_disk *q);
 
 /* Have the header speak of a snapshot, before its tables are loaded. */
 int qc_use_snapshot(struct qc_disk *q, const char *id_or_name,

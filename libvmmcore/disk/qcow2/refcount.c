@@ -291,6 +291,10 @@ void qc_free_later(struct qc_disk *q, uint64_t first, uint64_t count)
 
 	if (!count)
 		return;
+	/* what may be punched out soon must not be added to */
+	if (q->packing.next_host &&
+	    run_has(first, count, q->packing.next_host >> q->h.cluster_bits))
+		q->packing.next_host = 0;
 	if (wb->nr_frees > wb->nr_ripe) {
 		last = &wb->frees[wb->nr_frees - 1];
 		if (last->first + last->count == first) {

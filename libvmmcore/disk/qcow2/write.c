@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Writes. To clusters that only this image uses they go in place. Else:
+ * Writes. To units (clusters or subclusters, see map.c) that only this image
+ * uses they go in place. Else:
  *
  *	prepare   an L2 table of our own, new clusters in a row
- *	fill      what is kept of the first and the last cluster is read
+ *	fill      what is kept of the first and the last unit is read
  *	write     kept head, new data, kept tail: one write
  *	link      the L2 entries are changed, in memory
  *
@@ -36,6 +37,11 @@ static uint64_t guest_offset(const struct qc_job *job)
 static uint64_t in_cluster(const struct qc_job *job, uint64_t offset)
 {
 	return offset & (job->q->h.cluster_bytes - 1);
+}
+
+static uint64_t in_fill(const struct qc_job *job, uint64_t offset)
+{
+	return offset & (job->fill_bytes - 1);
 }
 
 /* Returns true if the job goes on. */
@@ -122,7 +128,7 @@ void qc_write_step(struct qc_job *job)
 		len = vc_min_u64(len, ZERO_WRITE_MAX);
 	res = qc_lookup_write(q, guest_offset(job), len, &job->waiter,
 			      &job->ext);
-	in_place = job->ext.kind == QC_NORMAL;
+	in_place = job->ext.how == QC_WRITE_IN_PLACE;
 	if (res == QC_OK)
 		res = qc_lock_range(job, guest_offset(job), job->ext.len,
 				    !in_place);
@@ -136,16 +142,25 @@ void qc_write_step(struct qc_job *job)
 
 /* --- prepare ------------------------------------------------------------------ */
 
-/* A cluster that is zero but has its place in the file keeps it. */
+/* A cluster that has its place in the file keeps it. In a data file each has
+ * the place that it has on the disk. */
 static enum qc_result get_clusters(struct qc_job *job)
 {
 	struct qc_disk *q = job->q;
-	uint64_t before = in_cluster(job, guest_offset(job));
+	uint64_t offset = guest_offset(job);
+	uint64_t before = in_cluster(job, offset);
 	uint64_t want = qc_clusters(q, before + job->ext.len);
 	enum qc_result res;
 
-	if (job->ext.kind == QC_ZERO_ALLOCATED) {
-		job->new_first = job->ext.host >> q->h.cluster_bits;
+	/* what replaces a cluster that others use has all of its subclusters */
+	job->fill_bytes = job->ext.how == QC_WRITE_REPLACE
+				  ? q->h.cluster_bytes
+				  : UINT64_C(1) << q->unit_bits;
+	if (job->ext.how == QC_WRITE_KEEP || q->data) {
+		job->new_first = (q->data && job->ext.how != QC_WRITE_KEEP
+					  ? offset
+					  : job->ext.host) >>
+				 q->h.cluster_bits;
 		job->new_count = want;
 		return QC_OK;
 	}
@@ -186,8 +201,11 @@ static void prepare_step(struct qc_job *job)
 	if (!go_on(job, res))
 		return;
 	end = offset + job->ext.len;
-	job->head_len = in_cluster(job, offset);
-	job->tail_len = in_cluster(job, -end);
+	job->head_len = in_fill(job, offset);
+	job->tail_len = in_fill(job, -end);
+	/* is_zero() sees one unit */
+	if (job->fill_bytes != UINT64_C(1) << q->unit_bits)
+		job->is_fresh = false;
 	if (job->is_fresh && job->head_len) {
 		res = is_zero(job, offset, &zero);
 		if (!go_on(job, res))
@@ -243,8 +261,7 @@ static void start_fill(struct qc_job *job, uint8_t **buf, uint64_t offset,
 
 static void fill_head_step(struct qc_job *job)
 {
-	uint64_t start =
-		vc_align_down(guest_offset(job), job->q->h.cluster_bytes);
+	uint64_t start = guest_offset(job) - job->head_len;
 
 	job->own_status = VC_DISK_OK;
 	if (job->head_len)
@@ -315,14 +332,13 @@ static bool set_new_iov(struct qc_job *job)
 static void write_new_step(struct qc_job *job)
 {
 	struct qc_disk *q = job->q;
-	uint64_t host = job->new_first << q->h.cluster_bits;
+	uint64_t host = (job->new_first << q->h.cluster_bits) +
+			in_cluster(job, guest_offset(job)) - job->head_len;
 
 	if (job->own_status != VC_DISK_OK) {
 		qc_job_finish(job, job->own_status);
 		return;
 	}
-	if (!job->head_len)
-		host += in_cluster(job, guest_offset(job));
 	if (!set_new_iov(job))
 		qc_job_finish(job, VC_DISK_EIO);
 	else
@@ -330,6 +346,41 @@ static void write_new_step(struct qc_job *job)
 }
 
 /* --- link ------------------------------------------------------------------------ */
+
+/* The subclusters of the cluster `n` of the job that it has written. */
+static uint64_t written_mask(const struct qc_job *job, uint64_t n)
+{
+	const struct qc_disk *q = job->q;
+	uint64_t offset = guest_offset(job);
+	uint64_t at = vc_align_down(offset, q->h.cluster_bytes) +
+		      (n << q->h.cluster_bits);
+	uint64_t from = vc_align_down(offset, job->fill_bytes);
+	uint64_t to = vc_align_up(offset + job->ext.len, job->fill_bytes);
+
+	from = from > at ? from - at : 0;
+	to = vc_min_u64(to - at, q->h.cluster_bytes);
+	return qc_sub_mask((unsigned)(from >> q->unit_bits),
+			   (unsigned)(to >> q->unit_bits));
+}
+
+static void link_one(struct qc_job *job, struct qc_page *p, size_t i,
+		     uint64_t n)
+{
+	struct qc_disk *q = job->q;
+	struct qc_entry e = {
+		(job->new_first + n) << q->h.cluster_bits | QC_COPIED, 0
+	};
+	uint64_t mask;
+
+	if (qc_has_subclusters(&q->h)) {
+		mask = written_mask(job, n);
+		if (job->ext.how != QC_WRITE_REPLACE)
+			e.bitmap = qc_l2_get(q, p, i).bitmap;
+		e.bitmap &= ~(mask << QC_SUBCLUSTERS);
+		e.bitmap |= mask;
+	}
+	qc_l2_set(q, p, i, e);
+}
 
 static void link_step(struct qc_job *job)
 {
@@ -349,9 +400,7 @@ static void link_step(struct qc_job *job)
 	if (!go_on(job, res))
 		return;
 	for (n = 0; n < job->new_count; n++)
-		qc_l2_set(q, p, i + n,
-			  (job->new_first + n) << q->h.cluster_bits |
-				  QC_COPIED);
+		link_one(job, p, i + n, n);
 	free(job->head);
 	free(job->tail);
 	job->head = job->tail = NULL;

@@ -80,6 +80,34 @@ static void wb_submit(struct qc_disk *q, enum eng_op op, uint64_t offset)
 	engine_submit(q->base.engine, io);
 }
 
+static void data_synced(struct eng_io *io, int res)
+{
+	struct qc_writeback *wb =
+		vc_container_of(io, struct qc_writeback, data_io);
+	struct qc_disk *q = vc_container_of(wb, struct qc_disk, wb);
+
+	wb->nr_in_flight--;
+	if (res < 0)
+		wb->res = qc_result_of(res);
+	wb_step(q);
+	qc_run_queue(q);
+}
+
+/* What L2 tables refer to is there, too. */
+static void sync_data_file(struct qc_disk *q)
+{
+	struct eng_io *io = &q->wb.data_io;
+
+	io->op = ENG_SYNC;
+	io->offset = 0;
+	io->nr_iov = 0;
+	io->heap = NULL;
+	io->done = data_synced;
+	io->fd = q->data->fd;
+	q->wb.nr_in_flight++;
+	engine_submit(q->base.engine, io);
+}
+
 static void wb_sync(struct qc_disk *q)
 {
 	if (q->base.no_sync)
@@ -87,6 +115,8 @@ static void wb_sync(struct qc_disk *q)
 	q->wb.io.nr_iov = 0;
 	q->wb.io.heap = NULL;
 	wb_submit(q, ENG_SYNC, 0);
+	if (q->data)
+		sync_data_file(q);
 }
 
 static int compare_pages(const void *a, const void *b)
@@ -306,6 +336,14 @@ static bool release(struct qc_disk *q)
 
 /* --- the round ------------------------------------------------------------------ */
 
+/* May the refcounts wait? The header says they do, until this disk is closed or
+ * until they would fill the cache. */
+static bool defers_refcounts(const struct qc_disk *q)
+{
+	return q->is_lazy && !q->is_closing && !q->reftable_moved &&
+	       q->cache.nr_dirty <= q->cache.max_pages / 4;
+}
+
 static struct vc_disk_req *flush_get(struct req_queue *list)
 {
 	struct vc_disk_req *req = list->head;
@@ -347,7 +385,10 @@ static void wb_stage(struct qc_disk *q, unsigned stage)
 
 	switch (stage) {
 	case WB_REFBLOCKS:
-		write_pages(q, QC_PAGE_REFCOUNT);
+		if (defers_refcounts(q))
+			wb->stage = WB_SYNC_BEFORE_L2;
+		else
+			write_pages(q, QC_PAGE_REFCOUNT);
 		break;
 	case WB_SYNC_REFBLOCKS:
 		wb->table_pos = 0;

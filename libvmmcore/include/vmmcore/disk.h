@@ -271,6 +271,10 @@ struct vc_disk_extent {
 	uint64_t offset_bytes, length_bytes; /* in the virtual disk */
 	uint64_t host_offset; /* DATA: in the image file; UINT64_MAX if none */
 	unsigned depth;	      /* 0: this image, 1: its backing file, ... */
+	bool is_compressed;   /* DATA: then it has no host_offset */
+	bool is_in_data_file; /* DATA: at data_file_offset of the external data
+			       * file, and it has no host_offset */
+	uint64_t data_file_offset;
 };
 /* The extent at `offset`, at most `max_len` long, as long as possible. */
 int vc_disk_map(struct vc_disk *disk, uint64_t offset, uint64_t max_len,
