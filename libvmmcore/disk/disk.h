@@ -91,6 +91,7 @@ struct disk_ops {
 extern const struct disk_ops raw_ops;
 extern const struct disk_ops qcow2_ops;
 extern const struct disk_ops zstd_ops;
+extern const struct disk_ops sparse_ops;
 
 /* What the head of `fd` looks like. */
 int disk_probe(int fd, enum vc_disk_format *ret,

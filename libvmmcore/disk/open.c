@@ -27,14 +27,15 @@
 #define LOCK_BYTE_NO_WRITERS 201
 #define LOCK_BYTE_NO_RESIZE 203
 
-const char *const vc_disk_format_names[] = { "raw", "qcow2", "zstd", NULL };
+const char *const vc_disk_format_names[] = { "raw", "qcow2", "zstd",
+					     "android-sparse", NULL };
 
 const char *const vc_disk_preallocation_names[] = { "off", "metadata", "falloc",
 						    "full", NULL };
 
 /* By vc_disk_format - 1. */
 static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops,
-						  &zstd_ops };
+						  &zstd_ops, &sparse_ops };
 
 bool vc_disk_format_is_sequential(enum vc_disk_format format)
 {

@@ -26,9 +26,10 @@ enum vc_disk_format {
 	VC_DISK_FORMAT_PROBE, /* look at the header once, at open */
 	VC_DISK_FORMAT_RAW,
 	VC_DISK_FORMAT_QCOW2,
-	VC_DISK_FORMAT_ZSTD, /* zstd-seekable; sequential */
+	VC_DISK_FORMAT_ZSTD,	       /* zstd-seekable; sequential */
+	VC_DISK_FORMAT_ANDROID_SPARSE, /* sequential */
 };
-/* "raw", "qcow2", "zstd"; NULL-terminated, indexed by vc_disk_format - 1. */
+/* "raw", "qcow2", "zstd", "android-sparse"; NULL-terminated, indexed by vc_disk_format - 1. */
 extern const char *const vc_disk_format_names[];
 
 /* How file I/O is done. */
@@ -50,6 +51,9 @@ struct vc_disk_open_opts {
 		       * nothing unless its writer finishes */
 	uint32_t cache_bytes; /* of metadata, for each image of the chain; 0:
 			       * a default that suits guests */
+	/* Android sparse: do not read all of an image that has a checksum
+	 * to compare it: somebody did. */
+	bool no_verify;
 	enum vc_disk_io io; /* ignored where `backing` or io_with has its own */
 	/* Share the I/O engine and poll fd of this disk, which must belong to
 	 * the same thread; borrowed during the call. */
@@ -289,8 +293,8 @@ struct vc_disk_info {
 	unsigned version;	  /* qcow2: 2 or 3 */
 	unsigned refcount_bits;
 	unsigned nr_snapshots;
-	uint64_t nr_parts;  /* zstd: frames */
-	bool has_checksums; /* zstd: of each frame */
+	uint64_t nr_parts;  /* zstd: frames; Android sparse: chunks */
+	bool has_checksums; /* zstd: of each frame; Android sparse */
 	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
 		has_lazy_refcounts, has_extended_l2;
 	bool is_data_file_raw, is_for_crosvm;

@@ -7,7 +7,8 @@ Suite *suite_qcow2_hostile(void);
 Suite *suite_qcow2_io(void);
 Suite *suite_raw(void);
 Suite *suite_sequential(void);
+Suite *suite_sparse(void);
 Suite *suite_zstd(void);
 
 TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_hostile, suite_qcow2_crash,
-	  suite_gpt, suite_sequential, suite_zstd)
+	  suite_gpt, suite_sequential, suite_sparse, suite_zstd)

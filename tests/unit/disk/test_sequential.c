@@ -12,7 +12,8 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
-static const enum vc_disk_format formats[] = { VC_DISK_FORMAT_ZSTD };
+static const enum vc_disk_format formats[] = { VC_DISK_FORMAT_ZSTD,
+					       VC_DISK_FORMAT_ANDROID_SPARSE };
 #define NR_CASES (2 * (int)(sizeof(formats) / sizeof(formats[0])))
 
 static struct vc_error err;
@@ -233,7 +234,8 @@ START_TEST(maps_what_is_zero)
 {
 	struct vc_disk_extent e = { 0 };
 	uint64_t pos = 0, nr_zero = 0;
-	enum vc_disk_extent_kind last = VC_DISK_HOLE;
+	uint64_t next = UINT64_MAX;
+	int last = -1;
 
 	init(_i, 8 * MIB + 512);
 	seq_make(&s, 0, 512, SEQ_NOISE);
@@ -248,8 +250,11 @@ START_TEST(maps_what_is_zero)
 		ck_ok(vc_disk_map(s.disk, pos, UINT64_MAX, &e, &err), &err);
 		ck_assert_uint_eq(e.offset_bytes, pos);
 		ck_assert_uint_gt(e.length_bytes, 0);
-		ck_assert_int_ne((int)e.kind, (int)last);
-		last = e.kind;
+		ck_assert((int)e.kind != last || e.host_offset != next);
+		last = (int)e.kind;
+		next = e.host_offset == UINT64_MAX
+			       ? UINT64_MAX
+			       : e.host_offset + e.length_bytes;
 		pos += e.length_bytes;
 		if (e.kind != VC_DISK_DATA) {
 			nr_zero += e.length_bytes;
@@ -290,9 +295,9 @@ END_TEST
 START_TEST(refuses_options_it_does_not_have)
 {
 	init(_i, MIB);
-	s.opts.cluster_bytes = 65536;
+	s.opts.refcount_bits = 16;
 	ck_fails(vc_disk_create(s.fd, &s.opts, &err), &err, VC_E_CONFIG);
-	s.opts.cluster_bytes = 0;
+	s.opts.refcount_bits = 0;
 	s.opts.backing_file = "x";
 	ck_fails(vc_disk_create(s.fd, &s.opts, &err), &err, VC_E_CONFIG);
 	seq_fini(&s);
