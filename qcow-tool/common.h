@@ -8,9 +8,13 @@
 
 /* Each gets argv from its own name on and returns an exit status. */
 int cmd_check(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_create(int argc, char **argv);
+int cmd_dd(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_map(int argc, char **argv);
+int cmd_measure(int argc, char **argv);
 
 /* Print the error; returns the exit status. */
 int report(const struct vc_error *err);

@@ -30,7 +30,9 @@ static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
 
 struct vc_convert_source image_source(struct image *im)
 {
-	return (struct vc_convert_source){ im->disk, reopen, im };
+	return (struct vc_convert_source){ .disk = im->disk,
+					   .reopen = reopen,
+					   .opaque = im };
 }
 
 int parse_cache(const char *value, struct cache_mode *ret, struct vc_error *err)

@@ -6,9 +6,14 @@
 
 static const struct vc_subcommand commands[] = {
 	{ "check", "verify the metadata of an image", cmd_check },
+	{ "compare", "say whether two images have the same contents",
+	  cmd_compare },
 	{ "convert", "copy an image to another format", cmd_convert },
 	{ "create", "make an empty image", cmd_create },
+	{ "dd", "copy a part of an image to a new one", cmd_dd },
 	{ "info", "tell what an image is", cmd_info },
+	{ "map", "say where the data of an image is", cmd_map },
+	{ "measure", "say how large an image would be", cmd_measure },
 };
 
 static const struct vc_program program = {

@@ -36,6 +36,7 @@ struct vc_disk {
 	uint64_t size; /* virtual, bytes, a multiple of 512 */
 	bool writable;
 	bool no_sync;
+	bool ignore_backing;
 	uint32_t cache_bytes; /* 0: the format's default */
 	bool is_regular;      /* a file, not a block device */
 	unsigned nr_in_flight;

@@ -220,6 +220,7 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 	d->backing = backing;
 	d->writable = opts->writable;
 	d->no_sync = opts->no_sync;
+	d->ignore_backing = opts->ignore_backing;
 	d->cache_bytes = opts->cache_bytes;
 	if (set_name(d, opts->name, err) < 0 || set_up(d, opts, err) < 0) {
 		if (d->name)

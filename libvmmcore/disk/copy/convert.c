@@ -159,6 +159,21 @@ static bool write_slot(struct slot *s)
 	return true;
 }
 
+/* What `s` would take in a file, whose compressed clusters lie side by side. */
+static void count_slot(struct slot *s)
+{
+	while (s->write_pos < s->piece.len) {
+		bool zero;
+		uint64_t len = next_run(s, &zero);
+		uint32_t n = s->packed[s->write_pos / s->copy->cluster];
+
+		if (!zero)
+			s->copy->nr_packed_bytes += n ? n : s->copy->cluster;
+		s->write_pos += len;
+	}
+	set_free(s);
+}
+
 /* The slot to be written now, or NULL. *ret_end: there will be none. */
 static struct slot *next_slot(struct copy *c, bool *ret_end)
 {
@@ -186,6 +201,30 @@ static void report_progress(struct copy *c)
 	done = c->plan.pos;
 	pthread_mutex_unlock(&c->lock);
 	c->opts->progress(c->opts->opaque, done, c->plan.size);
+}
+
+/* Instead of writing. */
+static int count_all(struct copy *c, struct vc_error *err)
+{
+	struct pollfd fd = { c->event_fd, POLLIN, 0 };
+
+	for (;;) {
+		bool end = false;
+		struct slot *s;
+		eventfd_t v;
+
+		while ((s = next_slot(c, &end))) {
+			count_slot(s);
+			pthread_mutex_lock(&c->lock);
+			c->head++;
+			pthread_mutex_unlock(&c->lock);
+		}
+		if (end)
+			return 0;
+		if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+			return vc_fail(err, VC_E_SYS, errno, "poll");
+		(void)!eventfd_read(c->event_fd, &v);
+	}
 }
 
 static int write_all(struct copy *c, struct vc_error *err)
@@ -231,11 +270,20 @@ static int set_sources(struct copy *c, const struct vc_convert_source *given,
 	if (!c->sources)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
 	for (i = 0; i < nr; i++) {
-		c->sources[i] = (struct source){ given[i].disk, size };
-		if (vc_ckd_add(&size, size, vc_disk_get_size(given[i].disk)))
+		const struct vc_convert_source *g = &given[i];
+		uint64_t all = vc_disk_get_size(g->disk);
+
+		if (g->offset > all || g->length > all - g->offset)
+			return vc_fail(err, VC_E_ARG, 0,
+				       "%s: no such part to be copied",
+				       g->disk->name);
+		c->sources[i] = (struct source){ g->disk, size, g->offset,
+						 g->length ? g->length
+							   : all - g->offset };
+		if (vc_ckd_add(&size, size, c->sources[i].size))
 			return vc_fail(err, VC_E_LIMIT, 0, "copy: size");
 	}
-	if (size > vc_disk_get_size(c->dst))
+	if (c->dst && size > vc_disk_get_size(c->dst))
 		return vc_fail(err, VC_E_ARG, 0,
 			       "%s: smaller than what is to be copied",
 			       c->dst->name);
@@ -245,6 +293,13 @@ static int set_sources(struct copy *c, const struct vc_convert_source *given,
 	c->plan.size = size;
 	c->plan.opts = c->opts;
 	return 0;
+}
+
+static void set_nr_slots(struct copy *c)
+{
+	c->nr_slots = VC_CONVERT_MAX_BUFFERS / c->plan.chunk;
+	if (c->nr_slots > COPY_MAX_SLOTS)
+		c->nr_slots = COPY_MAX_SLOTS;
 }
 
 static int set_units(struct copy *c, struct vc_error *err)
@@ -266,9 +321,7 @@ static int set_units(struct copy *c, struct vc_error *err)
 		c->granule = o->granule > unit ? o->granule : unit;
 		c->granule = vc_min_u64(c->granule, c->plan.chunk);
 	}
-	c->nr_slots = VC_CONVERT_MAX_BUFFERS / c->plan.chunk;
-	if (c->nr_slots > COPY_MAX_SLOTS)
-		c->nr_slots = COPY_MAX_SLOTS;
+	set_nr_slots(c);
 	return 0;
 }
 
@@ -320,20 +373,24 @@ static int set_slots(struct copy *c, struct vc_error *err)
 	return 0;
 }
 
+unsigned copy_nr_threads(unsigned wanted)
+{
+	long nr = wanted ? (long)wanted : sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (nr < 1)
+		return 1;
+	return nr > VC_CONVERT_MAX_THREADS ? VC_CONVERT_MAX_THREADS
+					   : (unsigned)nr;
+}
+
 static unsigned wanted_workers(const struct copy *c)
 {
-	long nr = c->opts->nr_threads;
 	size_t i;
 
 	for (i = 0; i < c->plan.nr_sources; i++)
 		if (!c->given[i].reopen)
 			return 1;
-	if (!nr)
-		nr = sysconf(_SC_NPROCESSORS_ONLN);
-	if (nr < 1)
-		return 1;
-	return nr > VC_CONVERT_MAX_THREADS ? VC_CONVERT_MAX_THREADS
-					   : (unsigned)nr;
+	return copy_nr_threads(c->opts->nr_threads);
 }
 
 static void free_worker(struct worker *w)
@@ -402,50 +459,83 @@ static void free_copy(struct copy *c)
 	free(c);
 }
 
-static int run(struct copy *c, const struct vc_convert_source *sources,
-	       size_t nr, struct vc_error *err)
+static struct copy *copy_new(const struct vc_convert_opts *opts)
+{
+	struct copy *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->opts = opts;
+	c->event_fd = -1;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->slot_free, NULL);
+	return c;
+}
+
+/* From the first read to the end of the last thread. */
+static int run(struct copy *c, struct vc_error *err)
 {
 	struct vc_error wait_err;
+	int ret;
 
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "eventfd");
-	if (set_sources(c, sources, nr, err) < 0 || set_units(c, err) < 0 ||
-	    set_compression(c, err) < 0 || set_slots(c, err) < 0 ||
-	    start_workers(c, err) < 0)
+	if (set_slots(c, err) < 0 || start_workers(c, err) < 0)
 		return -1;
-	if (write_all(c, &wait_err) < 0) {
+	ret = c->only_counts ? count_all(c, &wait_err)
+			     : write_all(c, &wait_err);
+	if (ret < 0)
 		copy_fail(c, &wait_err);
+	if (c->dst)
 		vc_disk_drain(c->dst);
-	}
-	return 0;
+	join_workers(c);
+	if (c->has_failed && err)
+		*err = c->err;
+	return c->has_failed ? -1 : 0;
 }
 
 int vc_disk_convert(const struct vc_convert_source *sources, size_t nr,
 		    struct vc_disk *dst, const struct vc_convert_opts *opts,
 		    struct vc_convert_result *ret, struct vc_error *err)
 {
-	struct copy *c = calloc(1, sizeof(*c));
-	int res;
+	struct copy *c = copy_new(opts);
+	int res = -1;
 
 	if (!c)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
-	c->opts = opts;
 	c->dst = dst;
-	c->event_fd = -1;
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->slot_free, NULL);
-	res = run(c, sources, nr, err);
-	join_workers(c);
-	if (res == 0 && c->has_failed) {
-		if (err)
-			*err = c->err;
-		res = -1;
-	}
+	if (set_sources(c, sources, nr, err) == 0 && set_units(c, err) == 0 &&
+	    set_compression(c, err) == 0)
+		res = run(c, err);
 	if (res == 0 && opts->progress)
 		opts->progress(opts->opaque, c->plan.size, c->plan.size);
 	if (res == 0 && ret)
 		*ret = c->result;
+	free_copy(c);
+	return res;
+}
+
+int copy_measure(const struct vc_convert_source *src,
+		 enum vc_disk_compression type, uint32_t cluster, uint64_t *ret,
+		 struct vc_error *err)
+{
+	static const struct vc_convert_opts opts = { .dst_is_zero = true };
+	struct copy *c = copy_new(&opts);
+	int res = -1;
+
+	if (!c)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "measure");
+	c->only_counts = true;
+	c->compression = type;
+	c->cluster = cluster;
+	c->granule = cluster;
+	c->plan.unit = cluster > COPY_ALIGN ? cluster : COPY_ALIGN;
+	c->plan.chunk = cluster > COPY_MIN_CHUNK ? cluster : COPY_MIN_CHUNK;
+	set_nr_slots(c);
+	if (set_sources(c, src, 1, err) == 0)
+		res = run(c, err);
+	*ret = vc_align_up(c->nr_packed_bytes, cluster);
 	free_copy(c);
 	return res;
 }

@@ -46,7 +46,9 @@ struct piece {
 
 struct source {
 	struct vc_disk *disk;
-	uint64_t start; /* in the whole */
+	uint64_t start;	 /* in the whole */
+	uint64_t offset; /* what is copied of it begins here */
+	uint64_t size;
 };
 
 struct plan {
@@ -77,6 +79,10 @@ struct plan {
 /* The next piece. *ret_end: there is none. */
 int plan_next(struct plan *p, struct piece *ret, bool *ret_end,
 	      struct vc_error *err) VC_MUST_CHECK;
+/* The disk of the chain whose file has the bytes of an extent as they are, at
+ * its host_offset; or NULL. */
+struct vc_disk *copy_layer_of(struct vc_disk *d,
+			      const struct vc_disk_extent *e);
 /* The source that has the byte at `offset`. */
 size_t plan_source_at(const struct plan *p, uint64_t offset);
 
@@ -136,6 +142,10 @@ struct copy {
 	/* Of dst, when clusters are compressed here; else 0. */
 	uint32_t cluster;
 	enum vc_disk_compression compression;
+	/* Nothing is written, dst is NULL: the bytes of compressed clusters
+	 * are counted. */
+	bool only_counts;
+	uint64_t nr_packed_bytes;
 	unsigned nr_slots, nr_workers;
 	struct worker workers[VC_CONVERT_MAX_THREADS];
 	struct slot *slots;
@@ -171,6 +181,12 @@ static inline bool copy_is_zero_at(const struct slot *s, uint64_t pos)
 	return s->zero[i / 64] >> i % 64 & 1;
 }
 
+/* Bytes of the clusters that all data of `src` needs when compressed. */
+int copy_measure(const struct vc_convert_source *src,
+		 enum vc_disk_compression type, uint32_t cluster, uint64_t *ret,
+		 struct vc_error *err) VC_MUST_CHECK;
+/* How many to start when so many are wanted; 0: one per CPU. */
+unsigned copy_nr_threads(unsigned wanted);
 /* The first failure stays; everything comes to an end. */
 void copy_fail(struct copy *c, const struct vc_error *err);
 /* worker.c */

@@ -25,23 +25,29 @@ size_t plan_source_at(const struct plan *p, uint64_t offset)
 	return low;
 }
 
-/* The file that has the bytes of an extent as they are, or -1. */
-static int file_of(struct vc_disk *d, const struct vc_disk_extent *e)
+struct vc_disk *copy_layer_of(struct vc_disk *d, const struct vc_disk_extent *e)
 {
 	unsigned depth;
 
 	for (depth = e->depth; depth && d; depth--)
 		d = d->backing;
 	if (!d || e->host_offset == UINT64_MAX || !d->is_regular)
-		return -1;
-	return d->ops == &raw_ops || d->ops == &qcow2_ops ? d->fd : -1;
+		return NULL;
+	return d->ops == &raw_ops || d->ops == &qcow2_ops ? d : NULL;
+}
+
+static int file_of(struct vc_disk *d, const struct vc_disk_extent *e)
+{
+	const struct vc_disk *layer = copy_layer_of(d, e);
+
+	return layer ? layer->fd : -1;
 }
 
 /* A raw image can be shared over its holes: extents end where a unit does, and
  * a unit with data in it is data. */
 static void round_raw(struct plan *p, const struct source *s)
 {
-	uint64_t end = s->start + vc_disk_get_size(s->disk);
+	uint64_t end = s->start + s->size;
 
 	if (p->ext_kind == EXT_DATA)
 		p->ext_end =
@@ -53,15 +59,16 @@ static void round_raw(struct plan *p, const struct source *s)
 	p->ext_kind = EXT_DATA;
 	p->ext_end = vc_min_u64(p->ext_start + p->share_unit, end);
 	p->ext_fd = s->disk->is_regular ? s->disk->fd : -1;
-	p->ext_host = p->ext_start - s->start;
+	p->ext_host = p->ext_start - s->start + s->offset;
 }
 
 static int load_extent(struct plan *p, uint64_t offset, struct vc_error *err)
 {
 	const struct source *s = &p->sources[plan_source_at(p, offset)];
+	uint64_t in = offset - s->start;
 	struct vc_disk_extent e;
 
-	if (vc_disk_map(s->disk, offset - s->start, UINT64_MAX, &e, err) < 0)
+	if (vc_disk_map(s->disk, s->offset + in, s->size - in, &e, err) < 0)
 		return -1;
 	p->ext_start = offset;
 	p->ext_end = offset + e.length_bytes;

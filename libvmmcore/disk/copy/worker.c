@@ -142,15 +142,16 @@ static int start_read(struct worker *w, struct slot *s, struct vc_error *err)
 	const struct plan *p = &w->copy->plan;
 	uint64_t at = s->piece.offset + s->read_pos;
 	size_t i = plan_source_at(p, at);
-	uint64_t in = at - p->sources[i].start, n;
+	const struct source *src = &p->sources[i];
+	uint64_t in = at - src->start, n;
 	struct vc_disk *d = get_disk(w, i, err);
 
 	if (!d)
 		return -1;
-	n = vc_min_u64(s->piece.len - s->read_pos, vc_disk_get_size(d) - in);
+	n = vc_min_u64(s->piece.len - s->read_pos, src->size - in);
 	s->iov = (struct iovec){ s->data + s->read_pos, (size_t)n };
 	s->req = (struct vc_disk_req){ .op = VC_DISK_READ,
-				       .offset_bytes = in,
+				       .offset_bytes = src->offset + in,
 				       .length_bytes = n,
 				       .iov = &s->iov,
 				       .nr_iov = 1,

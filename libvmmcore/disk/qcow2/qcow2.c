@@ -143,7 +143,8 @@ static int check_backing(const struct qc_disk *q, struct vc_error *err)
 {
 	char shown[120];
 
-	if (q->h.backing_file[0] && !q->base.backing)
+	if (q->h.backing_file[0] && !q->base.backing &&
+	    !q->base.ignore_backing)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "qcow2: has a backing file '%s', which is not "
 			       "allowed here",

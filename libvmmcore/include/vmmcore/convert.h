@@ -26,6 +26,9 @@ struct vc_convert_source {
 	 * which calls it. NULL: only one thread reads. */
 	int (*reopen)(void *opaque, struct vc_disk **ret, struct vc_error *err);
 	void *opaque;
+	/* The part of it that is copied (by vc_disk_convert(), which alone
+	 * looks here), any bytes inside it; length 0: up to the end. */
+	uint64_t offset, length;
 };
 
 enum vc_convert_share {
@@ -70,6 +73,50 @@ struct vc_convert_result {
 int vc_disk_convert(const struct vc_convert_source *sources, size_t nr_sources,
 		    struct vc_disk *dst, const struct vc_convert_opts *opts,
 		    struct vc_convert_result *ret,
+		    struct vc_error *err) VC_MUST_CHECK;
+
+/* --- comparing ------------------------------------------------------------- */
+
+struct vc_compare_opts {
+	/* What is allocated in one and only zero in the other differs, too, as
+	 * do sizes. Otherwise the smaller disk ends in zeroes. */
+	bool strict;
+	unsigned nr_threads; /* 0: one per CPU */
+	void (*progress)(void *opaque, uint64_t done, uint64_t total);
+	void *opaque;
+};
+struct vc_compare_result {
+	enum {
+		VC_COMPARE_SAME,
+		VC_COMPARE_CONTENT,
+		VC_COMPARE_ALLOCATION, /* strict */
+		VC_COMPARE_SIZE,       /* strict */
+	} result;
+	uint64_t offset; /* the first byte or extent that differs */
+	bool sizes_differ;
+	/* What went wrong when the comparison fails. */
+	bool is_read_error; /* else the block status cannot be had */
+};
+/* Compare two disks. What is zero in both, or the same place of the same file,
+ * is not read. *ret is valid, too, after a failure. */
+int vc_disk_compare(const struct vc_convert_source *a,
+		    const struct vc_convert_source *b,
+		    const struct vc_compare_opts *opts,
+		    struct vc_compare_result *ret,
+		    struct vc_error *err) VC_MUST_CHECK;
+
+/* --- measuring ------------------------------------------------------------- */
+
+struct vc_disk_measure {
+	uint64_t required_bytes; /* for what is copied now */
+	uint64_t full_bytes;	 /* when all of the disk is written later */
+};
+/* How large an image made with `create` (whose size counts) of the contents of
+ * `src` would be; NULL: of nothing. With `compress`, all of it is read and
+ * compressed to see. */
+int vc_disk_measure(const struct vc_convert_source *src,
+		    const struct vc_disk_create_opts *create, bool compress,
+		    struct vc_disk_measure *ret,
 		    struct vc_error *err) VC_MUST_CHECK;
 
 VC_END_DECLS

@@ -46,7 +46,10 @@ struct vc_disk_open_opts {
 	bool lock;	    /* OFD lock (shared for readers) and flock */
 	bool allow_backing; /* open the backing chain and external data files
 			     * the header names; otherwise they are refused */
-	bool repair;	    /* open in spite of the dirty/corrupt bits */
+	/* To map it only: what a backing file would have is a hole; reads of
+	 * it see zeroes. Nothing else is opened. */
+	bool ignore_backing;
+	bool repair;  /* open in spite of the dirty/corrupt bits */
 	bool no_sync; /* never wait for the medium: for an image that is worth
 		       * nothing unless its writer finishes */
 	uint32_t cache_bytes; /* of metadata, for each image of the chain; 0:
