@@ -213,17 +213,27 @@ static int name_acl(struct build *b, struct named_acl *a, struct vc_error *err)
 	return 0;
 }
 
+int build_settle(struct build *b, struct vc_error *err)
+{
+	struct named_acl *a;
+	int rc = tree_resolve(&b->tree, err);
+
+	while (!rc && (a = b->acls)) {
+		if (a->node->nr_links)
+			rc = name_acl(b, a, err);
+		b->acls = a->next;
+		named_acl_free(a);
+	}
+	return rc;
+}
+
 int build_complete(struct build *b, struct vc_error *err)
 {
 	const struct tree_time now = { build_time(b), 0 };
-	struct named_acl *a;
 	struct node *n;
 
-	if (tree_resolve(&b->tree, err))
+	if (build_settle(b, err))
 		return -1;
-	for (a = b->acls; a; a = a->next)
-		if (a->node->nr_links && name_acl(b, a, err))
-			return -1;
 	for (n = b->tree.root; n; n = n->next)
 		if (node_is_dir(n) && n->nr_links && n->dir->is_implicit)
 			n->mtime = n->atime = n->ctime = now;

@@ -53,8 +53,11 @@ struct build {
 
 int build_init(struct build *b, struct vc_error *err) VC_MUST_CHECK;
 void build_fini(struct build *b);
-/* All sources are in: bind hard links, name the ACLs' accounts, give a time to
- * directories nobody spoke of. */
+/* All sources are in: bind hard links, name the ACLs' accounts. What comes
+ * after finds everything in its place. */
+int build_settle(struct build *b, struct vc_error *err) VC_MUST_CHECK;
+/* Nothing else comes: settle, and give a time to directories nobody spoke of.
+ */
 int build_complete(struct build *b, struct vc_error *err) VC_MUST_CHECK;
 /* The time of what has none of its own: SOURCE_DATE_EPOCH, or the latest in
  * the input. */

@@ -39,6 +39,8 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 					 strcmp(name, "-") ? name
 							   : "standard input");
 	}
+	if (build_settle(b, err) || ops_apply(b, &s->ops, &s->source, err))
+		return -1;
 	if (s->has_agent && agent_install(b, &s->agent, &p->starter, err))
 		return -1;
 	return build_complete(b, err);

@@ -102,6 +102,7 @@ void settings_init(struct settings *s)
 void settings_fini(struct settings *s)
 {
 	patterns_fini(&s->exclude);
+	ops_fini(&s->ops);
 	free(s->method);
 }
 

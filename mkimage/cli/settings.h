@@ -4,8 +4,8 @@
 #define MKIMAGE_CLI_SETTINGS_H
 
 #include "mkimage/agent.h"
+#include "mkimage/ops.h"
 #include "mkimage/target.h"
-#include "mkimage/source/source.h"
 
 /* Texts are borrowed from argv. */
 struct settings {
@@ -14,6 +14,7 @@ struct settings {
 	int nr_sources;
 	struct source_opts source;
 	struct patterns exclude; /* owned */
+	struct ops ops;		 /* owned */
 	/* output */
 	const char *output, *format, *fs_name, *compress;
 	struct out_opts out;

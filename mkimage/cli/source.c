@@ -38,17 +38,8 @@ static int parse_ids(const char *text, uint32_t *ids, size_t max,
 static int set_owner(struct settings *s, const char *value,
 		     struct vc_error *err)
 {
-	uint32_t ids[2];
-	size_t nr;
-
-	if (parse_ids(value, ids, 2, &nr, err))
-		return -1;
-	if (nr != 2)
-		return vc_fail(err, VC_E_ARG, 0, "not of the form UID:GID");
 	s->source.has_owner = true;
-	s->source.uid = ids[0];
-	s->source.gid = ids[1];
-	return 0;
+	return op_parse_owner(value, &s->source.uid, &s->source.gid, err);
 }
 
 static int add_range(struct id_map *map, const char *value,
@@ -114,6 +105,26 @@ static int set_type(struct settings *s, const char *value, struct vc_error *err)
 	return vc_fail(err, VC_E_ARG, 0, "neither auto, tar, dir nor oci");
 }
 
+#define DEFINE_STEP(name, verb)                                   \
+	static int name(struct settings *s, const char *value,    \
+			struct vc_error *err)                     \
+	{                                                         \
+		return ops_add_option(&s->ops, verb, value, err); \
+	}
+
+DEFINE_STEP(step_add, OP_ADD)
+DEFINE_STEP(step_mkdir, OP_MKDIR)
+DEFINE_STEP(step_symlink, OP_SYMLINK)
+DEFINE_STEP(step_chmod, OP_CHMOD)
+DEFINE_STEP(step_chown, OP_CHOWN)
+DEFINE_STEP(step_remove, OP_REMOVE)
+
+static int read_manifest(struct settings *s, const char *value,
+			 struct vc_error *err)
+{
+	return manifest_read(value, &s->ops, &s->exclude, err);
+}
+
 static const struct option_def table[] = {
 	OPTION_CALL("exclude", 0, "PATTERN", add_exclude,
 		    "leave out what matches, and all that is in it"),
@@ -132,6 +143,18 @@ static const struct option_def table[] = {
 		    "of several container images in one source"),
 	OPTION_CALL("source-type", 0, "TYPE", set_type,
 		    "tar, dir or oci (default: by the content)"),
+	OPTION_CALL("add", 0, "HOST:GUEST", step_add,
+		    "put a file or folder of the host in"),
+	OPTION_CALL("mkdir", 0, "GUEST", step_mkdir, "make a directory"),
+	OPTION_CALL("symlink", 0, "TARGET:GUEST", step_symlink,
+		    "make a symbolic link"),
+	OPTION_CALL("chmod", 0, "MODE:GUEST", step_chmod, "change a mode"),
+	OPTION_CALL("chown", 0, "UID:GID:GUEST", step_chown,
+		    "change an owner and group"),
+	OPTION_CALL("remove", 0, "GUEST", step_remove,
+		    "take a file or folder out"),
+	OPTION_CALL("manifest", 0, "FILE", read_manifest,
+		    "all of these from a file; see mkimage-manifest(5)"),
 };
 
 OPTION_GROUP(options_source, table);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A manifest: one step a line, in words. Words are separated by blanks; double
+ * quotes keep blanks in one; \n, \t and \xHH, and \ before anything else that
+ * is no letter or digit, stand for a byte. The number of words each verb has is
+ * in the table; mode= and owner= may follow.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vmmcore/util.h>
+#include "mkimage/ops.h"
+
+struct line {
+	char *w[MANIFEST_MAX_WORDS]; /* point into buf */
+	size_t nr;
+	char buf[MANIFEST_MAX_LINE + MANIFEST_MAX_WORDS];
+};
+
+static const struct {
+	const char *name;
+	enum op_verb verb;
+	size_t nr_words; /* beside the verb */
+	bool takes_mode, takes_owner;
+} verbs[] = {
+	{ "add", OP_ADD, 2, true, true },
+	{ "mkdir", OP_MKDIR, 1, true, true },
+	{ "symlink", OP_SYMLINK, 2, false, true },
+	{ "chmod", OP_CHMOD, 2, false, false },
+	{ "chown", OP_CHOWN, 2, false, false },
+	{ "remove", OP_REMOVE, 1, false, false },
+};
+
+/* --- words ---------------------------------------------------------------- */
+
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *p = c ? strchr(digits, c) : NULL;
+
+	return p ? (int)(p - digits) & 15 : -1;
+}
+
+/* What follows a backslash at `p`; moves it on. */
+static int unescape(const char **p, const char *end, char *ret,
+		    struct vc_error *err)
+{
+	int high, low;
+	char c = *p < end ? **p : '\0';
+
+	(*p)++;
+	if (c == 'n') {
+		*ret = '\n';
+	} else if (c == 't') {
+		*ret = '\t';
+	} else if (c == 'x' && end - *p >= 2) {
+		high = hex_digit((*p)[0]);
+		low = hex_digit((*p)[1]);
+		*p += 2;
+		if (high < 0 || low < 0 || !(high | low))
+			return vc_fail(err, VC_E_ARG, 0,
+				       "\\x: not two hexadecimal digits");
+		*ret = (char)(high << 4 | low);
+	} else if (!c || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+		   (c >= 'A' && c <= 'Z')) {
+		return vc_fail(err, VC_E_ARG, 0, "unknown escape");
+	} else {
+		*ret = c;
+	}
+	return 0;
+}
+
+/* One word from `*p` to `to`, terminated. */
+static int get_word(const char **p, const char *end, char **to,
+		    struct vc_error *err)
+{
+	bool quoted = false;
+	const char *at = *p;
+
+	while (at < end && (quoted || (*at != ' ' && *at != '\t'))) {
+		char c = *at++;
+
+		if (!c)
+			return vc_fail(err, VC_E_ARG, 0, "a NUL in it");
+		if (c == '"') {
+			quoted = !quoted;
+			continue;
+		}
+		if (c == '\\' && unescape(&at, end, &c, err))
+			return -1;
+		*(*to)++ = c;
+	}
+	if (quoted)
+		return vc_fail(err, VC_E_ARG, 0, "a quote without an end");
+	*(*to)++ = '\0';
+	*p = at;
+	return 0;
+}
+
+static int split_line(const char *p, size_t len, struct line *l,
+		      struct vc_error *err)
+{
+	const char *end = p + len;
+	char *to = l->buf;
+
+	l->nr = 0;
+	if (len > MANIFEST_MAX_LINE)
+		return vc_fail(err, VC_E_LIMIT, 0, "longer than %d bytes",
+			       MANIFEST_MAX_LINE);
+	for (;;) {
+		while (p < end && (*p == ' ' || *p == '\t'))
+			p++;
+		if (p == end || *p == '#')
+			return 0;
+		if (l->nr == MANIFEST_MAX_WORDS)
+			return vc_fail(err, VC_E_ARG, 0, "more than %d words",
+				       MANIFEST_MAX_WORDS);
+		l->w[l->nr++] = to;
+		if (get_word(&p, end, &to, err))
+			return -1;
+	}
+}
+
+/* --- steps ---------------------------------------------------------------- */
+
+static int get_keys(const struct line *l, size_t v, struct op *op,
+		    struct vc_error *err)
+{
+	size_t i;
+
+	for (i = 1 + verbs[v].nr_words; i < l->nr; i++) {
+		const char *w = l->w[i];
+
+		if (verbs[v].takes_mode && !strncmp(w, "mode=", 5)) {
+			op->has_mode = true;
+			if (op_parse_mode(w + 5, &op->mode, err))
+				return vc_prefix(err, "mode");
+		} else if (verbs[v].takes_owner && !strncmp(w, "owner=", 6)) {
+			op->has_owner = true;
+			if (op_parse_owner(w + 6, &op->uid, &op->gid, err))
+				return vc_prefix(err, "owner");
+		} else {
+			return vc_fail(err, VC_E_ARG, 0, "unknown word '%s'",
+				       tree_show(w).s);
+		}
+	}
+	return 0;
+}
+
+/* A relative name on the host is one in the manifest's folder. */
+static char *host_path(const char *manifest, const char *path)
+{
+	const char *slash = strrchr(manifest, '/');
+	char *ret;
+
+	if (*path == '/' || !slash)
+		return strdup(path);
+	if (asprintf(&ret, "%.*s/%s", (int)(slash - manifest), manifest, path) <
+	    0)
+		return NULL;
+	return ret;
+}
+
+static int fill_op(const struct line *l, const char *name, struct op *op,
+		   struct vc_error *err)
+{
+	if (op->verb == OP_ADD)
+		op->arg = host_path(name, l->w[1]);
+	else if (op->verb == OP_SYMLINK)
+		op->arg = strdup(l->w[1]);
+	if ((op->verb == OP_ADD || op->verb == OP_SYMLINK) && !op->arg)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
+	if (op->verb == OP_CHMOD) {
+		op->has_mode = true;
+		return op_parse_mode(l->w[1], &op->mode, err);
+	}
+	if (op->verb == OP_CHOWN) {
+		op->has_owner = true;
+		return op_parse_owner(l->w[1], &op->uid, &op->gid, err);
+	}
+	return 0;
+}
+
+static int add_step(const struct line *l, const char *name, uint32_t nr,
+		    struct ops *o, struct vc_error *err)
+{
+	struct op op = { .line = nr, .file = name };
+	size_t v;
+
+	for (v = 0; v < VC_ARRAY_SIZE(verbs); v++)
+		if (!strcmp(l->w[0], verbs[v].name))
+			break;
+	if (v == VC_ARRAY_SIZE(verbs))
+		return vc_fail(err, VC_E_ARG, 0, "unknown verb '%s'",
+			       tree_show(l->w[0]).s);
+	if (l->nr < 1 + verbs[v].nr_words)
+		return vc_fail(err, VC_E_ARG, 0, "%s: words are missing",
+			       verbs[v].name);
+	op.verb = verbs[v].verb;
+	if (fill_op(l, name, &op, err) || get_keys(l, v, &op, err)) {
+		free(op.arg);
+		return vc_prefix(err, "%s", verbs[v].name);
+	}
+	op.guest = strdup(l->w[verbs[v].nr_words]);
+	return ops_add(o, &op, err);
+}
+
+static int do_line(struct line *l, const char *name, uint32_t nr, struct ops *o,
+		   struct patterns *exclude, struct vc_error *err)
+{
+	if (!l->nr)
+		return 0;
+	if (strcmp(l->w[0], "exclude") != 0)
+		return add_step(l, name, nr, o, err);
+	if (l->nr != 2)
+		return vc_fail(err, VC_E_ARG, 0, "exclude: not one pattern");
+	return patterns_add(exclude, l->w[1], err);
+}
+
+int manifest_parse(const char *text, size_t len, const char *name,
+		   struct ops *o, struct patterns *exclude,
+		   struct vc_error *err)
+{
+	vc_auto_free struct line *l = malloc(sizeof(*l));
+	const char *p = text, *end = text + len, *eol;
+	uint32_t nr = 0;
+
+	if (!l)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
+	for (; p < end; p = eol + 1) {
+		nr++;
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!eol)
+			eol = end;
+		if (split_line(p, (size_t)(eol - p), l, err) ||
+		    do_line(l, name, nr, o, exclude, err))
+			return vc_prefix(err, "line %u", nr);
+	}
+	return 0;
+}
+
+int manifest_read(const char *path, struct ops *o, struct patterns *exclude,
+		  struct vc_error *err)
+{
+	vc_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	vc_auto_free char *text = NULL;
+	struct stat st;
+	int rc;
+
+	if (fd < 0 || fstat(fd, &st))
+		return vc_fail(err, VC_E_SYS, errno, "'%s': open", path);
+	if (!S_ISREG(st.st_mode) || st.st_size > MANIFEST_MAX_BYTES)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "'%s': not a file of at most %d bytes", path,
+			       MANIFEST_MAX_BYTES);
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s'", path);
+	if (vc_read_full(fd, text, (size_t)st.st_size))
+		return vc_fail(err, VC_E_SYS, errno, "'%s': read", path);
+	rc = manifest_parse(text, (size_t)st.st_size, path, o, exclude, err);
+	return rc ? vc_prefix(err, "'%s'", path) : 0;
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Paths in the image are walked as in a chroot: a merged /usr is followed, and
+ * nothing leads out. chmod and chown follow a link at the end as well, as the
+ * programs of those names do.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <vmmcore/util.h>
+#include "mkimage/ops.h"
+
+#define MAX_ID (UINT32_MAX - 1)
+
+static const char *const verbs[] = {
+	[OP_ADD] = "add",     [OP_MKDIR] = "mkdir", [OP_SYMLINK] = "symlink",
+	[OP_CHMOD] = "chmod", [OP_CHOWN] = "chown", [OP_REMOVE] = "remove",
+};
+
+/* --- the list ------------------------------------------------------------- */
+
+static void op_fini(struct op *op)
+{
+	free(op->guest);
+	free(op->arg);
+	*op = (struct op){ 0 };
+}
+
+int ops_add(struct ops *o, struct op *op, struct vc_error *err)
+{
+	struct op *v;
+	int rc = 0;
+
+	if (!op->guest)
+		rc = vc_fail(err, VC_E_SYS, ENOMEM, "%s", verbs[op->verb]);
+	else if (!*op->guest)
+		rc = vc_fail(err, VC_E_ARG, 0, "no name in the image");
+	else if (o->nr == OPS_MAX)
+		rc = vc_fail(err, VC_E_LIMIT, 0, "more than %d steps", OPS_MAX);
+	if (!rc && o->nr == o->max) {
+		o->max = o->max ? 2 * o->max : 16;
+		v = realloc(o->v, o->max * sizeof(*v));
+		if (v)
+			o->v = v;
+		else
+			rc = vc_fail(err, VC_E_SYS, ENOMEM, "steps");
+	}
+	if (rc) {
+		op_fini(op);
+		return -1;
+	}
+	o->v[o->nr++] = *op;
+	return 0;
+}
+
+void ops_fini(struct ops *o)
+{
+	while (o->nr)
+		op_fini(&o->v[--o->nr]);
+	free(o->v);
+	*o = (struct ops){ 0 };
+}
+
+/* --- texts ---------------------------------------------------------------- */
+
+int op_parse_mode(const char *text, uint16_t *ret, struct vc_error *err)
+{
+	size_t len = strlen(text);
+
+	if (!len || len > 5 || strspn(text, "01234567") != len ||
+	    strtoul(text, NULL, 8) > 07777)
+		return vc_fail(err, VC_E_ARG, 0, "not an octal mode");
+	*ret = (uint16_t)strtoul(text, NULL, 8);
+	return 0;
+}
+
+static int parse_id(const char *text, size_t len, uint32_t *ret,
+		    struct vc_error *err)
+{
+	char part[16];
+	uint64_t v;
+
+	if (!len || len >= sizeof(part) || strspn(text, "0123456789") < len)
+		return vc_fail(err, VC_E_ARG, 0, "not of the form UID:GID");
+	memcpy(part, text, len);
+	part[len] = '\0';
+	if (vc_parse_u64(part, MAX_ID, &v, err))
+		return -1;
+	*ret = (uint32_t)v;
+	return 0;
+}
+
+int op_parse_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid,
+		   struct vc_error *err)
+{
+	size_t len = strcspn(text, ":");
+
+	if (!text[len])
+		return vc_fail(err, VC_E_ARG, 0, "not of the form UID:GID");
+	if (parse_id(text, len, ret_uid, err))
+		return -1;
+	return parse_id(text + len + 1, strlen(text + len + 1), ret_gid, err);
+}
+
+/* Where the name in the image begins: behind the last ":/", else behind the
+ * last ":". */
+static const char *split(const char *text)
+{
+	const char *p, *at = NULL;
+
+	for (p = strstr(text, ":/"); p; p = strstr(p + 1, ":/"))
+		at = p;
+	return at ? at : strrchr(text, ':');
+}
+
+int ops_add_option(struct ops *o, enum op_verb verb, const char *text,
+		   struct vc_error *err)
+{
+	struct op op = { .verb = verb };
+	const char *at = NULL;
+	int rc = 0;
+
+	if (verb != OP_MKDIR && verb != OP_REMOVE) {
+		at = split(text);
+		if (!at || at == text)
+			return vc_fail(err, VC_E_ARG, 0, "no ':'");
+		op.arg = strndup(text, (size_t)(at - text));
+		if (!op.arg)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "option");
+		text = at + 1;
+	}
+	op.guest = strdup(text);
+	if (verb == OP_CHMOD) {
+		op.has_mode = true;
+		rc = op_parse_mode(op.arg, &op.mode, err);
+	} else if (verb == OP_CHOWN) {
+		op.has_owner = true;
+		rc = op_parse_owner(op.arg, &op.uid, &op.gid, err);
+	}
+	if (rc) {
+		op_fini(&op);
+		return -1;
+	}
+	return ops_add(o, &op, err);
+}
+
+/* --- the steps ------------------------------------------------------------ */
+
+/* The ACL's base entries are the mode's bits in another place. */
+static int change_mode(struct build *b, struct node *n, uint16_t mode,
+		       struct vc_error *err)
+{
+	const struct xset *set = xset_get(&b->tree.xsets, n->xset);
+	vc_auto_free struct acl_entry *acl = NULL;
+	const struct xattr *a = NULL;
+	bool has_mask = false;
+	size_t i, nr;
+
+	n->mode = mode;
+	for (i = 0; set && i < set->nr; i++)
+		/* the names of a set are not terminated */
+		if (set->attr[i].name_len == strlen(ACL_XATTR_ACCESS) &&
+		    !memcmp(set->attr[i].name, ACL_XATTR_ACCESS,
+			    set->attr[i].name_len))
+			a = &set->attr[i];
+	if (!a)
+		return 0;
+	acl = calloc(ACL_MAX_ENTRIES + 1, sizeof(*acl));
+	if (!acl)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "ACL");
+	if (acl_from_wire(a->value, a->value_len, acl, ACL_MAX_ENTRIES, &nr,
+			  err))
+		return -1;
+	for (i = 0; i < nr; i++)
+		has_mask |= acl[i].tag == ACL_MASK;
+	for (i = 0; i < nr; i++) {
+		if (acl[i].tag == ACL_USER_OBJ)
+			acl[i].perm = mode >> 6 & 7;
+		else if (acl[i].tag == (has_mask ? ACL_MASK : ACL_GROUP_OBJ))
+			acl[i].perm = mode >> 3 & 7;
+		else if (acl[i].tag == ACL_OTHER)
+			acl[i].perm = mode & 7;
+	}
+	return build_set_acl(b, n, false, acl, nr, err);
+}
+
+static int set_given(struct build *b, const struct op *op, struct node *n,
+		     struct vc_error *err)
+{
+	if (op->has_owner) {
+		n->uid = op->uid;
+		n->gid = op->gid;
+	}
+	return op->has_mode ? change_mode(b, n, op->mode, err) : 0;
+}
+
+static int change(struct build *b, const struct op *op, struct vc_error *err)
+{
+	struct node *n = tree_find(&b->tree, op->guest);
+
+	if (!n)
+		return vc_fail(err, VC_E_SYS, ENOENT, "'%s'",
+			       tree_show(op->guest).s);
+	return set_given(b, op, n, err);
+}
+
+static int walk_to(struct build *b, const char *guest, struct tree_place *ret,
+		   struct vc_error *err)
+{
+	if (tree_walk(&b->tree, guest, TREE_MAKE_PARENTS | TREE_CHROOT, ret,
+		      err))
+		return vc_prefix(err, "'%s'", tree_show(guest).s);
+	return 0;
+}
+
+static struct node *node_at(struct build *b, const struct tree_place *p)
+{
+	return p->len ? tree_child(&b->tree, p->dir, p->name, p->len) : p->dir;
+}
+
+static int make(struct build *b, const struct op *op, enum node_type type,
+		uint16_t mode, struct node **ret, struct vc_error *err)
+{
+	const struct tree_time now = { .sec = build_time(b) };
+	const struct tree_meta meta = {
+		.mode = mode,
+		.mtime = now,
+		.atime = now,
+		.ctime = now,
+	};
+	struct tree_place place;
+
+	if (walk_to(b, op->guest, &place, err))
+		return -1;
+	*ret = node_at(b, &place);
+	if (*ret && type == NODE_DIR && node_is_dir(*ret))
+		return 0;
+	if (*ret && (type == NODE_DIR || node_is_dir(*ret)))
+		return vc_fail(err, VC_E_SYS,
+			       node_is_dir(*ret) ? EISDIR : EEXIST, "'%s'",
+			       tree_show(op->guest).s);
+	return tree_add(&b->tree, &place, type, &meta, ret, NULL, err);
+}
+
+static int make_dir(struct build *b, const struct op *op, struct vc_error *err)
+{
+	const struct node *n = tree_find(&b->tree, op->guest);
+	struct node *made;
+
+	/* a link to a directory will do */
+	if (n && node_is_dir(n))
+		return change(b, op, err);
+	if (make(b, op, NODE_DIR, 0755, &made, err))
+		return -1;
+	return set_given(b, op, made, err);
+}
+
+static int make_symlink(struct build *b, const struct op *op,
+			struct vc_error *err)
+{
+	struct node *n;
+
+	if (!*op->arg || strlen(op->arg) > TREE_MAX_SYMLINK)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "'%s': a target of 0 or more than %d bytes",
+			       tree_show(op->guest).s, TREE_MAX_SYMLINK);
+	if (make(b, op, NODE_SYMLINK, 0777, &n, err) ||
+	    tree_set_target(&b->tree, n, op->arg, err))
+		return -1;
+	return set_given(b, op, n, err);
+}
+
+static int take_away(struct build *b, const struct op *op, struct vc_error *err)
+{
+	struct tree_place place;
+
+	if (!tree_walk(&b->tree, op->guest, TREE_CHROOT, &place, err) &&
+	    place.len && tree_remove(&b->tree, &place))
+		return 0;
+	return vc_fail(err, VC_E_SYS, ENOENT, "'%s'", tree_show(op->guest).s);
+}
+
+/* GUEST, or what HOST is called in the folder GUEST/. */
+static char *name_for(const struct op *op)
+{
+	const char *guest = op->guest, *host = op->arg, *last;
+	size_t len = strlen(host);
+	char *ret;
+
+	if (guest[strlen(guest) - 1] != '/')
+		return strdup(guest);
+	while (len > 1 && host[len - 1] == '/')
+		len--;
+	last = memrchr(host, '/', len);
+	last = last ? last + 1 : host;
+	if (asprintf(&ret, "%s%.*s", guest, (int)(len - (size_t)(last - host)),
+		     last) < 0)
+		return NULL;
+	return ret;
+}
+
+static int check_kind(struct build *b, const struct op *op, const char *guest,
+		      struct stat *ret, struct vc_error *err)
+{
+	struct tree_place place;
+	const struct node *n;
+
+	if (stat(op->arg, ret))
+		return vc_fail(err, VC_E_SYS, errno, "'%s'",
+			       tree_show(op->arg).s);
+	if (walk_to(b, guest, &place, err))
+		return -1;
+	n = node_at(b, &place);
+	if (n && node_is_dir(n) && !S_ISDIR(ret->st_mode))
+		return vc_fail(err, VC_E_SYS, EISDIR,
+			       "'%s' (to put it in there, end the name in '/')",
+			       tree_show(guest).s);
+	return 0;
+}
+
+static int add_from_host(struct build *b, const struct op *op,
+			 const struct source_opts *opts, struct vc_error *err)
+{
+	static const struct patterns none;
+	const struct patterns *exclude = b->exclude;
+	/* whoever builds the image is not known in it */
+	struct source_opts o = {
+		.has_owner = true,
+		.one_file_system = opts->one_file_system,
+		.uid = op->has_owner ? op->uid : opts->uid,
+		.gid = op->has_owner ? op->gid : opts->gid,
+	};
+	struct stat st;
+	vc_auto_free char *guest = name_for(op);
+	struct node *n;
+	int rc;
+
+	if (!guest)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "add");
+	if (check_kind(b, op, guest, &st, err))
+		return -1;
+	b->exclude = &none;
+	rc = source_dir(b, op->arg, guest, &o, err);
+	b->exclude = exclude;
+	if (rc || !op->has_mode)
+		return rc;
+	n = tree_find(&b->tree, guest);
+	return n ? change_mode(b, n, op->mode, err) : 0;
+}
+
+static int apply(struct build *b, const struct op *op,
+		 const struct source_opts *opts, struct vc_error *err)
+{
+	if (!op->guest[strspn(op->guest, "/.")] && op->verb == OP_REMOVE)
+		return vc_fail(err, VC_E_ARG, 0, "'%s': the root stays",
+			       tree_show(op->guest).s);
+	switch (op->verb) {
+	case OP_ADD:
+		return add_from_host(b, op, opts, err);
+	case OP_MKDIR:
+		return make_dir(b, op, err);
+	case OP_SYMLINK:
+		return make_symlink(b, op, err);
+	case OP_REMOVE:
+		return take_away(b, op, err);
+	case OP_CHMOD:
+	case OP_CHOWN:
+	default:
+		return change(b, op, err);
+	}
+}
+
+int ops_apply(struct build *b, const struct ops *o,
+	      const struct source_opts *opts, struct vc_error *err)
+{
+	const struct op *op;
+	size_t i;
+
+	for (i = 0; i < o->nr; i++) {
+		op = &o->v[i];
+		if (!apply(b, op, opts, err))
+			continue;
+		vc_prefix(err, "%s%s", op->file ? "" : "--", verbs[op->verb]);
+		return op->file ? vc_prefix(err, "%s: line %u", op->file,
+					    op->line)
+				: -1;
+	}
+	return 0;
+}

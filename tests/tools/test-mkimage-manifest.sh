@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# What goes over the sources: options and manifests.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck debugfs setfacl
+size=+4M
+
+"$gentar" >a.tar <<'X' || fail gentar
+dir etc
+file etc/a text=1
+symlink etc/to-a a
+file etc/b text=1
+dir usr/lib
+symlink lib /usr/lib
+file gone text=1
+dir gone-dir
+file gone-dir/x text=1
+pax SCHILY.acl.access user::rw-,user:7:r--,group::r--,mask::r--,other::---
+file acl text=1
+end
+X
+echo hello >hello
+chmod 640 hello
+touch -d @86400 hello
+mkdir -p tree/sub
+echo 1 >tree/sub/f
+ln tree/sub/f tree/g
+ln -s sub tree/l
+ln -s hello to-hello
+
+absent() {
+	for n; do
+		debugfs -R "stat $n" image.raw 2>&1 |
+			grep -q 'File not found' || fail "$n is there"
+	done
+}
+check() {
+	has 'cat /opt/new/hello' '^hello$'
+	has 'stat /opt/new/hello' 'Mode: +0640'
+	has 'stat /opt/new/hello' 'User: +0 +Group: +0'
+	has 'stat /opt/new/hello' 'mtime: 0x00015180'
+	has 'cat /usr/lib/hello' '^hello$'
+	has 'cat /usr/lib/to-hello' '^hello$'
+	has 'stat /srv/sub/f' 'Links: 2'
+	has 'stat /srv/l' 'Fast link dest: "sub"'
+	has 'stat /var/deep/er' 'Type: directory +Mode: +0755'
+	has 'stat /etc/link' 'Fast link dest: "/a:b"'
+	has 'stat /etc/a' 'Mode: +04755'
+	has 'stat /etc/b' 'User: +12 +Group: +34'
+	has 'stat /acl' 'Mode: +0751'
+	has 'ea_get -V -x /acl system.posix_acl_access' \
+		'01 00 07 00 00 00 00 00 02 00 04 00 07 00 00 00 04 00 04 00 00 00 00 00 10 00 05 00 00 00 00 00 20 00 01 00'
+	absent /gone /gone-dir /gone-dir/x
+}
+build --add hello:/opt/new/hello --add hello:/lib/ --add to-hello:/lib/ \
+	--add tree:/srv --mkdir /var/deep/er --mkdir /etc --mkdir lib \
+	--symlink /a:b:/etc/link --chmod 4755:/etc/to-a \
+	--chown 12:34:/etc/b --chmod 751:/acl --remove /gone \
+	--remove gone-dir a.tar
+check
+has 'stat /lib' 'Type: symlink'
+cp image.raw options.raw
+mkdir m
+cp -a hello to-hello tree m/
+cat >m/manifest <<'X'
+# comment, and a blank line
+
+add hello /opt/new/hello
+  add	hello /lib/   # to the end of the line
+add "to-hello" /lib/
+add tree /srv
+mkdir /var/deep/er
+mkdir /etc
+mkdir lib
+symlink /a:b "/etc/link"
+chmod 4755 /etc/to\-a
+chown 12:34 /etc/\x62
+chmod 751 /acl
+remove /gone
+remove gone-dir
+X
+build --manifest m/manifest a.tar
+check
+cmp image.raw options.raw || fail "manifest and options: two images"
+printf '%s\n' 'mkdir "/with blank\n" mode=1777 owner=5:6' \
+	'add hello /h mode=600 owner=7:8' 'symlink x /s owner=9:9' \
+	'exclude etc' >m/manifest
+build --manifest m/manifest --remove /h --add hello:/h2 a.tar
+has 'ls /' 'with blank'
+absent /h /etc
+has 'stat /h2' 'Type: regular'
+has 'stat /s' 'User: +9 +Group: +9'
+build --manifest m/manifest a.tar
+has 'stat /h' 'Mode: +0600'
+has 'stat /h' 'User: +7 +Group: +8'
+
+# what is refused
+refuses "--add: 'missing': No such file" 1 --add missing:/x a.tar
+refuses "--add: '/etc' (to put it in there, end the name" 1 --add hello:/etc a.tar
+refuses "--mkdir: '/etc/a'" 1 --mkdir /etc/a a.tar
+refuses "--symlink: '/etc'" 1 --symlink x:/etc a.tar
+refuses "--chmod: '/nothing': No such file" 1 --chmod 1:/nothing a.tar
+refuses "--remove: '/nothing': No such file" 1 --remove /nothing a.tar
+refuses 'the root stays' 2 --remove / a.tar
+refuses "--mkdir: '/etc/../x': its name has a '..'" 1 --mkdir /etc/../x a.tar
+refuses '--chmod: not an octal mode' 2 --chmod 8:/etc/a a.tar
+refuses '--chmod: not an octal mode' 2 --chmod 17777:/etc/a a.tar
+refuses '--chown: not of the form' 2 --chown 1:/etc/a a.tar
+refuses "--add: no ':'" 2 --add hello a.tar
+bad() {
+	printf '%s\n' '# first' "$2" >bad
+	refuses "--manifest: 'bad': line 2: $1" 2 --manifest bad a.tar
+}
+bad "unknown verb 'copy'" 'copy a b'
+bad 'add: words are missing' 'add x'
+bad "add: unknown word 'time=3'" 'add x y time=3'
+bad "symlink: unknown word 'mode=3'" 'symlink x y mode=3'
+bad 'mkdir: mode: not an octal' 'mkdir x mode=9'
+bad 'mkdir: owner: not of the form' 'mkdir x owner=root'
+bad 'a quote without an end' 'mkdir "x'
+bad 'unknown escape' 'mkdir \q'
+bad 'x: not two hex' 'mkdir \x0g'
+bad 'x: not two hex' 'mkdir \x00'
+bad 'more than 8 words' 'mkdir 1 2 3 4 5 6 7 8'
+bad 'exclude: not one pattern' 'exclude'
+bad 'longer than' "mkdir $(head -c 70000 /dev/zero | tr '\0' x)"
+printf 'chmod 1 /nothing\n' >bad
+refuses 'bad: line 1: chmod: ' 1 --manifest bad a.tar
+refuses 'No such file' 1 --manifest missing a.tar
