@@ -94,7 +94,7 @@ static void print_json_extent(struct printer *p, const struct vc_disk_extent *e)
 	       (unsigned long long)e->length_bytes, e->depth,
 	       e->kind == VC_DISK_HOLE ? "false" : "true",
 	       data ? "false" : "true", data ? "true" : "false",
-	       data && !has_offset(e) ? "true" : "false");
+	       e->is_compressed ? "true" : "false");
 	if (has_offset(e))
 		printf(", \"offset\": %llu",
 		       (unsigned long long)e->host_offset);

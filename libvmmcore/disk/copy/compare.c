@@ -57,8 +57,10 @@ static int load_side(struct side *s, uint64_t pos, struct vc_error *err)
 	    pos - e->offset_bytes < e->length_bytes)
 		return 0;
 	if (pos >= s->size)
-		*e = (struct vc_disk_extent){ VC_DISK_HOLE, pos,
-					      UINT64_MAX - pos, UINT64_MAX, 0 };
+		*e = (struct vc_disk_extent){ .kind = VC_DISK_HOLE,
+					      .offset_bytes = pos,
+					      .length_bytes = UINT64_MAX - pos,
+					      .host_offset = UINT64_MAX };
 	else if (vc_disk_map(s->given->disk, pos, UINT64_MAX, e, err) < 0)
 		return -1;
 	s->is_zero = e->kind != VC_DISK_DATA;

@@ -179,8 +179,10 @@ int sp_reader_map(struct sp_disk *s, uint64_t offset, uint64_t max_len,
 	uint32_t nr;
 
 	(void)err;
-	*ret = (struct vc_disk_extent){ VC_DISK_HOLE, offset, max_len,
-					UINT64_MAX, 0 };
+	*ret = (struct vc_disk_extent){ .kind = VC_DISK_HOLE,
+					.offset_bytes = offset,
+					.length_bytes = max_len,
+					.host_offset = UINT64_MAX };
 	if (offset >= total)
 		return 0;
 	nr = sp_index_find(x, offset);
