@@ -469,6 +469,7 @@ int vc_disk_check_fd(int fd, enum vc_disk_format format,
 	if (choose_ops(fd, &format, &ops, err) < 0)
 		return -1;
 	chk->nr_corruptions = chk->nr_leaks = 0;
+	chk->nr_corruptions_fixed = chk->nr_leaks_fixed = 0;
 	chk->nr_allocated_clusters = chk->nr_total_clusters = 0;
 	chk->nr_fragmented_clusters = chk->nr_compressed_clusters = 0;
 	chk->image_end_bytes = 0;

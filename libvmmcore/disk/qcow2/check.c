@@ -6,40 +6,63 @@
  * Memory is bounded whatever the image: counters exist for a window of
  * WINDOW_CLUSTERS, and the metadata is walked once per window that something
  * refers to. All but huge or hostile files have one window. What is wrong with
- * an entry itself is reported on the first walk.
+ * an entry itself is reported on the first walk, and put right there, if that
+ * is wanted: each entry by a write of its own, which makes nothing worse than
+ * it was. What refcounts should be goes to an edit (see repair.c).
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "disk/qcow2/qcow2.h"
+#include "disk/qcow2/check.h"
 
-#define WINDOW_CLUSTERS (UINT64_C(8) << 20) /* 32 MiB of counters */
+#define WINDOW_CLUSTERS (UINT64_C(16) << 20) /* 32 MiB of counters */
 #define MAX_WALKS 64
 /* Of L1, L2 and bitmap tables, in one walk: they may be shared, so the length
  * of the file is no limit. */
 #define MAX_TABLE_BYTES (UINT64_C(16) << 30)
 
-/* A counter: who refers to the cluster, and how often. */
-#define IS_META (1u << 31)  /* header, L1, refcounts...: one reference */
-#define IS_TABLE (1u << 30) /* an L2 table */
-#define IS_DATA (1u << 29)
-#define IS_COPIED (1u << 28)  /* the active tables say: used once */
-#define NOT_COPIED (1u << 27) /* ... used more than once */
+/* A counter: who refers to the cluster, and how often. Large counts are rare
+ * and are in a hash table. */
+#define IS_META (1u << 15)  /* header, L1, refcounts...: one reference */
+#define IS_TABLE (1u << 14) /* an L2 table */
+#define IS_DATA (1u << 13)
+#define IS_COPIED (1u << 12)  /* the active tables say: used once */
+#define NOT_COPIED (1u << 11) /* ... used more than once */
 #define COUNT_MASK (NOT_COPIED - 1)
+#define MANY_BITS 16
+#define MAX_MANY (1u << (MANY_BITS - 1))
+
+struct many {
+	uint64_t cluster; /* 0: free, as the header is not in here */
+	uint64_t count;	  /* beyond COUNT_MASK */
+};
+
+/* Whose entries are being walked, for messages. */
+struct owner {
+	const char *what; /* "" or "snapshot N: " */
+	bool is_active;
+	uint64_t l1_offset;
+};
 
 struct checker {
 	int fd;
 	struct qc_header h;
 	struct vc_disk_check *chk;
+	struct qc_edit *sink; /* takes the right refcounts, or NULL */
+	enum vc_disk_repair repair;
 	struct qc_table reftable;
 	uint64_t file_clusters;
-	uint32_t *counts;
+	uint16_t *counts;
+	struct many *many;
+	size_t nr_many;
 	uint64_t first, nr; /* the window */
 	uint64_t next;	    /* first cluster in use after it, or UINT64_MAX */
 	uint64_t last_used; /* highest cluster in use, plus 1 */
 	bool is_first_walk;
+	bool is_over; /* too many large counts */
+	struct owner owner;
 	be64_t *table; /* L1 */
 	uint64_t table_entries;
 	be64_t *l2;	/* a cluster */
@@ -89,12 +112,47 @@ static int read_at(struct checker *c, void *buf, size_t len, uint64_t offset,
 	return 0;
 }
 
+static struct many *find_many(struct checker *c, uint64_t cluster)
+{
+	size_t i = (size_t)((cluster * UINT64_C(0x9e3779b97f4a7c15)) >>
+			    (64 - MANY_BITS));
+
+	while (c->many[i].cluster && c->many[i].cluster != cluster)
+		i = (i + 1) & ((1u << MANY_BITS) - 1);
+	return &c->many[i];
+}
+
+static void count_many(struct checker *c, uint64_t cluster)
+{
+	struct many *m;
+
+	if (!c->many)
+		c->many = calloc(1u << MANY_BITS, sizeof(*c->many));
+	m = c->many ? find_many(c, cluster) : NULL;
+	if (!m || (!m->cluster && c->nr_many == MAX_MANY)) {
+		c->is_over = true;
+		return;
+	}
+	c->nr_many += !m->cluster;
+	m->cluster = cluster;
+	m->count++;
+}
+
+static uint64_t count_of(struct checker *c, uint64_t cluster)
+{
+	uint64_t n = c->counts[cluster - c->first] & COUNT_MASK;
+
+	if (n == COUNT_MASK && c->many)
+		n += find_many(c, cluster)->count;
+	return n;
+}
+
 static void count(struct checker *c, uint64_t first, uint64_t nr, uint32_t as)
 {
 	uint64_t i;
 
 	for (i = first; i < first + nr; i++) {
-		uint32_t *v;
+		uint16_t *v;
 
 		if (i >= c->first + c->nr && i < c->next)
 			c->next = i;
@@ -103,7 +161,9 @@ static void count(struct checker *c, uint64_t first, uint64_t nr, uint32_t as)
 		v = &c->counts[i - c->first];
 		if ((*v & COUNT_MASK) != COUNT_MASK)
 			++*v;
-		*v |= as;
+		else
+			count_many(c, i);
+		*v |= (uint16_t)as;
 	}
 	if (first + nr > c->last_used)
 		c->last_used = first + nr;
@@ -144,13 +204,57 @@ static bool is_aligned(const struct checker *c, uint64_t offset)
 
 /* --- L1 and L2 ---------------------------------------------------------------- */
 
-static void bad_entry(struct checker *c, uint64_t table, uint64_t i,
-		      uint64_t entry, const char *what)
+static bool is_extended(const struct checker *c)
 {
-	if (c->is_first_walk)
-		found(c, false, "ERROR L2 table %#llx entry %llu: %s: %#llx",
-		      (unsigned long long)table, (unsigned long long)i, what,
-		      (unsigned long long)entry);
+	return c->h.incompatible & QC_INCOMPAT_EXTENDED_L2;
+}
+static bool is_external(const struct checker *c)
+{
+	return c->h.incompatible & QC_INCOMPAT_DATA_FILE;
+}
+
+/* Put the right value into the place of a wrong one. */
+static void fix_word(struct checker *c, uint64_t offset, be64_t *word,
+		     uint64_t v)
+{
+	be64_t be = be64_put(v);
+
+	if (c->repair != VC_DISK_REPAIR_ALL || !c->is_first_walk)
+		return;
+	if (vc_pwrite_full(c->fd, &be, sizeof(be), offset) == 0)
+		*word = be;
+}
+
+struct entry {
+	uint64_t table; /* offset of its L2 table */
+	size_t i;	/* index of its (first) word */
+	be64_t *word;	/* in memory */
+	uint64_t guest; /* the offset it is for */
+};
+
+static void bad_entry(struct checker *c, const struct entry *e, uint64_t fixed,
+		      const char *what)
+{
+	uint64_t v = be64_get(*e->word);
+
+	if (!c->is_first_walk)
+		return;
+	found(c, false,
+	      "ERROR %sL2 table %#llx entry %zu (guest offset %#llx): %s: "
+	      "%#llx",
+	      c->owner.what, (unsigned long long)e->table,
+	      is_extended(c) ? e->i / 2 : e->i, (unsigned long long)e->guest,
+	      what, (unsigned long long)v);
+	fix_word(c, e->table + e->i * 8, e->word, fixed);
+}
+
+/* What stands for a cluster whose place is unknown: it must not become the
+ * backing file's. */
+static uint64_t dropped(const struct checker *c)
+{
+	return c->h.version > 2 && !is_extended(c) && c->h.backing_file[0]
+		       ? QC_ZERO
+		       : 0;
 }
 
 static void note_fragmentation(struct checker *c, uint64_t host)
@@ -163,17 +267,21 @@ static void note_fragmentation(struct checker *c, uint64_t host)
 	c->next_host = host + c->h.cluster_bytes;
 }
 
-static void walk_compressed(struct checker *c, uint64_t table, uint64_t i,
-			    uint64_t entry, bool is_active)
+static void walk_compressed(struct checker *c, const struct entry *e,
+			    uint64_t entry)
 {
 	uint64_t offset, bytes;
 
+	if (is_external(c)) {
+		bad_entry(c, e, dropped(c), "compressed, in a data file");
+		return;
+	}
 	qc_compressed_range(entry, c->h.cluster_bits, &offset, &bytes);
 	if (entry & QC_COPIED)
-		bad_entry(c, table, i, entry, "compressed and 'copied'");
+		bad_entry(c, e, entry & ~QC_COPIED, "compressed and 'copied'");
 	if (!count_bytes(c, offset, bytes, IS_DATA))
-		bad_entry(c, table, i, entry, "beyond the end of the file");
-	if (is_active && c->is_first_walk) {
+		bad_entry(c, e, dropped(c), "beyond the end of the file");
+	if (c->owner.is_active && c->is_first_walk) {
 		c->chk->nr_allocated_clusters++;
 		c->chk->nr_compressed_clusters++;
 		c->chk->nr_fragmented_clusters++;
@@ -181,75 +289,146 @@ static void walk_compressed(struct checker *c, uint64_t table, uint64_t i,
 	}
 }
 
-static void walk_entry(struct checker *c, uint64_t table, uint64_t i,
-		       uint64_t entry, bool is_active)
+/* The bitmap of an extended entry. */
+static void walk_subclusters(struct checker *c, const struct entry *e,
+			     uint64_t entry)
 {
-	uint64_t host = entry & QC_OFFSET_MASK;
-	uint32_t as = IS_DATA;
+	uint64_t map = be64_get(e->word[1]);
+	uint32_t here = (uint32_t)map, zero = (uint32_t)(map >> 32);
+	const char *what = NULL;
+	uint64_t fixed = map;
 
 	if (entry & QC_COMPRESSED) {
-		walk_compressed(c, table, i, entry, is_active);
-		return;
+		if (map)
+			what = "compressed with subclusters";
+		fixed = 0;
+	} else if (here & zero) {
+		what = "subclusters both allocated and zero";
+		fixed = map & ~((uint64_t)(here & zero) << 32);
+	} else if (here && !(entry & QC_OFFSET_MASK) && !is_external(c)) {
+		what = "subclusters allocated in no cluster";
+		fixed = (uint64_t)zero << 32;
 	}
-	if ((entry & QC_L2_RESERVED) ||
-	    (c->h.version == 2 && (entry & QC_ZERO)))
-		bad_entry(c, table, i, entry, "reserved bits set");
-	if (!host) {
-		if (entry & QC_COPIED)
-			bad_entry(c, table, i, entry, "'copied' but not there");
+	if (!what || !c->is_first_walk)
 		return;
-	}
-	if (!is_aligned(c, host)) {
-		bad_entry(c, table, i, entry, "offset not aligned");
+	found(c, false,
+	      "ERROR %sL2 table %#llx entry %zu (guest offset %#llx): %s: "
+	      "%#llx",
+	      c->owner.what, (unsigned long long)e->table, e->i / 2,
+	      (unsigned long long)e->guest, what, (unsigned long long)map);
+	fix_word(c, e->table + (e->i + 1) * 8, e->word + 1, fixed);
+}
+
+/* A cluster in the external data file has no refcount there. */
+static void walk_external(struct checker *c, const struct entry *e,
+			  uint64_t entry)
+{
+	uint64_t host = entry & QC_OFFSET_MASK;
+
+	if (!host && !(entry & QC_COPIED))
 		return;
-	}
-	if (is_active)
-		as |= entry & QC_COPIED ? IS_COPIED : NOT_COPIED;
-	if (!count_bytes(c, host, c->h.cluster_bytes, as))
-		bad_entry(c, table, i, entry, "beyond the end of the file");
-	if (is_active && c->is_first_walk)
+	if ((c->h.autoclear & QC_AUTOCLEAR_RAW_DATA_FILE) && host != e->guest)
+		bad_entry(c, e, e->guest | QC_COPIED,
+			  "not at its offset in the raw data file");
+	else if (host & (c->h.cluster_bytes - 1))
+		bad_entry(c, e, dropped(c), "offset not aligned");
+	else if (c->owner.is_active && !(entry & QC_COPIED))
+		bad_entry(c, e, entry | QC_COPIED,
+			  "in the data file but not 'copied'");
+	if (c->owner.is_active && c->is_first_walk)
 		note_fragmentation(c, host);
 }
 
-static int walk_l2(struct checker *c, uint64_t i, uint64_t entry,
-		   bool is_active, struct vc_error *err)
+static void walk_entry(struct checker *c, const struct entry *e)
 {
-	uint64_t l2 = entry & QC_OFFSET_MASK, k;
-	uint32_t as = IS_TABLE;
-	const char *what = NULL;
+	uint64_t entry = be64_get(*e->word), host;
+	uint64_t reserved = QC_L2_RESERVED;
+	uint32_t as = IS_DATA;
 
-	if (entry & QC_L1_RESERVED && c->is_first_walk)
-		found(c, false, "ERROR L1 entry %llu: reserved bits set: %#llx",
-		      (unsigned long long)i, (unsigned long long)entry);
+	if (is_extended(c))
+		walk_subclusters(c, e, entry);
+	if (entry & QC_COMPRESSED) {
+		walk_compressed(c, e, entry);
+		return;
+	}
+	if (c->h.version == 2 || is_extended(c))
+		reserved |= QC_ZERO;
+	if (entry & reserved) {
+		bad_entry(c, e, entry & ~reserved, "reserved bits set");
+		entry = be64_get(*e->word);
+	}
+	if (is_external(c)) {
+		walk_external(c, e, entry);
+		return;
+	}
+	host = entry & QC_OFFSET_MASK;
+	if (!host) {
+		if (entry & QC_COPIED)
+			bad_entry(c, e, entry & ~QC_COPIED,
+				  "'copied' but not there");
+		return;
+	}
+	if (!is_aligned(c, host)) {
+		bad_entry(c, e, dropped(c), "offset not aligned");
+		return;
+	}
+	if (c->owner.is_active)
+		as |= entry & QC_COPIED ? IS_COPIED : NOT_COPIED;
+	if (!count_bytes(c, host, c->h.cluster_bytes, as))
+		bad_entry(c, e, dropped(c), "beyond the end of the file");
+	else if (c->owner.is_active && c->is_first_walk)
+		note_fragmentation(c, host);
+}
+
+static void bad_l1(struct checker *c, uint64_t i, uint64_t fixed,
+		   const char *what)
+{
+	if (!c->is_first_walk)
+		return;
+	found(c, false, "ERROR %sL1 entry %llu: %s: %#llx", c->owner.what,
+	      (unsigned long long)i, what,
+	      (unsigned long long)be64_get(c->table[i]));
+	fix_word(c, c->owner.l1_offset + i * 8, &c->table[i], fixed);
+}
+
+static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
+{
+	uint64_t entry = be64_get(c->table[i]), l2 = entry & QC_OFFSET_MASK;
+	size_t step = is_extended(c) ? 2 : 1, per, k;
+	uint32_t as = IS_TABLE;
+
+	if (entry & QC_L1_RESERVED)
+		bad_l1(c, i, entry & ~QC_L1_RESERVED, "reserved bits set");
 	if (!l2)
 		return 0;
-	if (is_active)
+	if (c->owner.is_active)
 		as |= entry & QC_COPIED ? IS_COPIED : NOT_COPIED;
-	if (!is_aligned(c, l2))
-		what = "offset not aligned";
-	else if (!count_bytes(c, l2, c->h.cluster_bytes, as))
-		what = "beyond the end of the file";
-	if (what) {
-		if (c->is_first_walk)
-			found(c, false, "ERROR L1 entry %llu: %s: %#llx",
-			      (unsigned long long)i, what,
-			      (unsigned long long)entry);
+	if (!is_aligned(c, l2)) {
+		bad_l1(c, i, 0, "offset not aligned");
+		return 0;
+	}
+	if (!count_bytes(c, l2, c->h.cluster_bytes, as)) {
+		bad_l1(c, i, 0, "beyond the end of the file");
 		return 0;
 	}
 	if (read_table(c, c->l2, c->h.cluster_bytes, l2, err) < 0)
 		return -1;
 	c->next_host = 0;
-	for (k = 0; k < c->h.cluster_bytes / 8; k++) {
-		uint64_t e = be64_get(c->l2[k]);
+	per = c->h.cluster_bytes / 8 / step;
+	for (k = 0; k < c->h.cluster_bytes / 8; k += step) {
+		struct entry e = { l2, k, &c->l2[k], 0 };
 
-		if (e)
-			walk_entry(c, l2, k, e, is_active);
+		if (!be64_get(c->l2[k]) &&
+		    (step == 1 || !be64_get(c->l2[k + 1])))
+			continue;
+		e.guest = (i * per + k / step) << c->h.cluster_bits;
+		walk_entry(c, &e);
 	}
 	return 0;
 }
 
 static int walk_l1(struct checker *c, uint64_t offset, uint32_t nr,
-		   bool is_active, struct vc_error *err)
+		   struct vc_error *err)
 {
 	uint32_t i;
 
@@ -262,28 +441,33 @@ static int walk_l1(struct checker *c, uint64_t offset, uint32_t nr,
 		if (!c->table)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "check");
 	}
+	c->owner.l1_offset = offset;
 	count_bytes(c, offset, (uint64_t)nr * 8, IS_META);
 	if (read_table(c, c->table, (size_t)nr * 8, offset, err) < 0)
 		return -1;
-	for (i = 0; i < nr; i++) {
-		uint64_t entry = be64_get(c->table[i]);
-
-		if (entry && walk_l2(c, i, entry, is_active, err) < 0)
+	for (i = 0; i < nr; i++)
+		if (be64_get(c->table[i]) && walk_l2(c, i, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
 static int walk_snapshots(struct checker *c, struct vc_error *err)
 {
 	uint64_t offset = c->h.snapshots_offset;
+	char what[40];
 	uint32_t i;
 
 	for (i = 0; i < c->h.nr_snapshots; i++) {
 		struct qc_snapshot snap;
+		int ret;
 
-		if (qc_snapshot_read(c->fd, &c->h, &offset, &snap, err) < 0 ||
-		    walk_l1(c, snap.l1_offset, snap.l1_size, false, err) < 0)
+		snprintf(what, sizeof(what), "snapshot %u: ", i);
+		if (qc_snapshot_read(c->fd, &c->h, &offset, &snap, err) < 0)
+			return -1;
+		c->owner = (struct owner){ what, false, 0 };
+		ret = walk_l1(c, snap.l1_offset, snap.l1_size, err);
+		c->owner = (struct owner){ "", false, 0 };
+		if (ret < 0)
 			return -1;
 	}
 	if (c->h.nr_snapshots)
@@ -311,19 +495,26 @@ static int walk_bitmap_table(struct checker *c, uint64_t offset, uint32_t nr,
 			       err) < 0)
 			return -1;
 		for (k = 0; k < per && i + k < nr; k++) {
-			uint64_t e = be64_get(c->l2[k]) &
-				     QC_BITMAP_TABLE_OFFSET_MASK;
+			uint64_t e = be64_get(c->l2[k]);
+			uint64_t host = e & QC_OFFSET_MASK;
 
-			if (e &&
-			    (!is_aligned(c, e) ||
-			     !count_bytes(c, e, c->h.cluster_bytes, IS_META)) &&
-			    c->is_first_walk)
-				found(c, false,
-				      "ERROR bitmap table %#llx entry %llu: "
-				      "%#llx",
-				      (unsigned long long)offset,
-				      (unsigned long long)(i + k),
-				      (unsigned long long)e);
+			uint64_t rest = e & ~QC_OFFSET_MASK;
+
+			/* 1 without an offset: all ones */
+			if ((!rest || (rest == 1 && !host)) &&
+			    (!host || (is_aligned(c, host) &&
+				       count_bytes(c, host, c->h.cluster_bytes,
+						   IS_META))))
+				continue;
+			if (!c->is_first_walk)
+				continue;
+			found(c, false,
+			      "ERROR bitmap table %#llx entry %llu: %#llx",
+			      (unsigned long long)offset,
+			      (unsigned long long)(i + k),
+			      (unsigned long long)e);
+			/* all ones: what it says may have changed */
+			fix_word(c, offset + (i + k) * 8, &c->l2[k], 1);
 		}
 	}
 	return 0;
@@ -368,15 +559,19 @@ static void walk_reftable(struct checker *c)
 	uint64_t i,
 		per = ((uint64_t)c->h.cluster_bytes * 8) >> c->h.refcount_order;
 
-	count(c, c->h.reftable_offset >> c->h.cluster_bits,
-	      c->h.reftable_clusters, IS_META);
+	/* the ones that a repair makes come into their place */
+	if (!c->sink)
+		count(c, c->h.reftable_offset >> c->h.cluster_bits,
+		      c->h.reftable_clusters, IS_META);
 	for (i = 0; i < c->reftable.nr; i++) {
 		uint64_t e = qc_table_get(&c->reftable, i), range = i * per;
 
 		if (!e)
 			continue;
 		if (is_aligned(c, e) &&
-		    count_bytes(c, e, c->h.cluster_bytes, IS_META)) {
+		    (e >> c->h.cluster_bits) < c->file_clusters) {
+			if (!c->sink)
+				count_bytes(c, e, c->h.cluster_bytes, IS_META);
 			/* its clusters are to be looked at, used or not */
 			if (range + per > c->first + c->nr && range < c->next)
 				c->next = range < c->first + c->nr
@@ -398,17 +593,25 @@ static int walk(struct checker *c, struct vc_error *err)
 	c->table_bytes = 0;
 	count(c, 0, 1, IS_META);
 	walk_reftable(c);
-	if (walk_l1(c, c->h.l1_offset, c->h.l1_size, true, err) < 0 ||
-	    walk_snapshots(c, err) < 0)
+	c->owner = (struct owner){ "", true, 0 };
+	if (walk_l1(c, c->h.l1_offset, c->h.l1_size, err) < 0)
 		return -1;
-	return walk_bitmaps(c, err);
+	c->owner = (struct owner){ "", false, 0 };
+	if (walk_snapshots(c, err) < 0 || walk_bitmaps(c, err) < 0)
+		return -1;
+	if (c->is_over)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "qcow2: more than %u clusters are referred to "
+			       "more than %u times",
+			       MAX_MANY, COUNT_MASK);
+	return 0;
 }
 
 static void compare_one(struct checker *c, uint64_t cluster, uint64_t refcount)
 {
 	uint32_t v = c->counts[cluster - c->first];
-	uint64_t refs = v & COUNT_MASK;
-	unsigned long long n = cluster;
+	uint64_t refs = count_of(c, cluster);
+	unsigned long long n = cluster, at = cluster << c->h.cluster_bits;
 
 	if (refs != refcount) {
 		bool is_leak = refs < refcount;
@@ -420,13 +623,37 @@ static void compare_one(struct checker *c, uint64_t cluster, uint64_t refcount)
 	}
 	if (((v & IS_META) && refs > 1) || ((v & IS_TABLE) && (v & IS_DATA)))
 		found(c, false,
-		      "ERROR cluster %llu is metadata and something else", n);
+		      "ERROR cluster %llu (offset %#llx) is %s and something "
+		      "else",
+		      n, at, v & IS_META ? "metadata" : "an L2 table");
 	if ((v & IS_COPIED) && refcount != 1)
-		found(c, false, "ERROR cluster %llu 'copied' but refcount=%llu",
-		      n, (unsigned long long)refcount);
+		found(c, false,
+		      "ERROR cluster %llu (%s at offset %#llx) 'copied' but "
+		      "refcount=%llu",
+		      n, v & IS_TABLE ? "an L2 table" : "data", at,
+		      (unsigned long long)refcount);
 	if ((v & NOT_COPIED) && refcount == 1)
 		found(c, false,
-		      "ERROR cluster %llu not 'copied' but refcount=1", n);
+		      "ERROR cluster %llu (%s at offset %#llx) not 'copied' "
+		      "but refcount=1",
+		      n, v & IS_TABLE ? "an L2 table" : "data", at);
+}
+
+/* With a sink: what the refcount is to be. */
+static int compare_or_set(struct checker *c, uint64_t cluster,
+			  uint64_t refcount, struct vc_error *err)
+{
+	uint64_t refs;
+
+	if (!c->sink) {
+		if (refcount || c->counts[cluster - c->first])
+			compare_one(c, cluster, refcount);
+		return 0;
+	}
+	refs = count_of(c, cluster);
+	if (c->repair == VC_DISK_REPAIR_LEAKS && refcount < refs)
+		refs = refcount;
+	return refs ? qe_set(c->sink, cluster, refs, err) : 0;
 }
 
 static int compare(struct checker *c, struct vc_error *err)
@@ -445,11 +672,14 @@ static int compare(struct checker *c, struct vc_error *err)
 		    read_at(c, c->block, c->h.cluster_bytes, offset, err) < 0)
 			return -1;
 		for (; i < per && cluster < end; i++, cluster++)
-			compare_one(
-				c, cluster,
-				offset ? qc_refcount_get(c->block,
-							 c->h.refcount_order, i)
-				       : 0);
+			if (compare_or_set(c, cluster,
+					   offset ? qc_refcount_get(
+							    c->block,
+							    c->h.refcount_order,
+							    i)
+						  : 0,
+					   err) < 0)
+				return -1;
 		/* nothing beyond what is in use and what has refcounts */
 		if (block >= c->reftable.nr && cluster >= c->last_used)
 			break;
@@ -466,7 +696,9 @@ static int check_windows(struct checker *c, struct vc_error *err)
 	c->is_first_walk = true;
 	for (;;) {
 		c->next = UINT64_MAX;
-		memset(c->counts, 0, (size_t)c->nr * sizeof(*c->counts));
+		c->nr_many = 0;
+		if (c->many)
+			memset(c->many, 0, sizeof(*c->many) << MANY_BITS);
 		if (walk(c, err) < 0 || compare(c, err) < 0)
 			return -1;
 		c->is_first_walk = false;
@@ -476,6 +708,7 @@ static int check_windows(struct checker *c, struct vc_error *err)
 			return vc_fail(err, VC_E_LIMIT, 0,
 				       "qcow2: too scattered to check");
 		c->first = c->next;
+		memset(c->counts, 0, (size_t)c->nr * sizeof(*c->counts));
 	}
 	c->chk->nr_total_clusters =
 		vc_div_round_up(c->h.size, c->h.cluster_bytes);
@@ -507,7 +740,7 @@ static int check_init(struct checker *c, int fd, struct vc_disk_check *chk,
 	c->fd = fd;
 	c->chk = chk;
 	if (qc_header_read(fd, &c->h, err) < 0 ||
-	    qc_header_supported(&c->h, err) < 0 ||
+	    qc_check_supported(&c->h, err) < 0 ||
 	    disk_file_size(fd, &file_bytes, err) < 0)
 		return -1;
 	c->file_clusters = vc_div_round_up(file_bytes, c->h.cluster_bytes);
@@ -516,7 +749,8 @@ static int check_init(struct checker *c, int fd, struct vc_disk_check *chk,
 			  "refcount table", err) < 0)
 		return -1;
 	c->nr = window_size(c);
-	c->counts = malloc((size_t)c->nr * sizeof(*c->counts));
+	/* calloc(): a file of holes touches little of it */
+	c->counts = calloc((size_t)c->nr, sizeof(*c->counts));
 	c->l2 = malloc(c->h.cluster_bytes);
 	c->block = malloc(c->h.cluster_bytes);
 	if (!c->counts || !c->l2 || !c->block)
@@ -524,19 +758,38 @@ static int check_init(struct checker *c, int fd, struct vc_disk_check *chk,
 	return 0;
 }
 
-int qc_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
+/* A data file or extended entries are no obstacle here. */
+int qc_check_supported(const struct qc_header *h, struct vc_error *err)
+{
+	if (h->crypt_method || (h->incompatible & ~(uint64_t)QC_INCOMPAT_KNOWN))
+		return qc_header_supported(h, err);
+	return 0;
+}
+
+int qc_check_pass(int fd, struct vc_disk_check *chk, enum vc_disk_repair repair,
+		  struct qc_edit *sink, struct vc_error *err)
 {
 	struct checker c;
 	int ret;
 
 	memset(&c, 0, sizeof(c));
+	c.repair = repair;
+	c.sink = sink;
 	ret = check_init(&c, fd, chk, err);
 	if (ret == 0)
 		ret = check_windows(&c, err);
 	qc_table_fini(&c.reftable);
 	free(c.counts);
+	free(c.many);
 	free(c.table);
 	free(c.l2);
 	free(c.block);
 	return ret;
+}
+
+int qc_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
+{
+	if (chk->repair != VC_DISK_REPAIR_NONE)
+		return qc_repair(fd, chk, err);
+	return qc_check_pass(fd, chk, VC_DISK_REPAIR_NONE, NULL, err);
 }

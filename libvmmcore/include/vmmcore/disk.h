@@ -312,8 +312,17 @@ int vc_disk_info_fd(int fd, enum vc_disk_format format,
 		    struct vc_disk_info *ret,
 		    struct vc_error *err) VC_MUST_CHECK;
 
+enum vc_disk_repair {
+	VC_DISK_REPAIR_NONE,
+	VC_DISK_REPAIR_LEAKS, /* release what nothing refers to */
+	VC_DISK_REPAIR_ALL,   /* and drop entries that point nowhere, make the
+			       * refcounts and flags what they should be */
+};
+
 struct vc_disk_check {
-	uint64_t nr_corruptions, nr_leaks;
+	enum vc_disk_repair repair; /* set by the caller, as the last two */
+	uint64_t nr_corruptions, nr_leaks; /* what is left of them */
+	uint64_t nr_corruptions_fixed, nr_leaks_fixed;
 	uint64_t nr_allocated_clusters, nr_total_clusters;
 	uint64_t nr_fragmented_clusters, nr_compressed_clusters;
 	uint64_t image_end_bytes; /* where the last used cluster ends */
@@ -322,7 +331,8 @@ struct vc_disk_check {
 		       const char *text);
 	void *opaque;
 };
-/* Verify every reference of the metadata. The image is not changed. */
+/* Verify every reference of the metadata. The image is changed only to repair
+ * it: `fd` is open for writing then. */
 int vc_disk_check_fd(int fd, enum vc_disk_format format,
 		     struct vc_disk_check *chk,
 		     struct vc_error *err) VC_MUST_CHECK;
