@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include "qcow-tool/common.h"
+#include "qcow-tool/image.h"
+#include "qcow-tool/manage.h"
 
 /* Scripts know these numbers from qemu-img. */
 enum {
@@ -18,12 +21,18 @@ enum {
 struct check_opts {
 	enum vc_disk_format format;
 	bool json, quiet, share;
+	enum vc_disk_repair repair;
+	struct cache_mode cache; /* checked, no more */
 };
 
 static const struct vc_option check_options[] = {
 	{ "format", 'f', "FORMAT", "raw or qcow2; found out if not given" },
 	{ "output", 0, "STYLE", "human (the default) or json" },
 	{ "quiet", 'q', NULL, "print nothing but errors" },
+	{ "repair", 'r', "WHAT",
+	  "leaks: release clusters that nothing refers to; all: and mend\n"
+	  "what is wrong" },
+	{ "cache", 'T', "MODE", "accepted as qemu-img does" },
 	{ "force-share", 'U', NULL, "do not lock the image" },
 };
 
@@ -41,6 +50,17 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	case 'U':
 		o->share = true;
 		return 0;
+	case 'T':
+		return parse_cache(value, &o->cache, err);
+	case 'r':
+		if (!strcmp(value, "leaks"))
+			o->repair = VC_DISK_REPAIR_LEAKS;
+		else if (!strcmp(value, "all"))
+			o->repair = VC_DISK_REPAIR_ALL;
+		else
+			return vc_fail(err, VC_E_ARG, 0,
+				       "neither leaks nor all");
+		return 0;
 	default:
 		return parse_output(value, &o->json, err);
 	}
@@ -50,8 +70,8 @@ static const struct vc_command command = {
 	.name = "qcow-tool check",
 	.synopsis = "[OPTION]... IMAGE",
 	.summary = "Verify that every cluster of an image is referred to as "
-		   "often as its reference\ncount says. The image is not "
-		   "changed.",
+		   "often as its reference\ncount says. The image is "
+		   "changed only with -r.",
 	.options = check_options,
 	.nr_options = VC_ARRAY_SIZE(check_options),
 	.on_option = on_option,
@@ -84,6 +104,13 @@ static void print_human(const struct vc_disk_check *chk)
 	double total = (double)chk->nr_total_clusters;
 	double allocated = (double)chk->nr_allocated_clusters;
 
+	if (chk->nr_leaks_fixed || chk->nr_corruptions_fixed)
+		printf("The following inconsistencies were found and "
+		       "repaired:\n\n"
+		       "    %llu leaked clusters\n    %llu corruptions\n\n"
+		       "Double checking the fixed image now...\n",
+		       (unsigned long long)chk->nr_leaks_fixed,
+		       (unsigned long long)chk->nr_corruptions_fixed);
 	if (!chk->nr_corruptions && !chk->nr_leaks)
 		puts("No errors were found on the image.");
 	if (chk->nr_corruptions)
@@ -125,23 +152,32 @@ static int print_as_json(const char *path, const struct vc_disk_check *chk)
 	set_unless_0(j, "compressed-clusters", chk->nr_compressed_clusters);
 	set_unless_0(j, "leaks", chk->nr_leaks);
 	set_unless_0(j, "corruptions", chk->nr_corruptions);
+	set_unless_0(j, "leaks-fixed", chk->nr_leaks_fixed);
+	set_unless_0(j, "corruptions-fixed", chk->nr_corruptions_fixed);
 	return print_json(j);
 }
 
 static int check_image(const char *path, const struct check_opts *o)
 {
-	struct findings f = { .chk.report = on_finding, .quiet = o->quiet };
+	struct findings f = { .chk.report = on_finding,
+			      .chk.repair = o->repair,
+			      .quiet = o->quiet };
+	bool writable = o->repair != VC_DISK_REPAIR_NONE;
 	vc_auto_fd int fd = -1;
 	struct vc_error err;
 	char shown[256];
 	int status = 0;
 
 	vc_printable(path, shown, sizeof(shown));
-	if (open_for_reading(path, &fd, &err) < 0) {
+	fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+				O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		vc_fail(&err, VC_E_SYS, errno, "'%s': open", shown);
 		report(&err);
 		return CHECK_FAILED;
 	}
-	if ((!o->share && vc_disk_lock_fd(fd, false, &err) < 0) ||
+	if (((!o->share || writable) &&
+	     vc_disk_lock_fd(fd, writable, &err) < 0) ||
 	    vc_disk_check_fd(fd, o->format, &f.chk, &err) < 0) {
 		vc_prefix(&err, "'%s'", shown);
 		report(&err);
@@ -161,7 +197,7 @@ static int check_image(const char *path, const struct check_opts *o)
 
 int cmd_check(int argc, char **argv)
 {
-	struct check_opts o = { VC_DISK_FORMAT_PROBE, false, false, false };
+	struct check_opts o = { .format = VC_DISK_FORMAT_PROBE };
 	int status, first, nr;
 
 	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);

@@ -15,6 +15,7 @@ int cmd_dd(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
 
 /* Print the error; returns the exit status. */
 int report(const struct vc_error *err);

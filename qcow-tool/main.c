@@ -14,6 +14,7 @@ static const struct vc_subcommand commands[] = {
 	{ "info", "tell what an image is", cmd_info },
 	{ "map", "say where the data of an image is", cmd_map },
 	{ "measure", "say how large an image would be", cmd_measure },
+	{ "snapshot", "manage the snapshots inside of an image", cmd_snapshot },
 };
 
 static const struct vc_program program = {

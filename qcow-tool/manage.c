@@ -60,14 +60,14 @@ static void print_date(const struct vc_qcow2_snapshot *s)
 
 	if (localtime_r(&t, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%19s", text);
+	printf("%20s", text);
 }
 
 static void print_clock(const struct vc_qcow2_snapshot *s)
 {
 	uint64_t sec = s->vm_clock_nsec / 1000000000;
 
-	printf("  %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64,
+	printf(" %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64,
 	       sec / 3600, sec / 60 % 60, sec % 60,
 	       s->vm_clock_nsec / 1000000 % 1000);
 }
@@ -76,21 +76,21 @@ void print_snapshots(const struct vc_qcow2_snapshots *s)
 {
 	unsigned i;
 
-	printf("%-7s %-16s %8s %20s %13s %11s\n", "ID", "TAG", "VM SIZE",
-	       "DATE", "VM CLOCK", "ICOUNT");
+	printf("%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
+	       "VM CLOCK", "ICOUNT");
 	for (i = 0; i < s->nr; i++) {
 		const struct vc_qcow2_snapshot *x = &s->items[i];
 		char id[40], name[600], size[32];
 
-		printf("%-7s %-16s %8s  ",
-		       vc_printable(x->id, id, sizeof(id)),
+		printf("%-9s %-16s %8s", vc_printable(x->id, id, sizeof(id)),
 		       vc_printable(x->name, name, sizeof(name)),
 		       human_size(x->vm_state_bytes, size, sizeof(size)));
 		print_date(x);
 		print_clock(x);
 		if (x->has_icount)
-			printf(" %11" PRIu64, x->icount);
-		putchar('\n');
+			printf("%11" PRIu64 "\n", x->icount);
+		else
+			printf("%11s\n", "");
 	}
 }
 
@@ -101,20 +101,21 @@ json_t *snapshots_as_json(const struct vc_qcow2_snapshots *s)
 
 	for (i = 0; i < s->nr; i++) {
 		const struct vc_qcow2_snapshot *x = &s->items[i];
-		json_t *j = json_pack(
-			"{s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "id",
-			json_text(x->id), "name", json_text(x->name),
-			"vm-state-size", (json_int_t)x->vm_state_bytes,
-			"date-sec", (json_int_t)x->date_sec, "date-nsec",
-			(json_int_t)x->date_nsec, "vm-clock-sec",
-			(json_int_t)(x->vm_clock_nsec / 1000000000),
-			"vm-clock-nsec",
-			(json_int_t)(x->vm_clock_nsec % 1000000000));
+		json_t *j =
+			json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "id",
+				  json_text(x->id), "name", json_text(x->name),
+				  "vm-state-size",
+				  (json_int_t)x->vm_state_bytes, "date-sec",
+				  (json_int_t)x->date_sec, "date-nsec",
+				  (json_int_t)x->date_nsec, "vm-clock-sec",
+				  (json_int_t)(x->vm_clock_nsec / 1000000000),
+				  "vm-clock-nsec",
+				  (json_int_t)(x->vm_clock_nsec % 1000000000));
 
 		if (x->has_icount)
-			json_object_set_new(j, "icount",
-					    json_integer(
-						    (json_int_t)x->icount));
+			json_object_set_new(
+				j, "icount",
+				json_integer((json_int_t)x->icount));
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -140,31 +141,4 @@ json_t *bitmaps_as_json(const struct vc_qcow2_bitmaps *b)
 				  (json_int_t)x->granularity_bytes));
 	}
 	return list;
-}
-
-void show_progress(void *opaque, uint64_t done, uint64_t total)
-{
-	(void)opaque;
-	printf("    (%3.2f/100%%)\r",
-	       total ? (double)done * 100 / (double)total : 100.0);
-	fflush(stdout);
-}
-
-void end_progress(void)
-{
-	show_progress(NULL, 1, 1);
-	putchar('\n');
-}
-
-int check_cache_mode(const char *value, struct vc_error *err)
-{
-	static const char *const modes[] = { "none",	   "off",
-					     "directsync", "writeback",
-					     "unsafe",	   "writethrough" };
-	size_t i;
-
-	for (i = 0; i < VC_ARRAY_SIZE(modes); i++)
-		if (!strcmp(value, modes[i]))
-			return 0;
-	return vc_fail(err, VC_E_ARG, 0, "unknown cache mode");
 }

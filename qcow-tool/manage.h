@@ -15,11 +15,6 @@ int report_image(const char *path, struct vc_error *err);
 void print_snapshots(const struct vc_qcow2_snapshots *s);
 json_t *snapshots_as_json(const struct vc_qcow2_snapshots *s);
 json_t *bitmaps_as_json(const struct vc_qcow2_bitmaps *b);
-/* A vc_qcow2_progress_fn that prints "    (12.34/100%)", and its end. */
-void show_progress(void *opaque, uint64_t done, uint64_t total);
-void end_progress(void);
-/* -t: what says how the page cache is used; only checked. */
-int check_cache_mode(const char *value, struct vc_error *err) VC_MUST_CHECK;
 /* Open a disk with its backing chain. */
 int open_disk(const char *path, enum vc_disk_format format, bool writable,
 	      bool share, struct vc_disk **ret,
