@@ -391,10 +391,12 @@ static int load_snapshot(struct op *op, const char *id_or_name,
 	return qe_tree_load(&op->e, s->l1_offset, s->l1_size, &op->other, err);
 }
 
-static int fit_tree(struct qe_tree *t, uint64_t size, unsigned cluster_bits,
+static int fit_tree(struct qe_tree *t, const struct qc_header *h,
 		    struct vc_error *err)
 {
-	uint64_t need = qc_l1_entries(size, cluster_bits);
+	uint64_t size = h->size;
+	uint64_t need =
+		qc_l1_entries(size, h->cluster_bits, qc_has_subclusters(h));
 	be64_t *l1;
 
 	if (need * 8 > QC_MAX_L1_BYTES || size > VC_DISK_MAX_BYTES)
@@ -426,7 +428,7 @@ static int apply(struct op *op, int fd, const char *id_or_name,
 		return -1;
 	if (op->table.items[i].where.size)
 		h->size = op->table.items[i].where.size;
-	if (fit_tree(&op->other, h->size, op->e.bits, err) < 0 ||
+	if (fit_tree(&op->other, h, err) < 0 ||
 	    qe_tree_ref(&op->e, &op->other, err) < 0 ||
 	    qe_tree_unref(&op->e, &op->active, err) < 0 ||
 	    qe_tree_flag(&op->e, &op->other, 1, err) < 0 ||
