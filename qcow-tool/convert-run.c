@@ -125,8 +125,29 @@ static int copy_bitmaps(struct run *r, int fd, struct vc_error *err)
 	return vc_fail(err, VC_E_UNSUPPORTED, 0, "--bitmaps");
 }
 
+/* The external data file of the new image, as the disk it is kept in. */
+static int open_data(struct run *r, int out, struct vc_disk *backing,
+		     struct vc_disk **ret, struct vc_error *err)
+{
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_RAW,
+					.writable = true,
+					.direct = r->o->dst_cache.direct,
+					.no_sync = true,
+					.io_with = backing,
+					.name = r->o->image.data_file };
+	vc_auto_fd int fd = fcntl(out, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "duplicate fd");
+	if (vc_disk_open_fd(fd, &oo, NULL, ret, err) < 0)
+		return -1;
+	(void)vc_steal_fd(&fd);
+	return 0;
+}
+
 /* Make and fill the image in the file that has no name yet. */
-static int fill_new(struct run *r, int out, struct vc_error *err)
+static int fill_new(struct run *r, int out, struct vc_outfile **data,
+		    struct vc_error *err)
 {
 	const struct convert_opts *o = r->o;
 	struct vc_disk_open_opts oo = { .format = o->to,
@@ -134,11 +155,14 @@ static int fill_new(struct run *r, int out, struct vc_error *err)
 					.direct = o->dst_cache.direct,
 					.no_sync = true,
 					.name = r->to };
-	vc_auto(vc_disk) struct vc_disk *dst = NULL, *backing = NULL;
+	vc_auto(vc_disk) struct vc_disk *dst = NULL, *backing = NULL,
+					*data_disk = NULL;
 	struct vc_disk_create_opts co;
 	vc_auto_fd int fd = -1;
 
-	if (image_options_get(&o->image, o->to, &co, err) < 0)
+	if (image_options_get(&o->image, o->to, &co, err) < 0 ||
+	    image_options_open_data(&o->image, r->to, o->force, data, &co,
+				    err) < 0)
 		return -1;
 	if (o->compress && co.preallocation != VC_DISK_PREALLOC_OFF)
 		return vc_fail(err, VC_E_CONFIG, 0,
@@ -147,15 +171,18 @@ static int fill_new(struct run *r, int out, struct vc_error *err)
 	co.compression_level = (unsigned)o->level;
 	if (co.backing_file && open_backing(r, &backing, err) < 0)
 		return -1;
-	if (vc_disk_create(out, &co, err) < 0)
+	if (vc_disk_create(out, &co, err) < 0 ||
+	    (*data && open_data(r, vc_outfile_get_fd(*data), backing,
+				&data_disk, err) < 0))
 		return -1;
+	oo.data_file = data_disk;
 	fd = fcntl(out, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "duplicate fd");
 	if (vc_disk_open_fd(fd, &oo, backing, &dst, err) < 0)
 		return -1;
 	(void)vc_steal_fd(&fd);
-	backing = NULL;
+	backing = data_disk = NULL;
 	if (copy(r, dst, true, err) < 0 ||
 	    vc_disk_close(vc_steal_ptr(&dst), err) < 0)
 		return -1;
@@ -164,12 +191,17 @@ static int fill_new(struct run *r, int out, struct vc_error *err)
 
 static int to_new(struct run *r, struct vc_error *err)
 {
-	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
+	vc_auto(vc_outfile) struct vc_outfile *of = NULL, *data = NULL;
+	bool sync = r->o->dst_cache.sync || r->o->sync;
 
 	if (vc_outfile_open(r->to, r->o->force, &of, err) < 0)
 		return -1;
-	vc_outfile_set_sync(of, r->o->dst_cache.sync || r->o->sync);
-	if (fill_new(r, vc_outfile_get_fd(of), err) < 0)
+	vc_outfile_set_sync(of, sync);
+	if (fill_new(r, vc_outfile_get_fd(of), &data, err) < 0)
+		return -1;
+	if (data)
+		vc_outfile_set_sync(data, sync);
+	if (data && vc_outfile_commit(vc_steal_ptr(&data), err) < 0)
 		return -1;
 	return vc_outfile_commit(vc_steal_ptr(&of), err);
 }

@@ -13,6 +13,7 @@ static const struct vc_option convert_options[] = {
 	{ "format", 'f', "FORMAT", "of SOURCE; found out if not given" },
 	{ "output-format", 'O', "FORMAT", "of DEST; raw if not given" },
 	{ "options", 'o', "KEY=VALUE,...", "options of DEST, see below" },
+	{ "compat", 0, "LEVEL", "of DEST: 0.10, 1.1 or crosvm" },
 	{ "compress", 'c', NULL, "compress the clusters of DEST" },
 	{ "level", 0, "N", "of compression; the usual one of its type" },
 	{ "sparse", 'S', "SIZE",
@@ -131,6 +132,8 @@ static int on_value(struct convert_opts *o, const struct vc_option *opt,
 	default:
 		break;
 	}
+	if (!strcmp(opt->name, "compat"))
+		return image_options_set_compat(&o->image, value, err);
 	if (!strcmp(opt->name, "level")) {
 		if (set_number(value, 22, &nr, err) < 0)
 			return -1;

@@ -15,6 +15,8 @@ struct create_opts {
 static const struct vc_option create_options[] = {
 	{ "format", 'f', "FORMAT", "raw (the default) or qcow2" },
 	{ "options", 'o', "KEY=VALUE,...", "options of the format, see below" },
+	{ "compat", 0, "LEVEL",
+	  "0.10, 1.1 (the default) or crosvm: only what that reads" },
 	{ "backing", 'b', "FILE",
 	  "read from this image what was not written; needs -F" },
 	{ "backing-format", 'F', "FORMAT", "the format of that image" },
@@ -54,6 +56,8 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		o->quiet = true;
 		return 0;
 	default:
+		if (!strcmp(opt->name, "compat"))
+			return image_options_set_compat(&o->image, value, err);
 		o->force = true;
 		return 0;
 	}
@@ -117,7 +121,7 @@ static int check_options(const char *path, struct create_opts *o,
 
 static int create(const char *path, struct create_opts *o, struct vc_error *err)
 {
-	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
+	vc_auto(vc_outfile) struct vc_outfile *of = NULL, *data = NULL;
 	struct vc_disk_create_opts co;
 	char shown[256];
 
@@ -127,10 +131,14 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 		return vc_prefix(err, "'%s'", shown);
 	co.size_bytes = o->image.size_bytes;
 	if (vc_outfile_catch_signals(err) < 0 ||
-	    vc_outfile_open(path, o->force, &of, err) < 0)
+	    vc_outfile_open(path, o->force, &of, err) < 0 ||
+	    image_options_open_data(&o->image, path, o->force, &data, &co,
+				    err) < 0)
 		return -1;
 	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
+	if (data && vc_outfile_commit(vc_steal_ptr(&data), err) < 0)
+		return -1;
 	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)
 		return -1;
 	if (!o->quiet)

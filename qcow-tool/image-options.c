@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/kv.h>
 #include <vmmcore/util.h>
+#include "qcow-tool/common.h"
 #include "qcow-tool/image-options.h"
 
-static const char *const compat_names[] = { "0.10", "v2", "1.1", "v3", NULL };
+enum { COMPAT_CROSVM = 4 };
+static const char *const compat_names[] = { "0.10", "v2",     "1.1",
+					    "v3",   "crosvm", NULL };
 static const char *const on_off[] = { "off", "on", NULL };
-static const char *const preallocation_names[] = { "off", NULL };
-static const char *const compression_names[] = { "zlib", NULL };
 
 #define MEMBER(m) offsetof(struct image_options, m)
 static const struct vc_kv_key keys[] = {
@@ -19,33 +21,44 @@ static const struct vc_kv_key keys[] = {
 	{ "backing-file", VC_KV_STRING, MEMBER(backing_file), 0, NULL, NULL },
 	{ "backing-fmt", VC_KV_STRING, MEMBER(backing_format), 0, NULL, NULL },
 	{ "preallocation", VC_KV_ENUM, MEMBER(preallocation), 0,
-	  preallocation_names, NULL },
+	  vc_disk_preallocation_names, NULL },
 	{ "lazy-refcounts", VC_KV_ENUM, MEMBER(lazy_refcounts), 0, on_off,
 	  NULL },
 	{ "extended-l2", VC_KV_ENUM, MEMBER(extended_l2), 0, on_off, NULL },
 	{ "compression-type", VC_KV_ENUM, MEMBER(compression), 0,
-	  compression_names, NULL },
+	  vc_disk_compression_names, NULL },
+	{ "data-file", VC_KV_STRING, MEMBER(data_file), 0, NULL, NULL },
+	{ "data-file-raw", VC_KV_ENUM, MEMBER(data_file_raw), 0, on_off, NULL },
 };
 enum { KEY_SIZE = 3 };
 
 const char image_options_help[] =
-	"Options of a new qcow2 image (-o KEY=VALUE,...):\n"
+	"Options of a new image (-o KEY=VALUE,...):\n"
+	"  size=SIZE\n"
+	"  preallocation=MODE    off, falloc, full; qcow2: metadata\n"
+	"and of qcow2:\n"
+	"  backing_file=NAME, backing_fmt=FORMAT\n"
 	"  cluster_size=SIZE     power of two from 512 to 2M; 64k\n"
 	"  refcount_bits=N       1, 2, 4, 8, 16, 32 or 64; 16\n"
-	"  compat=LEVEL          0.10 (or v2) or 1.1 (or v3); 1.1\n"
-	"  backing_file=NAME, backing_fmt=FORMAT, size=SIZE";
+	"  compat=LEVEL          0.10 (or v2), 1.1 (or v3), crosvm; 1.1\n"
+	"  compression_type=TYPE zlib or zstd; zlib\n"
+	"  extended_l2=on        32 subclusters each; clusters of 16k on\n"
+	"  lazy_refcounts=on     refcounts are written when it is closed\n"
+	"  data_file=NAME        keep the data in this file\n"
+	"  data_file_raw=on      and that is a raw image by itself";
 
 void image_options_init(struct image_options *o)
 {
 	memset(o, 0, sizeof(*o));
-	o->compat = -1;
+	o->compat = o->compression = -1;
 }
 
 void image_options_fini(struct image_options *o)
 {
 	free(o->backing_file);
 	free(o->backing_format);
-	o->backing_file = o->backing_format = NULL;
+	free(o->data_file);
+	o->backing_file = o->backing_format = o->data_file = NULL;
 }
 
 static void take_string(char **to, char *from)
@@ -62,13 +75,15 @@ int image_options_parse(struct image_options *o, const char *text,
 	struct image_options part = *o;
 	uint64_t seen;
 
-	part.backing_file = part.backing_format = NULL;
+	part.backing_file = part.backing_format = part.data_file = NULL;
 	if (vc_kv_parse(text, keys, VC_ARRAY_SIZE(keys), &part, &seen, err) < 0)
 		return -1;
 	if (seen >> KEY_SIZE & 1)
 		part.has_size = true;
 	take_string(&o->backing_file, vc_steal_ptr(&part.backing_file));
 	take_string(&o->backing_format, vc_steal_ptr(&part.backing_format));
+	take_string(&o->data_file, vc_steal_ptr(&part.data_file));
+	part.data_file = o->data_file;
 	part.backing_file = o->backing_file;
 	part.backing_format = o->backing_format;
 	*o = part;
@@ -78,16 +93,15 @@ int image_options_parse(struct image_options *o, const char *text,
 int image_options_get(const struct image_options *o, enum vc_disk_format format,
 		      struct vc_disk_create_opts *ret, struct vc_error *err)
 {
-	if (o->lazy_refcounts || o->extended_l2)
-		return vc_fail(err, VC_E_UNSUPPORTED, 0, "option %s",
-			       o->extended_l2 ? "extended_l2"
-					      : "lazy_refcounts");
 	if (o->cluster_bytes > VC_QCOW2_MAX_CLUSTER)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "cluster_size: more than 2 MiB");
-	if (format == VC_DISK_FORMAT_RAW && o->compat >= 0)
+	if (format != VC_DISK_FORMAT_QCOW2 &&
+	    (o->compat >= 0 || o->cluster_bytes || o->refcount_bits ||
+	     o->lazy_refcounts || o->extended_l2 || o->data_file ||
+	     o->compression >= 0))
 		return vc_fail(err, VC_E_CONFIG, 0,
-			       "a raw image has no option compat");
+			       "only a qcow2 image has such options");
 	memset(ret, 0, sizeof(*ret));
 	ret->format = format;
 	ret->cluster_bytes = (uint32_t)o->cluster_bytes;
@@ -95,5 +109,45 @@ int image_options_get(const struct image_options *o, enum vc_disk_format format,
 	ret->version = o->compat < 0 ? 0 : o->compat < 2 ? 2 : 3;
 	ret->backing_file = o->backing_file;
 	ret->backing_format = o->backing_format;
+	ret->for_crosvm = o->compat == COMPAT_CROSVM;
+	ret->preallocation = (enum vc_disk_preallocation)o->preallocation;
+	ret->compression = (enum vc_disk_compression)(o->compression + 1);
+	ret->extended_l2 = o->extended_l2;
+	ret->lazy_refcounts = o->lazy_refcounts;
+	ret->data_file = o->data_file;
+	ret->data_file_raw = o->data_file_raw;
+	return 0;
+}
+
+int image_options_set_compat(struct image_options *o, const char *value,
+			     struct vc_error *err)
+{
+	char shown[40];
+	int i;
+
+	for (i = 0; compat_names[i]; i++)
+		if (!strcmp(value, compat_names[i])) {
+			o->compat = i;
+			return 0;
+		}
+	return vc_fail(err, VC_E_ARG, 0, "'%s': no such level",
+		       vc_printable(value, shown, sizeof(shown)));
+}
+
+int image_options_open_data(const struct image_options *o, const char *path,
+			    bool force, struct vc_outfile **ret,
+			    struct vc_disk_create_opts *co,
+			    struct vc_error *err)
+{
+	vc_auto_free char *full = NULL;
+
+	if (!o->data_file)
+		return 0;
+	full = beside(path, o->data_file);
+	if (!full)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "data file");
+	if (vc_outfile_open(full, force, ret, err) < 0)
+		return vc_prefix(err, "data file");
+	co->data_fd = vc_outfile_get_fd(*ret);
 	return 0;
 }

@@ -116,6 +116,11 @@ void disk_iov_get(const struct iovec *iov, uint64_t skip, void *buf,
 		  uint64_t len);
 void disk_iov_zero(const struct iovec *iov, uint64_t skip, uint64_t len);
 
+/* FALLOC and FULL: give the range of the file its space; else nothing. */
+int disk_allocate(int fd, uint64_t offset, uint64_t len,
+		  enum vc_disk_preallocation mode,
+		  struct vc_error *err) VC_MUST_CHECK;
+
 #define DISK_ZEROES_BYTES (64 * 1024)
 extern const uint8_t disk_zeroes[DISK_ZEROES_BYTES];
 /* Set `io` to write `len` zeroes, at most DISK_ZEROES_MAX; false: no memory. */

@@ -271,12 +271,17 @@ static int raw_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
 static int raw_create(int fd, const struct vc_disk_create_opts *opts,
 		      struct vc_error *err)
 {
-	if (opts->backing_file || opts->cluster_bytes || opts->refcount_bits)
+	if (opts->backing_file || opts->cluster_bytes || opts->refcount_bits ||
+	    opts->version || opts->extended_l2 || opts->lazy_refcounts ||
+	    opts->data_file || opts->compression)
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "a raw image has no such options");
+	if (opts->preallocation == VC_DISK_PREALLOC_METADATA)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "a raw image has no metadata to preallocate");
 	if (ftruncate(fd, (off_t)opts->size_bytes) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "set size");
-	return 0;
+	return disk_allocate(fd, 0, opts->size_bytes, opts->preallocation, err);
 }
 
 static uint32_t raw_discard_granularity(const struct vc_disk *d)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A new image: header, refcount table, refcount blocks, L1 table, in this
- * order, each from a cluster boundary on. What is zero is not written: the
- * file is extended over it.
+ * A new image: header, refcount table, refcount blocks, L1 table and, if it is
+ * preallocated, L2 tables and data, in this order, each from a cluster boundary
+ * on. What is zero is not written: the file is extended over it.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "disk/qcow2/qcow2.h"
 
@@ -19,8 +20,79 @@ struct layout {
 	uint32_t cluster_bytes;
 	uint64_t l1_entries, l1_clusters;
 	uint64_t reftable_clusters, nr_blocks;
-	uint64_t total; /* clusters of metadata */
+	uint64_t l2_clusters, data_clusters; /* preallocated */
+	uint64_t total;			     /* clusters in use */
+	enum vc_disk_preallocation preallocation;
 };
+
+/* crosvm's own limit. */
+#define CROSVM_MAX_BYTES (UINT64_C(1) << 44)
+
+static int needs(struct vc_error *err, const char *option, const char *what)
+{
+	return vc_fail(err, VC_E_CONFIG, 0, "%s: needs %s", option, what);
+}
+
+static int check_features(const struct vc_disk_create_opts *o,
+			  const struct layout *l, struct vc_error *err)
+{
+	if (l->version == 2 && l->refcount_order != 4)
+		return needs(err, "refcount bits other than 16", "version 3");
+	if (l->version == 2 && o->lazy_refcounts)
+		return needs(err, "lazy refcounts", "version 3");
+	if (l->version == 2 && o->extended_l2)
+		return needs(err, "extended L2 entries", "version 3");
+	if (l->version == 2 && o->data_file)
+		return needs(err, "external data file", "version 3");
+	if (l->version == 2 && o->compression == VC_DISK_ZSTD)
+		return needs(err, "compression type zstd", "version 3");
+	if (o->extended_l2 && l->cluster_bits < QC_MIN_EXTENDED_L2_CLUSTER_BITS)
+		return needs(err, "extended L2 entries",
+			     "clusters of 16 KiB or more");
+	if (o->compression > VC_DISK_ZSTD)
+		return vc_fail(err, VC_E_ARG, 0, "compression type");
+	if (o->data_file_raw && !o->data_file)
+		return needs(err, "raw external data file",
+			     "an external data file");
+	if (o->data_file_raw && o->backing_file)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "backing file: not with a raw external data "
+			       "file");
+	if (o->data_file &&
+	    (!o->data_file[0] || strlen(o->data_file) > QC_MAX_BACKING_NAME))
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "external data file name: not 1 to %d bytes",
+			       QC_MAX_BACKING_NAME);
+	if (o->preallocation && o->backing_file && !o->extended_l2)
+		return needs(err, "preallocation with a backing file",
+			     "extended L2 entries");
+	return 0;
+}
+
+static int check_crosvm(const struct vc_disk_create_opts *o,
+			const struct layout *l, struct vc_error *err)
+{
+	static const char *const formats[] = { "raw", "qcow2", "composite" };
+	size_t i;
+
+	if (l->version == 2 || l->refcount_order != 4 || o->extended_l2 ||
+	    o->data_file || o->compression == VC_DISK_ZSTD)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "for crosvm: needs version 3, refcount bits 16, "
+			       "no extended L2 entries, no external data file, "
+			       "no compression");
+	if (o->size_bytes > CROSVM_MAX_BYTES)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "for crosvm: size: more than 16 TiB");
+	for (i = 0; o->backing_file && i < VC_ARRAY_SIZE(formats); i++)
+		if (o->backing_format && !strcmp(o->backing_format, formats[i]))
+			return 0;
+	if (o->backing_file)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "for crosvm: backing format: not raw, qcow2 or "
+			       "composite");
+	return 0;
+}
 
 static int check_options(const struct vc_disk_create_opts *o, struct layout *l,
 			 struct vc_error *err)
@@ -42,9 +114,6 @@ static int check_options(const struct vc_disk_create_opts *o, struct layout *l,
 		return vc_fail(err, VC_E_ARG, 0,
 			       "refcount bits %u: not a power of two up to 64",
 			       bits);
-	if (l->version == 2 && bits != 16)
-		return vc_fail(err, VC_E_CONFIG, 0,
-			       "refcount bits other than 16 need version 3");
 	if (o->backing_file && (!o->backing_file[0] ||
 				strlen(o->backing_file) > QC_MAX_BACKING_NAME))
 		return vc_fail(err, VC_E_LIMIT, 0,
@@ -55,7 +124,13 @@ static int check_options(const struct vc_disk_create_opts *o, struct layout *l,
 	l->cluster_bytes = cluster;
 	l->cluster_bits = (unsigned)__builtin_ctz(cluster);
 	l->refcount_order = (unsigned)__builtin_ctz(bits);
-	return 0;
+	l->preallocation = o->preallocation;
+	/* such a file is read without the tables, which must agree with that */
+	if (o->data_file_raw && !l->preallocation)
+		l->preallocation = VC_DISK_PREALLOC_METADATA;
+	if (check_features(o, l, err) < 0)
+		return -1;
+	return o->for_crosvm ? check_crosvm(o, l, err) : 0;
 }
 
 static int plan(const struct vc_disk_create_opts *o, struct layout *l,
@@ -65,12 +140,20 @@ static int plan(const struct vc_disk_create_opts *o, struct layout *l,
 		((uint64_t)l->cluster_bytes * 8) >> l->refcount_order;
 	uint64_t max = FIRST_REFTABLE_MAX >> l->cluster_bits, full;
 
-	l->l1_entries = qc_l1_entries(o->size_bytes, l->cluster_bits, false);
+	l->l1_entries =
+		qc_l1_entries(o->size_bytes, l->cluster_bits, o->extended_l2);
 	if (l->l1_entries * 8 > QC_MAX_L1_BYTES)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "size: too large for clusters of %u bytes",
 			       l->cluster_bytes);
 	l->l1_clusters = vc_div_round_up(l->l1_entries * 8, l->cluster_bytes);
+	if (l->preallocation) {
+		l->l2_clusters = l->l1_entries;
+		l->data_clusters = o->data_file
+					   ? 0
+					   : vc_div_round_up(o->size_bytes,
+							     l->cluster_bytes);
+	}
 	/* data, L2 tables, L1, and the blocks that count them */
 	full = (o->size_bytes >> l->cluster_bits) + 2 + l->l1_entries +
 	       l->l1_clusters;
@@ -83,7 +166,7 @@ static int plan(const struct vc_disk_create_opts *o, struct layout *l,
 	do {
 		l->nr_blocks++;
 		l->total = 1 + l->reftable_clusters + l->nr_blocks +
-			   l->l1_clusters;
+			   l->l1_clusters + l->l2_clusters + l->data_clusters;
 	} while (l->nr_blocks * per_block < l->total);
 	/* the first blocks have entries in the table, however small it is */
 	while (l->reftable_clusters * (l->cluster_bytes / 8) < l->nr_blocks) {
@@ -94,6 +177,11 @@ static int plan(const struct vc_disk_create_opts *o, struct layout *l,
 			l->total++;
 		}
 	}
+	if (l->reftable_clusters << l->cluster_bits > QC_MAX_REFTABLE_BYTES)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "preallocation: too much for clusters of %u "
+			       "bytes",
+			       l->cluster_bytes);
 	return 0;
 }
 
@@ -161,6 +249,15 @@ static void fill_header(struct qc_header_v3 *d,
 	d->v2.reftable_clusters = be32_put((uint32_t)l->reftable_clusters);
 	d->refcount_order = be32_put(l->refcount_order);
 	d->header_length = be32_put(sizeof(*d));
+	d->incompatible = be64_put(
+		(o->data_file ? QC_INCOMPAT_DATA_FILE : 0) |
+		(o->compression == VC_DISK_ZSTD ? QC_INCOMPAT_COMPRESSION : 0) |
+		(o->extended_l2 ? QC_INCOMPAT_EXTENDED_L2 : 0));
+	d->compatible =
+		be64_put(o->lazy_refcounts ? QC_COMPAT_LAZY_REFCOUNTS : 0);
+	d->autoclear =
+		be64_put(o->data_file_raw ? QC_AUTOCLEAR_RAW_DATA_FILE : 0);
+	d->compression_type = o->compression == VC_DISK_ZSTD;
 }
 
 static int write_header(int fd, const struct vc_disk_create_opts *o,
@@ -184,6 +281,11 @@ static int write_header(int fd, const struct vc_disk_create_opts *o,
 		put_extension(&w, QC_EXT_CROSVM_BACKING_FORMAT, format,
 			      strlen(format));
 	}
+	if (o->data_file)
+		put_extension(&w, QC_EXT_DATA_FILE, o->data_file,
+			      strlen(o->data_file));
+	if (o->for_crosvm)
+		put_extension(&w, QC_EXT_FOR_CROSVM, NULL, 0);
 	if (l->version > 2 && w.size - w.pos > 512 + name)
 		put_feature_names(&w);
 	put_extension(&w, QC_EXT_END, NULL, 0);
@@ -208,24 +310,91 @@ static int write_header(int fd, const struct vc_disk_create_opts *o,
 static int write_refcounts(int fd, const struct layout *l, struct vc_error *err)
 {
 	vc_auto_free uint8_t *block = malloc(l->cluster_bytes);
+	vc_auto_free be64_t *table =
+		calloc(l->reftable_clusters, l->cluster_bytes);
 	uint64_t per_block =
 		((uint64_t)l->cluster_bytes * 8) >> l->refcount_order;
 	uint64_t first = 1 + l->reftable_clusters, b, i;
 
-	if (!block)
+	if (!block || !table)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
 	for (b = 0; b < l->nr_blocks; b++) {
 		uint64_t offset = (first + b) << l->cluster_bits;
-		be64_t entry = be64_put(offset);
 
-		memset(block, 0, l->cluster_bytes);
-		for (i = 0; i < per_block && b * per_block + i < l->total; i++)
+		table[b] = be64_put(offset);
+		/* all but the last one are full */
+		if (b == 0 || b + 1 == l->nr_blocks)
+			memset(block, 0, l->cluster_bytes);
+		for (i = 0; (b == 0 || b + 1 == l->nr_blocks) &&
+			    i < per_block && b * per_block + i < l->total;
+		     i++)
 			qc_refcount_put(block, l->refcount_order, i, 1);
-		if (vc_pwrite_full(fd, block, l->cluster_bytes, offset) < 0 ||
-		    vc_pwrite_full(fd, &entry, sizeof(entry),
-				   l->cluster_bytes + b * 8) < 0)
+		if (vc_pwrite_full(fd, block, l->cluster_bytes, offset) < 0)
 			return vc_fail(err, VC_E_SYS, errno, "write refcounts");
 	}
+	if (vc_pwrite_full(fd, table, l->nr_blocks * 8, l->cluster_bytes) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "write refcounts");
+	return 0;
+}
+
+/* --- preallocation ------------------------------------------------------------ */
+
+/* The L2 table number `n`, for clusters that follow each other from `host` on.
+ * Subclusters stay unallocated: they read as what is below. */
+static void fill_l2(const struct layout *l, bool extended, be64_t *table,
+		    uint64_t n, uint64_t host, uint64_t nr_guest)
+{
+	uint64_t words = l->cluster_bytes / 8, step = extended ? 2 : 1, i;
+	uint64_t guest = n * (words / step);
+
+	memset(table, 0, l->cluster_bytes);
+	for (i = 0; i < words && guest < nr_guest; i += step, guest++)
+		table[i] =
+			be64_put((host + guest) << l->cluster_bits | QC_COPIED);
+}
+
+static int write_tables(int fd, const struct vc_disk_create_opts *o,
+			const struct layout *l, struct vc_error *err)
+{
+	uint64_t l1_first = 1 + l->reftable_clusters + l->nr_blocks, i;
+	uint64_t l2_first = l1_first + l->l1_clusters;
+	uint64_t data = o->data_file ? 0 : l2_first + l->l2_clusters;
+	uint64_t nr = vc_div_round_up(o->size_bytes, l->cluster_bytes);
+	vc_auto_free be64_t *l1 = calloc(l->l1_entries + 1, sizeof(*l1));
+	vc_auto_free be64_t *l2 = malloc(l->cluster_bytes);
+
+	if (!l1 || !l2)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	for (i = 0; i < l->l2_clusters; i++) {
+		uint64_t offset = (l2_first + i) << l->cluster_bits;
+
+		fill_l2(l, o->extended_l2, l2, i, data, nr);
+		l1[i] = be64_put(offset | QC_COPIED);
+		if (vc_pwrite_full(fd, l2, l->cluster_bytes, offset) < 0)
+			return vc_fail(err, VC_E_SYS, errno, "write L2 tables");
+	}
+	if (vc_pwrite_full(fd, l1, l->l1_entries * 8,
+			   l1_first << l->cluster_bits) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "write L1 table");
+	return disk_allocate(fd,
+			     (l->total - l->data_clusters) << l->cluster_bits,
+			     l->data_clusters << l->cluster_bits,
+			     l->preallocation, err);
+}
+
+static int size_data_file(const struct vc_disk_create_opts *o,
+			  const struct layout *l, struct vc_error *err)
+{
+	struct stat st;
+
+	if (fstat(o->data_fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "data file: stat");
+	if (S_ISREG(st.st_mode) &&
+	    ftruncate(o->data_fd, (off_t)o->size_bytes) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "data file: set size");
+	if (disk_allocate(o->data_fd, 0, o->size_bytes, l->preallocation, err) <
+	    0)
+		return vc_prefix(err, "data file");
 	return 0;
 }
 
@@ -239,7 +408,9 @@ int qc_create(int fd, const struct vc_disk_create_opts *opts,
 		return -1;
 	if (ftruncate(fd, (off_t)(l.total << l.cluster_bits)) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "set size of file");
-	if (write_refcounts(fd, &l, err) < 0)
+	if (write_refcounts(fd, &l, err) < 0 ||
+	    (l.preallocation && write_tables(fd, opts, &l, err) < 0) ||
+	    (opts->data_file && size_data_file(opts, &l, err) < 0))
 		return -1;
 	return write_header(fd, opts, &l, err);
 }
