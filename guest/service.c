@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Process 1 of a machine whose image has no init. It mounts what programs
- * expect, keeps vmm-agent running, reaps whatever is left to it, and on a
- * signal ends the machine in order: TERM, a grace period, KILL, sync, unmount.
+ * expect, keeps vmm-agent running, starts what vmm-init.conf(5) names, reaps
+ * whatever is left to it, and on a signal, or when that program has ended, ends
+ * the machine in order: TERM, a grace period, KILL, sync, unmount.
  *
  * One poll loop over a signalfd; the only time-out is the agent's back-off and
  * the grace period, so an idle machine is idle.
@@ -22,10 +23,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
 #include <vmmcore/util.h>
 #include "guest/init.h"
+#include "guest/workload.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define BACKOFF_MIN_MS 100
@@ -39,6 +42,9 @@
 struct service {
 	int signals;
 	pid_t agent; /* 0: not running */
+	struct runconf conf;
+	pid_t workload; /* 0: none, or not running */
+	bool is_done;	/* the workload has ended */
 	char agent_path[4096];
 	uint64_t started_ns, restart_ns;
 	uint64_t backoff_ms;
@@ -153,14 +159,31 @@ static void agent_ended(struct service *s, int status)
 	s->backoff_ms = vc_min_u64(2 * s->backoff_ms, BACKOFF_MAX_MS);
 }
 
+static void workload_ended(struct service *s, int status)
+{
+	struct vc_error err = { 0 };
+	char shown[120];
+
+	s->workload = 0;
+	s->is_done = true;
+	vc_fail(&err, VC_E_SYS, 0, "%s: ended with %s %d: power off",
+		vc_printable(s->conf.argv[0], shown, sizeof(shown)),
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	init_warn(&err);
+}
+
 static void reap(struct service *s)
 {
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == s->agent)
 			agent_ended(s, status);
+		else if (pid == s->workload)
+			workload_ended(s, status);
+	}
 }
 
 /* Wait until every process is gone or `grace_ms` are over. Process 1 inherits
@@ -210,9 +233,23 @@ static void unmount_all(void)
 	}
 }
 
+/* Ask the workload in its own words, and give it the time to end. */
+static void stop_workload(const struct service *s)
+{
+	uint64_t end = vc_now_ns() + TERM_GRACE_MS * NS_PER_MS;
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	kill(s->workload, s->conf.stop_signal);
+	while (waitpid(s->workload, NULL, WNOHANG) == 0 && vc_now_ns() < end)
+		nanosleep(&pause, NULL);
+}
+
 static __attribute__((noreturn)) void shut_down(const struct service *s,
 						int how)
 {
+	/* SIGTERM is what all get below */
+	if (s->workload && s->conf.stop_signal != SIGTERM)
+		stop_workload(s);
 	kill(-1, SIGTERM);
 	kill(-1, SIGCONT);
 	if (!wait_for_all(s, TERM_GRACE_MS)) {
@@ -265,7 +302,19 @@ static __attribute__((noreturn)) void serve(struct service *s)
 		poll(&p, 1, timeout_ms(s));
 		while (read(s->signals, &si, sizeof(si)) == sizeof(si))
 			get_signal(s, si.ssi_signo);
+		if (s->is_done)
+			shut_down(s, RB_POWER_OFF);
 	}
+}
+
+/* What cannot be started leaves a machine to look into, with its agent. */
+static void start_workload(struct service *s)
+{
+	struct vc_error err = { 0 };
+
+	if (runconf_read(RUNCONF_PATH, &s->conf, &err) ||
+	    workload_start(&s->conf, &s->workload, &err))
+		init_warn(&err);
 }
 
 int service_main(const struct cmdline *c, struct vc_error *err)
@@ -298,5 +347,6 @@ int service_main(const struct cmdline *c, struct vc_error *err)
 	set_hostname();
 	raise_loopback();
 	find_agent(&s);
+	start_workload(&s);
 	serve(&s);
 }

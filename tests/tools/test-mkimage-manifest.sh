@@ -119,11 +119,12 @@ bad 'mkdir: mode: not an octal' 'mkdir x mode=9'
 bad 'mkdir: owner: not of the form' 'mkdir x owner=root'
 bad 'a quote without an end' 'mkdir "x'
 bad 'unknown escape' 'mkdir \q'
-bad 'x: not two hex' 'mkdir \x0g'
-bad 'x: not two hex' 'mkdir \x00'
+bad '\x: not two hex' 'mkdir \x0g'
+bad '\x: not two hex' 'mkdir \x00'
 bad 'more than 8 words' 'mkdir 1 2 3 4 5 6 7 8'
 bad 'exclude: not one pattern' 'exclude'
-bad 'longer than' "mkdir $(head -c 70000 /dev/zero | tr '\0' x)"
+printf 'mkdir %070000d\n' 0 >bad
+refuses 'line 1: longer than 65536' 1 --manifest bad a.tar
 printf 'chmod 1 /nothing\n' >bad
 refuses 'bad: line 1: chmod: ' 1 --manifest bad a.tar
 refuses 'No such file' 1 --manifest missing a.tar
