@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <vmmcore/log.h>
+#include "disk/qcow2/check.h"
 #include "disk/qcow2/qcow2.h"
 
 /* --- waiting ------------------------------------------------------------------ */
@@ -143,8 +144,7 @@ static int check_backing(const struct qc_disk *q, struct vc_error *err)
 {
 	char shown[120];
 
-	if (q->h.backing_file[0] && !q->base.backing &&
-	    !q->base.ignore_backing)
+	if (q->h.backing_file[0] && !q->base.backing && !q->base.ignore_backing)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "qcow2: has a backing file '%s', which is not "
 			       "allowed here",
@@ -193,7 +193,12 @@ static int verify(struct qc_disk *q, bool repair, struct vc_error *err)
 
 	if (!bits)
 		return 0;
-	if ((bits & QC_INCOMPAT_CORRUPT) && !repair)
+	if (bits == QC_INCOMPAT_DIRTY) {
+		if (qc_repair_dirty(q->base.fd, err) < 0)
+			return vc_prefix(err, "qcow2: not closed properly");
+		return qc_header_read(q->base.fd, &q->h, err);
+	}
+	if (!repair)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "qcow2: marked as corrupt");
 	if (qc_check(q->base.fd, &chk, err) < 0)
@@ -209,15 +214,12 @@ static int verify(struct qc_disk *q, bool repair, struct vc_error *err)
 	return 0;
 }
 
-static int open_writable(struct qc_disk *q,
-			 const struct vc_disk_open_opts *opts,
-			 struct vc_error *err)
+static int open_writable(struct qc_disk *q, struct vc_error *err)
 {
 	uint32_t nr = q->h.reftable_clusters *
 		      (q->h.cluster_bytes / (uint32_t)sizeof(be64_t));
 
-	if (verify(q, opts->repair, err) < 0 ||
-	    qc_table_load(&q->reftable, q->base.fd, q->h.reftable_offset, nr,
+	if (qc_table_load(&q->reftable, q->base.fd, q->h.reftable_offset, nr,
 			  "refcount table", err) < 0 ||
 	    load_snapshot_tables(q, err) < 0)
 		return -1;
@@ -311,6 +313,7 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	if (qc_header_read(d->fd, &q->h, err) < 0 ||
 	    qc_header_supported(&q->h, err) < 0 || check_backing(q, err) < 0 ||
 	    check_data_file(q, opts->data_file, err) < 0 ||
+	    (d->writable && verify(q, opts->repair, err) < 0) ||
 	    disk_file_size(d->fd, &file_bytes, err) < 0)
 		return -1;
 	if (opts->snapshot && qc_use_snapshot(q, opts->snapshot, err) < 0)
@@ -327,7 +330,7 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		return -1;
 	if (!qc_cache_init(q))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	if (d->writable && open_writable(q, opts, err) < 0)
+	if (d->writable && open_writable(q, err) < 0)
 		return -1;
 	return take_data_file(q, opts->data_file, err);
 }
