@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is left when the writer dies. A child writes blocks that carry their
- * number and a sequence number, many at a time, with zeroing (which releases
- * clusters for others to take) and flushes in between, and notes in shared memory what it has submitted and what a flush
- * made durable. It is killed at a random moment; then the image has no
+ * What is left when the writer dies. A child is several clients of one disk:
+ * each writes blocks that carry their number and a sequence number, many at a
+ * time, compressed ones among them where a cluster is a block, with zeroing
+ * (which releases clusters for others to take), and flushes now and then while
+ * the others go on. It notes in shared memory what it has submitted and what a
+ * flush made durable. It is killed at a random moment; then the image has no
  * corruption and each block is at least as new as its last flush.
  */
 #include <errno.h>
@@ -23,8 +25,9 @@
 #define BLOCK 4096u
 #define NR_BLOCKS 2048u
 #define DISK_BYTES ((uint64_t)BLOCK * NR_BLOCKS)
-#define DEPTH 16
-#define KILLS 40
+#define CLIENTS 4
+#define DEPTH 16 /* of each client 4 */
+#define KILLS 25
 
 struct shared {
 	uint32_t submitted[NR_BLOCKS]; /* newest sequence number */
@@ -36,8 +39,18 @@ struct shared {
 static const struct {
 	uint32_t cluster;
 	unsigned refcount_bits, version;
+	bool extended, lazy, data_file;
+	enum vc_disk_compression compression;
 } shapes[] = {
-	{ 65536, 16, 3 }, { 4096, 16, 3 }, { 512, 1, 3 }, { 65536, 16, 2 }
+	{ 65536, 16, 3, false, false, false, 0 },
+	{ 4096, 16, 3, false, false, false, VC_DISK_ZSTD },
+	{ 4096, 2, 3, false, true, false, VC_DISK_ZLIB },
+	{ 512, 1, 3, false, false, false, 0 },
+	{ 65536, 16, 2, false, false, false, 0 },
+	{ 65536, 16, 3, true, false, false, 0 },
+	{ 16384, 64, 3, true, true, false, 0 },
+	{ 65536, 16, 3, false, false, true, 0 },
+	{ 65536, 16, 3, true, true, true, 0 },
 };
 
 static struct vc_error err;
@@ -48,10 +61,21 @@ static struct shared *shared;
 struct slot {
 	struct vc_disk_req req;
 	struct iovec iov;
-	uint32_t buf[BLOCK / 4];
+	uint32_t buf[BLOCK / 4], packed[BLOCK / 4];
 	uint32_t block, seq;
 	bool busy;
 };
+
+struct client {
+	struct slot slots[DEPTH / CLIENTS];
+	struct vc_disk_req flush;
+	uint32_t before[NR_BLOCKS]; /* what was complete when it began */
+	uint32_t first;		    /* sequence number of this process */
+	bool is_flushing;
+};
+
+static struct vc_disk_compressor *compressor;
+static int data_fd;
 
 static void slot_done(struct vc_disk_req *req, enum vc_disk_status status)
 {
@@ -91,40 +115,68 @@ static void start(struct image *im, struct slot *s, uint32_t seq)
 		s->req.flags = VC_DISK_REQ_UNMAP;
 		shared->zeroed[s->block] = seq;
 	}
+	if (s->req.op == VC_DISK_WRITE && compressor && image_random(im) % 2) {
+		s->iov = (struct iovec){
+			s->packed, vc_disk_compress(compressor, s->buf, BLOCK,
+						    s->packed, BLOCK - 1)
+		};
+		s->req.op = VC_DISK_WRITE_COMPRESSED;
+		s->req.length_bytes = s->iov.iov_len;
+	}
 	shared->submitted[s->block] = seq;
 	vc_disk_submit(im->disk, &s->req);
 }
 
+static void flushed(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	struct client *c = vc_container_of(req, struct client, flush);
+	uint32_t i;
+
+	if (status != VC_DISK_OK)
+		_exit(4);
+	c->is_flushing = false;
+	for (i = 0; i < NR_BLOCKS; i++) {
+		/* what an earlier writer left may be half old, half new */
+		if (c->before[i] <= c->first ||
+		    c->before[i] < shared->durable[i])
+			continue;
+		if (c->before[i] == shared->zeroed[i]) {
+			shared->durable[i] = 0;
+			continue;
+		}
+		shared->durable[i] = c->before[i];
+		if (shared->zeroed[i] < c->before[i])
+			shared->zeroed[i] = 0;
+	}
+}
+
+static void start_flush(struct image *im, struct client *c)
+{
+	memcpy(c->before, shared->completed, sizeof(c->before));
+	c->is_flushing = true;
+	c->flush = (struct vc_disk_req){ .op = VC_DISK_FLUSH, .done = flushed };
+	vc_disk_submit(im->disk, &c->flush);
+}
+
 static void child(struct image *im, uint32_t seed)
 {
-	static struct slot slots[DEPTH];
-	static uint32_t before[NR_BLOCKS];
-	uint32_t seq = seed * 100000, i;
+	static struct client clients[CLIENTS];
+	uint32_t seq = seed * 100000, i, k;
 
 	im->seed = seed;
 	for (;;) {
-		for (i = 0; i < DEPTH; i++)
-			if (!slots[i].busy)
-				start(im, &slots[i], ++seq);
+		for (i = 0; i < CLIENTS; i++) {
+			struct client *c = &clients[i];
+
+			c->first = seed * 100000;
+			for (k = 0; k < DEPTH / CLIENTS; k++)
+				if (!c->slots[k].busy)
+					start(im, &c->slots[k], ++seq);
+			if (!c->is_flushing && image_random(im) % 16 == 0)
+				start_flush(im, c);
+		}
 		vc_disk_kick(im->disk);
 		vc_disk_poll(im->disk, true);
-		if (image_random(im) % 16)
-			continue;
-		memcpy(before, shared->completed, sizeof(before));
-		if (vc_disk_flush(im->disk, &err) < 0)
-			_exit(4);
-		/* what an earlier writer left may be half old, half new */
-		for (i = 0; i < NR_BLOCKS; i++) {
-			if (before[i] <= seed * 100000)
-				continue;
-			if (before[i] == shared->zeroed[i]) {
-				shared->durable[i] = 0;
-			} else {
-				shared->durable[i] = before[i];
-				if (shared->zeroed[i] < before[i])
-					shared->zeroed[i] = 0;
-			}
-		}
 	}
 }
 
@@ -164,6 +216,8 @@ static void ask_qemu(const struct image *im)
 	char command[160];
 	int status;
 
+	if (data_fd >= 0)
+		return; /* it would look for a file of that name */
 	snprintf(command, sizeof(command),
 		 "qemu-img check -q -f qcow2 /proc/%d/fd/%d >/dev/null 2>&1",
 		 (int)getpid(), im->fd);
@@ -175,14 +229,34 @@ static void ask_qemu(const struct image *im)
 		      "qemu-img check: %d", WEXITSTATUS(status));
 }
 
-static void verify(struct image *im, uint32_t cluster)
+static void open_it(struct image *im)
+{
+	struct vc_disk_open_opts oo = im->open;
+
+	oo.data_file = NULL;
+	oo.format = VC_DISK_FORMAT_RAW;
+	im->open.data_file = NULL;
+	if (data_fd >= 0)
+		ck_ok(vc_disk_open_fd(dup(data_fd), &oo, NULL,
+				      &im->open.data_file, &err),
+		      &err);
+	image_open(im, NULL);
+}
+
+static void verify(struct image *im, uint32_t cluster, bool lazy, bool ask)
 {
 	struct vc_disk_check chk = { 0 };
 	uint32_t *all = malloc(DISK_BYTES), b;
 
+	if (lazy) { /* repairs it */
+		open_it(im);
+		im->disk = vc_disk_drop(im->disk);
+	}
+	if (ask)
+		ask_qemu(im);
 	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
 	ck_assert_uint_eq(chk.nr_corruptions, 0);
-	image_open(im, NULL);
+	open_it(im);
 	ck_assert_ptr_nonnull(all);
 	ck_ok(vc_disk_read(im->disk, 0, all, DISK_BYTES, &err), &err);
 	for (b = 0; b < NR_BLOCKS; b++)
@@ -195,6 +269,8 @@ static void verify(struct image *im, uint32_t cluster)
 START_TEST(killed_writer_loses_nothing)
 {
 	int shape = _i / 2, status, round;
+	uint32_t unit =
+		shapes[shape].cluster / (shapes[shape].extended ? 32 : 1);
 	struct image im;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -203,22 +279,38 @@ START_TEST(killed_writer_loses_nothing)
 	image_create(&im, DISK_BYTES, shapes[shape].cluster,
 		     shapes[shape].refcount_bits, shapes[shape].version,
 		     _i % 2);
+	im.opts.extended_l2 = shapes[shape].extended;
+	im.opts.lazy_refcounts = shapes[shape].lazy;
+	im.opts.compression = shapes[shape].compression;
+	data_fd = -1;
+	if (shapes[shape].data_file) {
+		data_fd = memfd_create("data", MFD_CLOEXEC);
+		im.opts.data_file = "data";
+		im.opts.data_fd = data_fd;
+	}
+	if (shapes[shape].compression)
+		ck_ok(vc_disk_compressor_new(shapes[shape].compression, 1,
+					     &compressor, &err),
+		      &err);
+	ck_assert_int_eq(ftruncate(im.fd, 0), 0);
+	ck_ok(vc_disk_create(im.fd, &im.opts, &err), &err);
 	for (round = 1; round <= KILLS; round++) {
 		pid_t pid = fork();
 
 		ck_assert_int_ge(pid, 0);
 		if (!pid) {
-			image_open(&im, NULL);
+			open_it(&im);
 			child(&im, (uint32_t)round);
 		}
 		usleep(image_random(&im) % 30000);
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);
 		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 		ck_assert_msg(WIFSIGNALED(status), "status %x", status);
-		if (round % 8 == 0)
-			ask_qemu(&im);
-		verify(&im, shapes[shape].cluster);
+		verify(&im, unit, shapes[shape].lazy, round % 8 == 0);
 	}
+	compressor = vc_disk_compressor_free(compressor);
+	if (data_fd >= 0)
+		close(data_fd);
 	image_fini(&im);
 	munmap(shared, sizeof(*shared));
 }
