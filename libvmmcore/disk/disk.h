@@ -94,6 +94,10 @@ extern const struct disk_ops qcow2_ops;
 extern const struct disk_ops zstd_ops;
 extern const struct disk_ops sparse_ops;
 
+/* Open this one image: vc_disk_open_fd() without an opener. */
+int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
+		    struct vc_disk *backing, struct vc_disk **ret,
+		    struct vc_error *err) VC_MUST_CHECK;
 /* What the head of `fd` looks like. */
 int disk_probe(int fd, enum vc_disk_format *ret,
 	       struct vc_error *err) VC_MUST_CHECK;

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Opening: the file, its lock, its format, its backing chain; and the
- * functions that need no open disk.
- *
- * The name of a backing file comes from the image, that is from whoever made
- * it: it is followed only if the caller allows that, is taken as a file name
- * and nothing else (no "json:", no "nbd://"), and its format is the one the
- * image states, never probed.
+ * Opening one image: the file, its lock, its format; and the functions that
+ * need no open disk. Those it names are opened in chain.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +10,8 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include "disk/disk.h"
 
 /* Bytes that other programs of this kind lock: readers say what they need and
@@ -131,18 +124,30 @@ int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err)
 	return 0;
 }
 
+int vc_disk_reopen_direct(int fd, bool writable, struct vc_error *err)
+{
+	char path[40];
+	int ret;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ret = open(path, (writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	if (ret < 0)
+		return vc_fail(err, VC_E_SYS, errno, "open with O_DIRECT");
+	return ret;
+}
+
 /* O_DIRECT belongs to the open file, and unaligned operations need one without
  * it: open the same file once more. */
-static int open_direct(struct vc_disk *d, struct vc_error *err)
+static int open_direct(struct vc_disk *d, struct vc_disk_opener *opener,
+		       struct vc_error *err)
 {
 	struct statx stx;
-	char path[40];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", d->fd);
-	d->direct_fd = open(path, (d->writable ? O_RDWR : O_RDONLY) | O_DIRECT |
-					  O_CLOEXEC);
+	d->direct_fd =
+		opener ? opener->reopen_direct(opener, d->fd, d->writable, err)
+		       : vc_disk_reopen_direct(d->fd, d->writable, err);
 	if (d->direct_fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "open with O_DIRECT");
+		return -1;
 	d->direct_align = 4096;
 	if (statx(d->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
 	    (stx.stx_mask & STATX_DIOALIGN) &&
@@ -182,7 +187,7 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	d->ino = st.st_ino;
 	if (opts->lock && vc_disk_lock_fd(d->fd, opts->writable, err) < 0)
 		return -1;
-	if (opts->direct && open_direct(d, err) < 0)
+	if (opts->direct && open_direct(d, opts->opener, err) < 0)
 		return -1;
 	if (d->backing)
 		d->engine = engine_ref(d->backing->engine);
@@ -195,7 +200,7 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	return d->ops->open(d, opts, err);
 }
 
-int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
+int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_disk *backing, struct vc_disk **ret,
 		    struct vc_error *err)
 {
@@ -233,197 +238,6 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 	}
 	*ret = d;
 	return 0;
-}
-
-/* --- by path, with the backing chain --------------------------------------*/
-
-static int check_name(const char *what, const char *name, struct vc_error *err)
-{
-	size_t n = strcspn(name, ":/");
-	char shown[200];
-
-	if (!name[0] || name[n] == ':')
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "%s '%s': not a file name", what,
-			       vc_printable(name, shown, sizeof(shown)));
-	return 0;
-}
-
-static int backing_format(const struct vc_disk_info *info,
-			  enum vc_disk_format *ret, struct vc_error *err)
-{
-	char shown[sizeof(info->backing_format) * 4];
-	int i;
-
-	if (!info->backing_format[0])
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "backing file: the image does not say its "
-			       "format");
-	for (i = 0; vc_disk_format_names[i]; i++)
-		if (!strcmp(vc_disk_format_names[i], info->backing_format)) {
-			*ret = (enum vc_disk_format)(i + 1);
-			return 0;
-		}
-	return vc_fail(err, VC_E_UNSUPPORTED, 0, "backing format '%s'",
-		       vc_printable(info->backing_format, shown,
-				    sizeof(shown)));
-}
-
-/* The backing file's name, relative to the folder of `path`; malloc'ed. */
-static char *join_path(const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-	char *joined = NULL;
-
-	if (name[0] == '/' || !slash)
-		return strdup(name);
-	if (asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) <
-	    0)
-		return NULL;
-	return joined;
-}
-
-static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
-		      unsigned depth, struct vc_disk **ret,
-		      struct vc_error *err);
-
-static int open_backing(const struct vc_disk_info *info, const char *path,
-			const struct vc_disk_open_opts *opts, unsigned depth,
-			struct vc_disk **ret, struct vc_error *err)
-{
-	struct vc_disk_open_opts sub = *opts;
-	vc_auto_free char *name = NULL;
-
-	if (!info->backing_file[0])
-		return 0;
-	if (depth + 1 >= VC_DISK_MAX_DEPTH)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "backing chain: deeper than %d, or a loop",
-			       VC_DISK_MAX_DEPTH);
-	if (check_name("backing file", info->backing_file, err) < 0 ||
-	    backing_format(info, &sub.format, err) < 0)
-		return -1;
-	name = join_path(path, info->backing_file);
-	if (!name)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	sub.writable = false;
-	sub.snapshot = NULL;
-	sub.name = NULL;
-	sub.data_file = NULL;
-	return open_chain(name, &sub, depth + 1, ret, err);
-}
-
-/* A name from an image is opened more carefully than one from the user: only
- * files and block devices, and nothing of the kernel's own file systems (where
- * reading, and even opening, may do anything). */
-static int open_named(const char *what, const char *path, int flags,
-		      struct vc_error *err)
-{
-	struct statfs fs;
-	struct stat st;
-	char shown[256];
-	int fd;
-
-	vc_printable(path, shown, sizeof(shown));
-	if (stat(path, &st) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "%s '%s': open", what,
-			       shown);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "%s '%s': neither a file nor a block device",
-			       what, shown);
-	fd = open(path, flags);
-	if (fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "%s '%s': open", what,
-			       shown);
-	if (fstatfs(fd, &fs) == 0 &&
-	    (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
-	     fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC)) {
-		close(fd);
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "%s '%s': not on a real file system", what,
-			       shown);
-	}
-	return fd;
-}
-
-/* O_NONBLOCK: a fifo is refused later, not waited for. */
-static int open_flags(const struct vc_disk_open_opts *opts)
-{
-	return (opts->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK |
-	       O_NOCTTY;
-}
-
-static int open_data_file(const struct vc_disk_info *info, const char *path,
-			  const struct vc_disk_open_opts *opts,
-			  struct vc_disk *backing, struct vc_disk **ret,
-			  struct vc_error *err)
-{
-	static const char what[] = "external data file";
-	struct vc_disk_open_opts sub = *opts;
-	vc_auto_free char *name = NULL;
-	vc_auto_fd int fd = -1;
-
-	if (!info->has_data_file || opts->data_file)
-		return 0;
-	if (check_name(what, info->data_file, err) < 0)
-		return -1;
-	name = join_path(path, info->data_file);
-	if (!name)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	fd = open_named(what, name, open_flags(opts), err);
-	if (fd < 0)
-		return -1;
-	sub.format = VC_DISK_FORMAT_RAW;
-	sub.name = name;
-	if (backing)
-		sub.io_with = backing;
-	if (vc_disk_open_fd(fd, &sub, NULL, ret, err) < 0)
-		return vc_prefix(err, what);
-	(void)vc_steal_fd(&fd);
-	return 0;
-}
-
-static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
-		      unsigned depth, struct vc_disk **ret,
-		      struct vc_error *err)
-{
-	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
-	vc_auto(vc_disk) struct vc_disk *backing = NULL, *data = NULL;
-	struct vc_disk_open_opts with_name = *opts;
-	vc_auto_fd int fd = -1;
-	char shown[256];
-
-	if (!info)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	if (!with_name.name)
-		with_name.name = path;
-	vc_printable(with_name.name, shown, sizeof(shown));
-	fd = depth ? open_named("backing file", path, open_flags(opts), err)
-		   : vc_open(path, open_flags(opts), 0, err);
-	if (fd < 0)
-		return -1;
-	if (with_name.format == VC_DISK_FORMAT_PROBE &&
-	    disk_probe(fd, &with_name.format, err) < 0)
-		return vc_prefix(err, "'%s'", shown);
-	if (opts->allow_backing &&
-	    (vc_disk_info_fd(fd, with_name.format, info, err) < 0 ||
-	     open_backing(info, path, &with_name, depth, &backing, err) < 0 ||
-	     open_data_file(info, path, &with_name, backing, &data, err) < 0))
-		return depth ? -1 : vc_prefix(err, "'%s'", shown);
-	if (data)
-		with_name.data_file = data;
-	if (vc_disk_open_fd(fd, &with_name, backing, ret, err) < 0)
-		return -1;
-	(void)vc_steal_fd(&fd);
-	backing = data = NULL;
-	return 0;
-}
-
-int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
-		 struct vc_disk **ret, struct vc_error *err)
-{
-	return open_chain(path, opts, 0, ret, err);
 }
 
 /* --- without opening ------------------------------------------------------*/

@@ -39,6 +39,18 @@ enum vc_disk_io {
 	VC_DISK_IO_SYNC,  /* plain system calls */
 };
 
+/* Opens files for a process that cannot do so itself, being in a jail. */
+struct vc_disk_opener {
+	/* The file that an image names. `path` is relative to the folder of the
+	 * image that vc_disk_open_fd() was called for, `what` is the file's
+	 * part ("backing file"). Returns an fd, the caller's, or -1. */
+	int (*open)(struct vc_disk_opener *o, const char *what,
+		    const char *path, bool writable, struct vc_error *err);
+	/* The file of `fd` once more, with O_DIRECT. */
+	int (*reopen_direct)(struct vc_disk_opener *o, int fd, bool writable,
+			     struct vc_error *err);
+};
+
 struct vc_disk_open_opts {
 	enum vc_disk_format format;
 	bool writable;
@@ -70,6 +82,9 @@ struct vc_disk_open_opts {
 	/* qcow2, read-only: what this internal snapshot has, named by id or, if
 	 * no id matches, by name; borrowed during the call. */
 	const char *snapshot;
+	/* Used instead of open(2) for all but the image itself; borrowed during
+	 * the call. */
+	struct vc_disk_opener *opener;
 	const char *name; /* for messages; borrowed during the call */
 };
 
@@ -79,10 +94,19 @@ int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
 		 struct vc_disk **ret, struct vc_error *err) VC_MUST_CHECK;
 /* The same of an open descriptor, owned only on success. Opens nothing else:
  * an image with a backing or data file is refused unless `backing` (owned on
- * success, may be NULL) is given for it. */
+ * success, may be NULL) or a data_file is given for it, or allow_backing and an
+ * opener. */
 int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_disk *backing, struct vc_disk **ret,
 		    struct vc_error *err) VC_MUST_CHECK;
+/* Open a file that an image names, as vc_disk_open() does: only regular files
+ * and block devices, and nothing of the kernel's own file systems. `what` is for
+ * messages. Returns an fd or -1. */
+int vc_disk_open_named(const char *what, const char *path, bool writable,
+		       struct vc_error *err) VC_MUST_CHECK;
+/* The file of `fd` once more, with O_DIRECT. Returns an fd or -1. */
+int vc_disk_reopen_direct(int fd, bool writable,
+			  struct vc_error *err) VC_MUST_CHECK;
 /* Lock an image file for as long as `fd` (and its duplicates) are open, the way
  * vc_disk_open_opts.lock does. VC_E_BUSY when it is in use. */
 int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err) VC_MUST_CHECK;
