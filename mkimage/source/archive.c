@@ -267,24 +267,6 @@ static int do_whiteout(struct reader *r, bool *ret_done, struct vc_error *err)
 
 /* --- the loop ------------------------------------------------------------ */
 
-static int check_type(struct reader *r, struct vc_error *err)
-{
-	char type = r->opts->type_flag
-			    ? r->opts->type_flag(r->opts->opaque, r->a)
-			    : 0;
-	const char text[2] = { type, '\0' };
-
-	if (type == 'M')
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "it goes on from an earlier volume of a "
-			       "multi-volume archive");
-	if (!type || strchr("01234567SDxgLKVXAN", type))
-		return 0;
-	return warn_add(&r->b->warn, err,
-			"entry '%s': of unknown type '%s', taken for a file",
-			tree_show(r->path).s, tree_show(text).s);
-}
-
 /* A link into what was left out would be a link to nothing, for a reason that
  * nobody would see. */
 static int check_target(struct reader *r, const char *target,
@@ -358,7 +340,7 @@ static int add_entry(struct reader *r, struct vc_error *err)
 {
 	bool is_done = false;
 
-	if (check_type(r, err))
+	if (r->opts->check && r->opts->check(r->opts->opaque, r->a, r->e, err))
 		return -1;
 	if (patterns_match(r->b->exclude, r->path))
 		return 0;

@@ -7,6 +7,7 @@
 #include "mkimage/build.h"
 
 struct archive;
+struct archive_entry;
 
 enum source_kind { SOURCE_AUTO, SOURCE_TAR, SOURCE_DIR, SOURCE_OCI };
 
@@ -50,8 +51,10 @@ struct archive_opts {
 	/* whiteouts are obeyed, and links on the way to an entry are followed
 	 * as in a chroot */
 	bool is_layer;
-	/* The type flag of the header just read, or 0; may be NULL. */
-	char (*type_flag)(void *opaque, struct archive *a);
+	/* Looks at the header just read, and may correct the entry; may be
+	 * NULL. */
+	int (*check)(void *opaque, struct archive *a, struct archive_entry *e,
+		     struct vc_error *err);
 	void *opaque;
 };
 

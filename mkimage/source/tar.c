@@ -12,13 +12,16 @@
  * stream is read all the same, so that a compressed stream's checksum is
  * verified and a writer to the pipe does not die.
  *
- * libarchive takes an entry of a kind it does not know for a file and does not
- * tell: the header it has just read is looked at here, in the piece it came
- * in. Pieces are whole blocks but for the last, so a header lies in one.
+ * libarchive takes an entry of a kind it does not know for a file, passes over
+ * the records of a global pax header, and tells of neither: the headers it has
+ * just read are looked at here, in the piece they came in. Pieces are whole
+ * blocks but for the last, so a block lies in one.
  */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
 #include "mkimage/source/source.h"
@@ -102,24 +105,142 @@ static bool is_header(const uint8_t *h)
 	return sum == want;
 }
 
-/* The type flag of the header that ends at `pos`, or 0. */
-static char type_flag(void *opaque, struct archive *a)
+static bool is_tar(struct archive *a)
 {
-	const struct tar *t = opaque;
-	uint64_t pos = tar_get_pos(t, a), start = t->total - t->cur_len;
-	const uint8_t *h;
+	return (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) ==
+	       ARCHIVE_FORMAT_TAR;
+}
 
-	if (archive_format(a) == ARCHIVE_FORMAT_CPIO_POSIX ||
-	    (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) !=
-		    ARCHIVE_FORMAT_TAR)
-		return 0;
-	if (pos == start && pos >= TAR_BLOCK)
+/* The header at `pos`, or NULL if it is not at hand or is none. */
+static const uint8_t *header_at(const struct tar *t, uint64_t pos)
+{
+	uint64_t start = t->total - t->cur_len;
+	const uint8_t *h = NULL;
+
+	if (pos + TAR_BLOCK == start)
 		h = t->tail;
-	else if (pos >= start + TAR_BLOCK && pos <= t->total)
-		h = t->cur + (pos - start) - TAR_BLOCK;
-	else
+	else if (pos >= start && pos + TAR_BLOCK <= t->total)
+		h = t->cur + (pos - start);
+	return h && is_header(h) ? h : NULL;
+}
+
+static int check_type(struct tar *t, struct archive *a, const char *path,
+		      struct vc_error *err)
+{
+	uint64_t end = tar_get_pos(t, a);
+	const uint8_t *h =
+		end < TAR_BLOCK ? NULL : header_at(t, end - TAR_BLOCK);
+	const char text[2] = { h ? (char)h[156] : '\0', '\0' };
+
+	if (text[0] == 'M')
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "it goes on from an earlier volume of a "
+			       "multi-volume archive");
+	if (!text[0] || strchr("01234567SDxgLKVXAN", text[0]))
 		return 0;
-	return is_header(h) ? (char)h[156] : 0;
+	return warn_add(&t->b->warn, err,
+			"entry '%s': of unknown type '%s', taken for a file",
+			tree_show(path).s, tree_show(text).s);
+}
+
+static uint64_t get_octal(const uint8_t *p, size_t len)
+{
+	char text[13] = "";
+
+	memcpy(text, p, len);
+	return strtoull(text, NULL, 8);
+}
+
+/* "LENGTH KEY=VALUE\n" at `*p`; moves it on. False at the end. */
+static bool next_record(const uint8_t **p, const uint8_t *end, char *key,
+			size_t key_size, bool *ret_is_empty)
+{
+	const uint8_t *at = *p, *equals;
+	size_t n = 0;
+
+	while (at < end && at - *p < 8 && *at >= '0' && *at <= '9')
+		n = n * 10 + (size_t)(*at++ - '0');
+	if (n > (size_t)(end - *p) || n < (size_t)(at - *p) + 3 || *at != ' ')
+		return false;
+	at++;
+	equals = memchr(at, '=', n - (size_t)(at - *p));
+	if (!equals)
+		return false;
+	snprintf(key, key_size, "%.*s", (int)(equals - at), (const char *)at);
+	*p += n;
+	*ret_is_empty = equals + 2 == *p;
+	return true;
+}
+
+/* An empty value takes a record back: the header's own `h` counts, where
+ * libarchive would read a zero. */
+static void take_back(const char *key, const uint8_t *h,
+		      struct archive_entry *e)
+{
+	if (!strcmp(key, "uid"))
+		archive_entry_set_uid(e, (la_int64_t)get_octal(h + 108, 8));
+	else if (!strcmp(key, "gid"))
+		archive_entry_set_gid(e, (la_int64_t)get_octal(h + 116, 8));
+	else if (!strcmp(key, "mtime"))
+		archive_entry_set_mtime(e, (time_t)get_octal(h + 136, 12), 0);
+}
+
+static int check_records(struct tar *t, const uint8_t *p, size_t len,
+			 bool is_global, const uint8_t *h,
+			 struct archive_entry *e, struct vc_error *err)
+{
+	const uint8_t *end = p + len;
+	bool is_empty;
+	char key[64];
+
+	while (next_record(&p, end, key, sizeof(key), &is_empty)) {
+		if (!is_global && is_empty && h)
+			take_back(key, h, e);
+		if (is_global && strcmp(key, "comment") != 0 &&
+		    warn_add(&t->b->warn, err,
+			     "'%s' of a global pax header left out",
+			     tree_show(key).s))
+			return -1;
+	}
+	return 0;
+}
+
+/* The headers of pax before the entry's own, as far as they are at hand. */
+static int check_extended(struct tar *t, struct archive *a,
+			  struct archive_entry *e, struct vc_error *err)
+{
+	uint64_t pos = t->base + (uint64_t)archive_read_header_position(a);
+	uint64_t end = tar_get_pos(t, a), start = t->total - t->cur_len, size;
+	const uint8_t *h, *own = header_at(t, end - TAR_BLOCK);
+
+	while (pos >= start && pos + TAR_BLOCK < end) {
+		h = header_at(t, pos);
+		if (!h || !strchr("xgLKX", h[156]))
+			break;
+		pos += TAR_BLOCK;
+		size = get_octal(h + 124, 12);
+		if (!vc_range_ok(pos, size, end))
+			break;
+		if ((h[156] == 'x' || h[156] == 'g') &&
+		    check_records(t, t->cur + (pos - start), (size_t)size,
+				  h[156] == 'g', own, e, err))
+			return -1;
+		pos += vc_align_up(size, TAR_BLOCK);
+	}
+	return 0;
+}
+
+static int check_entry(void *opaque, struct archive *a, struct archive_entry *e,
+		       struct vc_error *err)
+{
+	struct tar *t = opaque;
+
+	if (!is_tar(a))
+		return 0;
+	return check_extended(t, a, e, err) ||
+			       check_type(t, a, archive_entry_pathname(e), err)
+		       ? -1
+		       : 0;
 }
 
 /* --- one archive and the next --------------------------------------------- */
@@ -164,9 +285,7 @@ static int check_end_mark(struct tar *t, struct archive *a,
 {
 	const uint8_t *last = t->tail;
 
-	if ((archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) !=
-		    ARCHIVE_FORMAT_TAR ||
-	    tar_get_pos(t, a) < t->total || t->total < TAR_BLOCK)
+	if (!is_tar(a) || tar_get_pos(t, a) < t->total || t->total < TAR_BLOCK)
 		return 0;
 	/* the end is in sight: is what it ends with zeroes? */
 	if (t->cur_len >= TAR_BLOCK)
@@ -257,7 +376,7 @@ static int one_to_tree(void *opaque, struct tar *t, struct archive *a,
 {
 	const struct archive_opts opts = {
 		.is_layer = *(bool *)opaque,
-		.type_flag = type_flag,
+		.check = check_entry,
 		.opaque = t,
 	};
 

@@ -9,13 +9,14 @@
  *	char|block NAME MAJOR MINOR
  *	type C NAME			  any type flag
  *	pax KEY VALUE			  a record for the next entry
+ *	global | solaris		  the records so far, as a g or X entry
  *	gnu-long C TEXT			  L or K entry for the next one
  *	end | zeroes N | text T		  end mark, plain bytes
  *	repeat N			  the next line N times, # is the number
  *
  * Keys of every entry: mode=, uid=, gid= (octal in the header or, when too
- * large, base 256), mtime=, format=v7|ustar|gnu, declared=N (size in the header
- * other than that of the contents). \xHH stands for a byte.
+ * large, base 256), mtime=, format=v7|ustar|gnu|star, prefix=TEXT (of the name), declared=N
+ * (size in the header other than that of the contents). \xHH stands for a byte.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ struct entry {
 	uint64_t size, declared, mode, uid, gid;
 	int64_t mtime;
 	uint64_t major, minor;
-	const char *text, *format;
+	const char *text, *format, *prefix;
 	int is_zero, has_declared;
 };
 
@@ -102,6 +103,8 @@ static void put_header(const struct entry *e)
 	put_number(h + 116, 8, e->gid);
 	put_number(h + 124, 12, e->has_declared ? e->declared : e->size);
 	put_number(h + 136, 12, (uint64_t)e->mtime);
+	if (e->mtime < 0)
+		memset(h + 136, 0xff, 4); /* base 256, two's complement */
 	h[156] = e->type;
 	if (e->target)
 		copy_field(h + 157, 100, e->target);
@@ -112,6 +115,13 @@ static void put_header(const struct entry *e)
 	if (strcmp(e->format, "v7") != 0) {
 		put_number(h + 329, 8, e->major);
 		put_number(h + 337, 8, e->minor);
+	}
+	if (e->prefix)
+		copy_field(h + 345, 155, e->prefix);
+	if (!strcmp(e->format, "star")) {
+		put_number(h + 476, 12, 1234567890); /* atime */
+		put_number(h + 488, 12, 1234567891); /* ctime */
+		memcpy(h + 508, "tar", 4);
 	}
 	memset(h + 148, ' ', 8);
 	for (i = 0; i < BLOCK; i++)
@@ -124,10 +134,10 @@ static void put_extra(char type, const char *data, size_t len)
 {
 	struct entry e = {
 		.type = type,
-		.name = type == 'x' ? "PaxHeader" : "././@LongLink",
+		.name = strchr("xgX", type) ? "PaxHeader" : "././@LongLink",
 		.mode = 0644,
 		.size = len,
-		.format = type == 'x' ? "ustar" : "gnu",
+		.format = strchr("xgX", type) ? "ustar" : "gnu",
 	};
 
 	put_header(&e);
@@ -209,6 +219,9 @@ static void set_key(struct entry *e, char *word)
 		e->mtime = strtoll(v, NULL, 0);
 	} else if (!strcmp(word, "format")) {
 		e->format = v;
+	} else if (!strcmp(word, "prefix")) {
+		unescape(v);
+		e->prefix = v;
 	} else if (!strcmp(word, "declared")) {
 		e->declared = strtoull(v, NULL, 0);
 		e->has_declared = 1;
@@ -282,6 +295,11 @@ static void do_line(char *line)
 	} else if (!strcmp(w[0], "pax") && n == 3) {
 		unescape(w[2]);
 		add_pax(w[1], w[2]);
+	} else if (!strcmp(w[0], "pax") && n == 2) {
+		add_pax(w[1], "");
+	} else if (!strcmp(w[0], "global") || !strcmp(w[0], "solaris")) {
+		put_extra(w[0][0] == 'g' ? 'g' : 'X', pax, pax_len);
+		pax_len = 0;
 	} else if (!strcmp(w[0], "gnu-long") && n == 3) {
 		unescape(w[2]);
 		put_extra(w[1][0], w[2], strlen(w[2]) + 1);
