@@ -153,6 +153,7 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 	struct vc_disk_open_opts oo = { .format = o->to,
 					.writable = true,
 					.direct = o->dst_cache.direct,
+					.io = image_io(o->dst_cache.direct),
 					.no_sync = true,
 					.name = r->to };
 	vc_auto(vc_disk) struct vc_disk *dst = NULL, *backing = NULL,
@@ -215,6 +216,7 @@ static int to_existing(struct run *r, struct vc_error *err)
 		.writable = true,
 		.lock = true,
 		.direct = o->dst_cache.direct,
+		.io = image_io(o->dst_cache.direct),
 		.no_sync = !o->dst_cache.sync && !o->sync,
 		.allow_backing = o->image.backing_file != NULL,
 	};

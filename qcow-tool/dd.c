@@ -108,6 +108,7 @@ static int copy(const struct dd_opts *o, struct image *im, int out,
 	struct vc_disk_open_opts oo = { .format = o->to,
 					.writable = true,
 					.no_sync = true,
+					.io = image_io(false),
 					.name = o->out };
 	struct vc_disk_create_opts co = { .format = o->to };
 	struct vc_convert_opts opts = { .granule = 4096,

@@ -18,6 +18,13 @@ void image_fini(struct image *im)
 	im->disk = vc_disk_drop(im->disk);
 }
 
+/* Through the page cache a copy is bound by the CPU: a thread that copies is
+ * faster than one that has the kernel's threads copy. */
+enum vc_disk_io image_io(bool direct)
+{
+	return direct ? VC_DISK_IO_AUTO : VC_DISK_IO_SYNC;
+}
+
 /* The first handle holds the lock. */
 static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
 {
@@ -25,6 +32,7 @@ static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
 	struct vc_disk_open_opts opts = im->opts;
 
 	opts.lock = false;
+	opts.io = image_io(opts.direct);
 	return vc_disk_open(im->path, &opts, ret, err);
 }
 

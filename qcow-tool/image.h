@@ -20,6 +20,9 @@ void image_fini(struct image *im);
 /* What vc_disk_convert() takes; borrows `im`. */
 struct vc_convert_source image_source(struct image *im);
 
+/* The engine for a handle that is copied from or to. */
+enum vc_disk_io image_io(bool direct);
+
 /* qemu's cache modes. */
 struct cache_mode {
 	bool direct; /* past the page cache */

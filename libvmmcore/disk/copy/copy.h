@@ -22,7 +22,8 @@
 
 #define COPY_ALIGN 4096
 #define COPY_MAX_SLOTS 16
-#define COPY_MIN_CHUNK (1u << 20)
+/* Small enough to be in a CPU's cache still when it is written. */
+#define COPY_MIN_CHUNK (512u << 10)
 /* Pieces that one worker reads at a time. */
 #define COPY_DEPTH 3
 /* Writes in flight of one slot. */
