@@ -56,6 +56,10 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 		.ext4 = &s->fs,
 		.squashfs = &s->squashfs,
 		.cpio = &s->cpio,
+		.parts = &s->parts,
+		.disk_bytes = s->fs.size_bytes,
+		.boot_dir = s->boot_dir,
+		.has_digest = s->is_json,
 	};
 	vc_auto(target) struct target *t = NULL;
 

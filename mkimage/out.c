@@ -6,6 +6,10 @@
  * flight; a block of the disk is never in two of them: what is written twice
  * (the head of the disk, at the end) waits for all writes before.
  *
+ * A container that takes writes only in ascending order, or compressed clusters,
+ * cannot be written like that: then the disk is a nameless raw file beside the
+ * output, sparse, which is converted at the end.
+ *
  * The first error sticks and every later call reports it.
  */
 #include <errno.h>
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
+#include <vmmcore/convert.h>
 #include "mkimage/out.h"
 
 #define NR_BUFS 8
@@ -31,6 +36,7 @@ struct out {
 	char *path;
 	struct out_opts opts;
 	struct vc_outfile *file;
+	struct vc_outfile *stage; /* raw, to be converted; or NULL */
 	struct vc_disk *disk;
 	struct out_buf buf[NR_BUFS];
 	struct out_buf *cur; /* being filled */
@@ -181,30 +187,85 @@ int out_temp(const struct out *o, struct vc_outfile **ret, struct vc_error *err)
 	return vc_outfile_open(o->path, true, ret, err);
 }
 
-static int open_disk(struct out *o, struct vc_error *err)
+static bool needs_stage(const struct out_opts *opts)
 {
-	struct vc_disk_create_opts create = {
-		.format = o->opts.format,
-		.size_bytes = o->opts.max_bytes,
-	};
-	struct vc_disk_open_opts open = {
-		.format = create.format,
-		.writable = true,
-		.no_sync = !o->opts.sync,
+	return opts->compression != VC_DISK_COMPRESSION_NONE ||
+	       vc_disk_format_is_sequential(opts->format);
+}
+
+/* One more handle on the disk in the file `fd`. */
+static int open_again(const struct out *o, int fd, enum vc_disk_format format,
+		      bool writable, struct vc_disk **ret, struct vc_error *err)
+{
+	const struct vc_disk_open_opts opts = {
+		.format = format,
+		.writable = writable,
+		.no_sync = !o->opts.sync || o->stage,
 		.name = o->shown,
 	};
-	int fd = vc_outfile_get_fd(o->file);
 
-	if (vc_disk_create(fd, &create, err))
-		return vc_prefix(err, "'%s'", o->shown);
 	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "create");
-	if (vc_disk_open_fd(fd, &open, NULL, &o->disk, err)) {
+		return vc_fail(err, VC_E_SYS, errno, "'%s': open", o->shown);
+	if (vc_disk_open_fd(fd, &opts, NULL, ret, err)) {
 		vc_close(&fd);
 		return -1;
 	}
 	return 0;
+}
+
+static int reopen_stage(void *opaque, struct vc_disk **ret,
+			struct vc_error *err)
+{
+	const struct out *o = opaque;
+
+	return open_again(o, vc_outfile_get_fd(o->stage), VC_DISK_FORMAT_RAW,
+			  false, ret, err);
+}
+
+/* From the stage to the output. */
+static int convert(struct out *o, struct vc_error *err)
+{
+	const struct vc_disk_create_opts create = {
+		.format = o->opts.format,
+		.size_bytes = vc_disk_get_size(o->disk),
+		.compression_level = o->opts.level,
+		.compression = o->opts.compression,
+	};
+	const struct vc_convert_source from = {
+		.disk = o->disk,
+		.reopen = reopen_stage,
+		.opaque = o,
+	};
+	const struct vc_convert_opts opts = {
+		.granule = OUT_BLOCK,
+		.dst_is_zero = true,
+		.compress = o->opts.compression != VC_DISK_COMPRESSION_NONE,
+		.level = (int)o->opts.level,
+	};
+	vc_auto(vc_disk) struct vc_disk *to = NULL;
+	const int fd = vc_outfile_get_fd(o->file);
+
+	if (vc_disk_create(fd, &create, err))
+		return vc_prefix(err, "'%s'", o->shown);
+	if (open_again(o, fd, o->opts.format, true, &to, err) ||
+	    vc_disk_convert(&from, 1, to, &opts, NULL, err) ||
+	    vc_disk_close(vc_steal_ptr(&to), err))
+		return -1;
+	return 0;
+}
+
+static int open_disk(struct out *o, struct vc_error *err)
+{
+	const struct vc_disk_create_opts create = {
+		.format = o->stage ? VC_DISK_FORMAT_RAW : o->opts.format,
+		.size_bytes = o->opts.max_bytes,
+	};
+	const int fd = vc_outfile_get_fd(o->stage ? o->stage : o->file);
+
+	if (vc_disk_create(fd, &create, err))
+		return vc_prefix(err, "'%s'", o->shown);
+	return open_again(o, fd, create.format, true, &o->disk, err);
 }
 
 int out_create(const char *path, const struct out_opts *opts, struct out **ret,
@@ -229,6 +290,8 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 	if (vc_outfile_open(path, opts->force, &o->file, err))
 		return -1;
 	vc_outfile_set_sync(o->file, opts->sync);
+	if (!opts->is_plain && needs_stage(opts) && out_temp(o, &o->stage, err))
+		return -1;
 	if (!opts->is_plain && open_disk(o, err))
 		return -1;
 	*ret = vc_steal_ptr(&o);
@@ -243,6 +306,8 @@ int out_finish(struct out *o, uint64_t size_bytes, struct vc_error *err)
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
 	if (vc_disk_set_size(o->disk, size_bytes, err))
+		return -1;
+	if (o->stage && convert(o, err))
 		return -1;
 	return vc_disk_close(vc_steal_ptr(&o->disk), err);
 }
@@ -268,6 +333,7 @@ struct out *out_abort(struct out *o)
 	if (o->disk)
 		vc_disk_drain(o->disk);
 	vc_disk_drop(o->disk);
+	vc_outfile_abort(o->stage);
 	vc_outfile_abort(o->file);
 	for (i = 0; i < NR_BUFS; i++)
 		free(o->buf[i].data);

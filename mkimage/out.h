@@ -14,7 +14,10 @@ struct out;
 
 struct out_opts {
 	enum vc_disk_format format;
-	bool is_plain;	     /* no disk: a file for the caller to write */
+	/* of the clusters of a qcow2 image; NONE: as they are */
+	enum vc_disk_compression compression;
+	unsigned level; /* of it, or of the frames of zstd; 0: the default */
+	bool is_plain;	/* no disk: a file for the caller to write */
 	uint64_t base_bytes; /* where block 0 is: a multiple of OUT_ALIGN */
 	uint64_t max_bytes;  /* of the disk: more than it will have */
 	bool force;	     /* replace what is there */

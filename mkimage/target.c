@@ -1,37 +1,68 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The order of the work: the file is opened (nothing of it can be seen under
+ * its name), partitions before the root get their places, the file system is
+ * written from where the root begins; when its size is known, the table and
+ * what the other partitions have; then the container, and at last the name.
+ */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include <vmmcore/checked.h>
 #include "mkimage/target.h"
+
+#define COPY_BYTES ((size_t)1024 * 1024)
 
 const char *const target_fs_names[] = { "ext4", "squashfs", "cpio", NULL };
 
 struct target {
 	const struct target_opts *opts; /* borrowed */
+	struct ext4_opts ext4;
+	uint64_t root_bytes;   /* where the root begins; 0: no partitions */
+	struct warnings *warn; /* borrowed */
 	struct out *out;
 	struct writer *writer;
+	struct boot_files boot;
 };
 
-static uint64_t max_bytes(const struct target_opts *opts)
+/* --- opening ----------------------------------------------------------------------- */
+
+static int set_root_size(struct target *t, struct vc_error *err)
 {
-	return opts->fs == TARGET_EXT4 ? ext4_max_bytes(opts->ext4)
-				       : SQUASHFS_MAX_BYTES;
+	if (!t->root_bytes || !t->ext4.size_bytes)
+		return 0;
+	t->ext4.size_bytes = part_root_size(t->ext4.size_bytes, t->root_bytes);
+	if (!t->ext4.size_bytes)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "the partitions before the root take more than "
+			       "the disk");
+	return 0;
 }
 
-static int open_writer(struct target *t, struct warnings *warn,
-		       struct vc_error *err)
+static uint64_t max_bytes(const struct target *t)
+{
+	uint64_t max = t->opts->fs == TARGET_EXT4 ? ext4_max_bytes(&t->ext4)
+						  : SQUASHFS_MAX_BYTES;
+
+	return t->root_bytes ? part_disk_size(t->root_bytes, max) : max;
+}
+
+static int open_writer(struct target *t, struct vc_error *err)
 {
 	const struct target_opts *o = t->opts;
 
 	switch (o->fs) {
 	case TARGET_SQUASHFS:
-		return squashfs_new(t->out, o->squashfs, warn, &t->writer, err);
+		return squashfs_new(t->out, o->squashfs, t->warn, &t->writer,
+				    err);
 	case TARGET_CPIO:
-		return cpio_new(t->out, o->cpio, warn, &t->writer, err);
+		return cpio_new(t->out, o->cpio, t->warn, &t->writer, err);
 	case TARGET_EXT4:
 		break;
 	}
-	return ext4_new(t->out, o->ext4, &t->writer, err);
+	return ext4_new(t->out, &t->ext4, &t->writer, err);
 }
 
 int target_open(const struct target_opts *opts, struct warnings *warn,
@@ -44,42 +75,124 @@ int target_open(const struct target_opts *opts, struct warnings *warn,
 	if (!t)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "image");
 	t->opts = opts;
+	t->warn = warn;
+	t->ext4 = *opts->ext4;
+	if (part_place(opts->parts, &t->root_bytes, err) ||
+	    set_root_size(t, err))
+		return -1;
 	out.is_plain = opts->fs == TARGET_CPIO;
-	out.max_bytes = max_bytes(opts);
-	if (out_create(opts->path, &out, &t->out, err) ||
-	    open_writer(t, warn, err))
+	out.base_bytes = t->root_bytes;
+	out.max_bytes = max_bytes(t);
+	if (out_create(opts->path, &out, &t->out, err) || open_writer(t, err))
 		return -1;
 	*ret_writer = t->writer;
 	*ret = vc_steal_ptr(&t);
 	return 0;
 }
 
-/* A disk has the size that was asked for, if its file system is smaller. */
-static uint64_t disk_bytes(const struct target *t,
-			   const struct target_report *r)
-{
-	const struct target_opts *o = t->opts;
+/* --- finishing ---------------------------------------------------------------------- */
 
-	if (o->fs == TARGET_EXT4 && o->ext4->size_bytes)
-		return o->ext4->size_bytes;
-	return r->writer.size;
+/* A disk has the size that was asked for, if its file system is smaller. */
+static int choose_size(const struct target *t, struct target_report *r,
+		       struct vc_error *err)
+{
+	const uint64_t need =
+		t->root_bytes ? part_disk_size(t->root_bytes, r->writer.size)
+			      : r->writer.size;
+	const uint64_t given = t->opts->disk_bytes;
+
+	r->disk_bytes = given ? given : need;
+	if (!given ||
+	    r->writer.size <= (t->root_bytes
+				       ? part_root_size(given, t->root_bytes)
+				       : given))
+		return 0;
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "the content does not fit in %llu bytes: it needs a "
+		       "size of %lluM",
+		       (unsigned long long)given,
+		       (unsigned long long)need >> 20);
+}
+
+static int extract_boot(struct target *t, struct tree *tree,
+			struct target_report *r, struct vc_error *err)
+{
+	if (!t->opts->boot_dir)
+		return 0;
+	if (boot_find(tree, &r->boot, err))
+		return -1;
+	if (!r->boot.initrd &&
+	    warn_add(t->warn, err,
+		     "no initrd that belongs to the kernel '%s' in the image",
+		     tree_show(r->boot.kernel_path).s))
+		return -1;
+	return boot_copy(&r->boot, t->writer, t->opts->boot_dir,
+			 t->opts->out.force, &t->boot, err);
+}
+
+/* Zeroes, without reading them where the file has a hole. */
+static int digest_file(int fd, uint64_t size, struct digest_id *ret,
+		       struct vc_error *err)
+{
+	vc_auto_free uint8_t *zeroes = calloc(1, COPY_BYTES);
+	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
+	uint64_t pos, len, data = 0;
+	struct digest d;
+	off_t at;
+
+	if (!buf || !zeroes)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "digest");
+	digest_init(&d, DIGEST_SHA256);
+	for (pos = 0; pos < size; pos += len) {
+		len = vc_min_u64(size - pos, COPY_BYTES);
+		if (data <= pos) {
+			at = lseek(fd, (off_t)pos, SEEK_DATA);
+			data = at >= 0		? (uint64_t)at
+			       : errno == ENXIO ? size
+						: pos;
+		}
+		if (data >= pos + len) {
+			digest_update(&d, zeroes, (size_t)len);
+			continue;
+		}
+		if (vc_pread_full(fd, buf, (size_t)len, pos))
+			return vc_fail(err, VC_E_SYS, errno, "digest: read");
+		digest_update(&d, buf, (size_t)len);
+	}
+	digest_final(&d, ret);
+	return 0;
+}
+
+static int look_at_file(struct target *t, struct target_report *r,
+			struct vc_error *err)
+{
+	const int fd = out_get_fd(t->out);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "output");
+	r->file_bytes = (uint64_t)st.st_size;
+	if (t->opts->fs == TARGET_CPIO)
+		r->disk_bytes = r->file_bytes;
+	return t->opts->has_digest
+		       ? digest_file(fd, r->file_bytes, &r->digest, err)
+		       : 0;
 }
 
 int target_finish(struct target *t, struct tree *tree, int64_t time,
 		  struct target_report *ret, struct vc_error *err)
 {
 	struct target_report r = { 0 };
-	struct stat st;
 
-	if (t->writer->ops->finish(t->writer, tree, time, &r.writer, err))
+	if (t->writer->ops->finish(t->writer, tree, time, &r.writer, err) ||
+	    choose_size(t, &r, err) || extract_boot(t, tree, &r, err))
 		return -1;
-	r.disk_bytes = disk_bytes(t, &r);
-	if (out_finish(t->out, r.disk_bytes, err))
+	if (t->root_bytes && part_write(t->opts->parts, t->out, r.disk_bytes,
+					r.writer.identity, time, err))
 		return -1;
-	if (fstat(out_get_fd(t->out), &st) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "output");
-	r.file_bytes = (uint64_t)st.st_size;
-	if (out_commit(vc_steal_ptr(&t->out), err))
+	if (out_finish(t->out, r.disk_bytes, err) || look_at_file(t, &r, err) ||
+	    boot_commit(&t->boot, err) ||
+	    out_commit(vc_steal_ptr(&t->out), err))
 		return -1;
 	*ret = r;
 	return 0;
@@ -91,6 +204,7 @@ struct target *target_close(struct target *t)
 		return NULL;
 	if (t->writer)
 		t->writer->ops->free(t->writer);
+	boot_abort(&t->boot);
 	out_abort(t->out);
 	free(t);
 	return NULL;

@@ -6,7 +6,10 @@
 #ifndef MKIMAGE_TARGET_H
 #define MKIMAGE_TARGET_H
 
+#include "mkimage/boot.h"
 #include "mkimage/cpio/cpio.h"
+#include "mkimage/digest.h"
+#include "mkimage/disk/part.h"
 #include "mkimage/ext4/ext4.h"
 #include "mkimage/squashfs/squashfs.h"
 
@@ -21,12 +24,19 @@ struct target_opts {
 	const struct ext4_opts *ext4; /* these three: of the one that counts */
 	const struct squashfs_opts *squashfs;
 	const struct cpio_opts *cpio;
+	struct part_opts *parts;
+	/* Of the whole disk; 0: what the file system needs. */
+	uint64_t disk_bytes;
+	const char *boot_dir; /* where to copy a kernel to, or NULL */
+	bool has_digest;
 };
 
 struct target_report {
 	struct writer_report writer;
 	uint64_t disk_bytes; /* virtual size; of a plain file, its own */
 	uint64_t file_bytes;
+	struct digest_id digest; /* with has_digest */
+	struct boot_found boot;	 /* with boot_dir */
 };
 
 struct target;

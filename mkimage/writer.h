@@ -15,8 +15,9 @@ struct writer;
 struct writer_report {
 	uint64_t size, used, free;
 	uint64_t nr_inodes, nr_free_inodes;
-	uint64_t data; /* contents of files, holes not counted */
-	char uuid[37]; /* "" where there is none */
+	uint64_t data;	   /* contents of files, holes not counted */
+	uint64_t identity; /* tells it from others; the same of the same */
+	char uuid[37];	   /* "" where there is none */
 };
 
 struct writer_ops {

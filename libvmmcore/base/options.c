@@ -12,20 +12,27 @@ static const struct vc_option help_option = { "help", 'h', NULL,
 
 struct tables {
 	struct option long_opts[VC_MAX_OPTIONS + 2];
-	char short_opts[2 * VC_MAX_OPTIONS + 8];
+	char short_opts[3 * VC_MAX_OPTIONS + 8];
 };
+
+static int has_arg(const struct vc_option *opt)
+{
+	if (!opt->arg)
+		return no_argument;
+	return opt->arg[0] == '[' ? optional_argument : required_argument;
+}
 
 static void add_option(struct tables *t, size_t i, const struct vc_option *opt)
 {
 	size_t n = strlen(t->short_opts);
 
-	t->long_opts[i] =
-		(struct option){ opt->name,
-				 opt->arg ? required_argument : no_argument,
-				 NULL, FIRST_LONG + (int)i };
+	t->long_opts[i] = (struct option){ opt->name, has_arg(opt), NULL,
+					   FIRST_LONG + (int)i };
 	if (opt->letter) {
 		t->short_opts[n++] = opt->letter;
 		if (opt->arg)
+			t->short_opts[n++] = ':';
+		if (has_arg(opt) == optional_argument)
 			t->short_opts[n++] = ':';
 		t->short_opts[n] = '\0';
 	}
@@ -124,7 +131,8 @@ static void print_option(const struct vc_option *opt, FILE *to)
 		return;
 	n = snprintf(head, sizeof(head), "  %c%c%c --%s%s%s",
 		     opt->letter ? '-' : ' ', opt->letter ? opt->letter : ' ',
-		     opt->letter ? ',' : ' ', opt->name, opt->arg ? " " : "",
+		     opt->letter ? ',' : ' ', opt->name,
+		     has_arg(opt) == required_argument ? " " : "",
 		     opt->arg ? opt->arg : "");
 	fputs(head, to);
 	if (n >= HELP_COLUMN)

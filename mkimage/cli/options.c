@@ -97,6 +97,7 @@ void settings_init(struct settings *s)
 		.fs.room_bytes = UINT64_MAX,
 		.fs.journal_bytes = EXT4_JOURNAL_AUTO,
 	};
+	part_opts_init(&s->parts);
 }
 
 void settings_fini(struct settings *s)
@@ -104,6 +105,7 @@ void settings_fini(struct settings *s)
 	patterns_fini(&s->exclude);
 	ops_fini(&s->ops);
 	free(s->method);
+	part_opts_fini(&s->parts);
 }
 
 int settings_parse(struct settings *s, int argc, char **argv, bool *ret_is_done,

@@ -30,6 +30,18 @@ static int set_size(struct settings *s, const char *text, struct vc_error *err)
 	return 0;
 }
 
+static int set_partition(struct settings *s, const char *text,
+			 struct vc_error *err)
+{
+	s->parts.is_wanted = true;
+	return text ? part_add(&s->parts, text, err) : 0;
+}
+
+static int set_esp(struct settings *s, const char *text, struct vc_error *err)
+{
+	return part_add_esp(&s->parts, text, err);
+}
+
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
@@ -47,6 +59,9 @@ static const struct suffix suffixes[] = {
 	{ ".raw", NULL, "raw", NULL },
 	{ ".img", NULL, "raw", NULL },
 	{ ".ext4", "ext4", "raw", NULL },
+	{ ".raw.zst", NULL, "zstd", NULL },
+	{ ".img.zst", NULL, "zstd", NULL },
+	{ ".simg", NULL, "android-sparse", NULL },
 	{ ".squashfs", "squashfs", "raw", NULL },
 	{ ".sqfs", "squashfs", "raw", NULL },
 	{ ".cpio", "cpio", "raw", NULL },
@@ -99,7 +114,11 @@ static int choose_fs(struct settings *s, struct vc_error *err)
 	s->fs_kind = (enum target_fs)i;
 	if (s->fs_kind == TARGET_EXT4)
 		return 0;
-	if (s->fs.size_bytes || s->fs.room_bytes != UINT64_MAX)
+	if (s->parts.is_wanted && s->fs_kind == TARGET_CPIO)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--partition: a cpio archive is no disk");
+	if (s->fs.room_bytes != UINT64_MAX ||
+	    (s->fs.size_bytes && !s->parts.is_wanted))
 		return vc_fail(err, VC_E_ARG, 0,
 			       "--size: %s has the size of its content",
 			       target_fs_names[i]);
@@ -112,11 +131,16 @@ static int choose_fs(struct settings *s, struct vc_error *err)
 
 static int choose_format(struct settings *s, struct vc_error *err)
 {
-	int i = find_name(vc_disk_format_names, s->format);
+	static const char *const names[] = { "raw", "qcow2", "zstd",
+					     "android-sparse", NULL };
+	int i = find_name(names, s->format) < 0
+			? -1
+			: find_name(vc_disk_format_names, s->format);
 
 	if (i < 0)
 		return vc_fail(err, VC_E_ARG, 0,
-			       "--format: neither qcow2 nor raw");
+			       "--format: none of raw, qcow2, zstd, "
+			       "android-sparse");
 	s->out.format = (enum vc_disk_format)(i + 1);
 	if (s->fs_kind == TARGET_CPIO && s->out.format != VC_DISK_FORMAT_RAW)
 		return vc_fail(err, VC_E_ARG, 0,
@@ -125,13 +149,12 @@ static int choose_format(struct settings *s, struct vc_error *err)
 }
 
 /* METHOD[:LEVEL] */
-static int choose_compression(struct settings *s, struct vc_error *err)
+static int split_compression(struct settings *s, unsigned *ret_level,
+			     struct vc_error *err)
 {
 	const char *colon = s->compress ? strchr(s->compress, ':') : NULL;
 	uint64_t level = 0;
 
-	if (!s->compress || !strcmp(s->compress, "none"))
-		s->compress = NULL;
 	if (colon) {
 		if (vc_parse_u64(colon + 1, MAX_LEVEL, &level, err))
 			return vc_prefix(err, "--compress");
@@ -140,10 +163,44 @@ static int choose_compression(struct settings *s, struct vc_error *err)
 		if (!s->method)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "options");
 	}
+	if (s->compress && !strcmp(s->compress, "none"))
+		s->compress = NULL;
+	*ret_level = (unsigned)level;
+	return 0;
+}
+
+/* Of a container: it is for ext4, the others are compressed themselves. */
+static int compress_disk(struct settings *s, unsigned level,
+			 struct vc_error *err)
+{
+	const char *method = s->compress;
+	int i;
+
+	s->out.level = level;
+	if (!method ||
+	    (s->out.format == VC_DISK_FORMAT_ZSTD && !strcmp(method, "zstd")))
+		return 0;
+	if (s->out.format != VC_DISK_FORMAT_QCOW2)
+		return vc_fail(err, VC_E_ARG, 0, "--compress: %s is not, by %s",
+			       s->format, method);
+	i = find_name(vc_disk_compression_names, method);
+	if (i < 0)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--compress: a qcow2 image is by zlib or zstd");
+	s->out.compression = (enum vc_disk_compression)(i + 1);
+	return 0;
+}
+
+static int choose_compression(struct settings *s, struct vc_error *err)
+{
+	unsigned level = 0;
+
+	if (split_compression(s, &level, err))
+		return -1;
+	if (s->fs_kind == TARGET_EXT4)
+		return compress_disk(s, level, err);
 	s->squashfs.compress = s->cpio.compress = s->compress;
-	s->squashfs.level = s->cpio.level = (unsigned)level;
-	if (s->compress && s->fs_kind == TARGET_EXT4)
-		return vc_fail(err, VC_E_ARG, 0, "--compress: not with ext4");
+	s->squashfs.level = s->cpio.level = level;
 	return 0;
 }
 
@@ -164,10 +221,22 @@ static const struct option_def table[] = {
 		    "of the file system: ext4 (the default), squashfs or cpio\n"
 		    "(or by the end of the name: .squashfs, .cpio.zst, ...)"),
 	OPTION_TEXT("format", 'f', "FORMAT", format,
-		    "qcow2 or raw (default: by the end of the name)"),
+		    "raw, qcow2, zstd (seekable) or android-sparse (default:\n"
+		    "by the end of the name: .img, .qcow2, .img.zst, .simg)"),
 	OPTION_TEXT("compress", 'c', "METHOD[:LEVEL]", compress,
-		    "of squashfs: zstd (the default), gzip, xz, lz4; of cpio:\n"
+		    "of a qcow2 image: none (the default), zlib, zstd; of\n"
+		    "squashfs: zstd (the default), gzip, xz, lz4; of cpio:\n"
 		    "none (the default), gzip, zstd"),
+	OPTION_CALL("partition", 'p', "[=SPEC]", set_partition,
+		    "a whole disk with a GPT; SPEC is a further partition,\n"
+		    "name=NAME,type=TYPE,size=SIZE,file=FILE, or what is to\n"
+		    "be said of 'root' or 'esp'; can be repeated"),
+	OPTION_CALL("esp", 0, "PATH", set_esp,
+		    "an EFI system partition with what is in the folder PATH,\n"
+		    "or, as HOST:GUEST, one file or folder; can be repeated"),
+	OPTION_TEXT("extract-boot", 0, "DIR", boot_dir,
+		    "copy the newest kernel and its initrd to DIR/vmlinuz and\n"
+		    "DIR/initrd"),
 	OPTION_FLAG("force", 0, out.force, "replace FILE if it is there"),
 	OPTION_CALL("size", 's', "SIZE", set_size,
 		    "10G: of the disk; +2G: what is needed and that much\n"

@@ -62,6 +62,15 @@ static void report_text(const struct settings *s, const struct build *b,
 		printf(": %s used, %s free", mib(r->used, used, sizeof(used)),
 		       mib(r->free, left, sizeof(left)));
 	putchar('\n');
+	if (s->parts.is_wanted)
+		printf("%s: disk of %s, root from byte %llu on\n", s->output,
+		       mib(p->target.disk_bytes, size, sizeof(size)),
+		       (unsigned long long)s->parts.root.start_bytes);
+	if (s->boot_dir)
+		printf("%s: kernel %s, initrd %s\n", s->boot_dir,
+		       p->target.boot.kernel_path,
+		       p->target.boot.initrd ? p->target.boot.initrd_path
+					     : "none");
 	if (s->has_agent)
 		printf("%s: agent started by %s\n", s->output,
 		       agent_starter_names[p->starter]);
@@ -79,7 +88,7 @@ static int report_json(const struct settings *s, const struct build *b,
 		json_array_append_new(warnings, json_string(b->warn.kept[i]));
 	root = json_pack(
 		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:s?, s:I, s:o, s:s?}",
+		"s:s?, s:s, s:I, s:o, s:s?, s:s?, s:s?}",
 		"output", s->output, "format",
 		s->fs_kind == TARGET_CPIO
 			? "raw"
@@ -91,9 +100,12 @@ static int report_json(const struct settings *s, const struct build *b,
 		(json_int_t)p->target.file_bytes, "entries",
 		(json_int_t)b->nr_entries, "inodes", (json_int_t)r->nr_inodes,
 		"free-inodes", (json_int_t)r->nr_free_inodes, "uuid",
-		r->uuid[0] ? r->uuid : NULL, "nr-warnings",
-		(json_int_t)b->warn.nr, "warnings", warnings, "agent",
-		s->has_agent ? agent_starter_names[p->starter] : NULL);
+		r->uuid[0] ? r->uuid : NULL, "sha256", p->target.digest.hex,
+		"nr-warnings", (json_int_t)b->warn.nr, "warnings", warnings,
+		"agent", s->has_agent ? agent_starter_names[p->starter] : NULL,
+		"kernel", s->boot_dir ? p->target.boot.kernel_path : NULL,
+		"initrd",
+		p->target.boot.initrd ? p->target.boot.initrd_path : NULL);
 	if (!root)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "report");
 	rc = json_dumpf(root, stdout, JSON_INDENT(2));

@@ -24,6 +24,8 @@ struct settings {
 	struct ext4_opts fs;
 	struct squashfs_opts squashfs;
 	struct cpio_opts cpio;
+	struct part_opts parts; /* owned */
+	const char *boot_dir;
 	/* guest */
 	struct agent_opts agent;
 	bool has_agent;

@@ -366,6 +366,7 @@ static void fill_report(const struct e4 *fs, struct writer_report *r)
 	r->used = r->size - r->free;
 	r->data = fs->nr_data * E4_BLOCK;
 	r->nr_inodes = (uint64_t)fs->geo.nr_groups * fs->geo.inodes_per_group;
+	r->identity = xxh64(u, sizeof(fs->uuid), 0);
 	r->nr_free_inodes = r->nr_inodes - fs->nr_inodes;
 	for (i = 0; i < 16; i++)
 		at += snprintf(r->uuid + at, sizeof(r->uuid) - (size_t)at,

@@ -30,6 +30,8 @@ static int put(struct sq_file *f, uint64_t offset, const void *data, size_t len)
 	struct vc_error err = { 0 };
 	int rc;
 
+	xxh64_update_u64(&f->sum, offset);
+	xxh64_update(&f->sum, data, len);
 	if (f->temp) {
 		rc = vc_pwrite_full(vc_outfile_get_fd(f->temp), data, len,
 				    offset);
@@ -175,6 +177,7 @@ int sq_file_new(struct out *out, struct vc_outfile *temp, struct sq_file **ret,
 	f->base.get_size = get_size;
 	f->base.truncate = cut;
 	f->out = out;
+	xxh64_init(&f->sum, 0);
 	f->temp = temp;
 	*ret = f;
 	return 0;

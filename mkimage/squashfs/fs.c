@@ -92,6 +92,7 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 		.used = used,
 		.data = fs->nr_data,
 		.nr_inodes = fs->nr_inodes,
+		.identity = xxh64_final(&fs->data.file->sum),
 	};
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <sqfs/super.h>
 #include <sqfs/xattr_writer.h>
 #include <vmmcore/util.h>
+#include "mkimage/hash.h"
 #include "mkimage/squashfs/squashfs.h"
 
 /* --- file.c: where libsquashfs writes to ---------------------------------- */
@@ -29,6 +30,7 @@ struct sq_file {
 	uint64_t high;	/* the largest size it ever had */
 	uint64_t start; /* of what is in `buf`, which ends at `size` */
 	uint8_t *buf;
+	struct xxh64 sum;    /* of all that was written */
 	struct vc_error err; /* the first one */
 };
 

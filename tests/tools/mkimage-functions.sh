@@ -41,10 +41,11 @@ clean() {
 	}
 }
 
-# build SOURCE OPTION...: to image.raw, which must be clean; of $size, if set
+# build SOURCE OPTION...: to image.raw, which must be clean; of $image_size, if
+# set
 build() {
 	rm -f image.raw
-	mkimage -q ${size:+--size $size} -o image.raw "$@" || fail "mkimage $*"
+	mkimage -q ${image_size:+--size $image_size} -o image.raw "$@" || fail "mkimage $*"
 	clean image.raw
 }
 

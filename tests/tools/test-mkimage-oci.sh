@@ -3,7 +3,7 @@
 # Container images: layouts and archives of docker save, layers and whiteouts,
 # platforms, digests, and what is kept of the configuration.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-size=+4M # there is much to compare
+image_size=+4M # there is much to compare
 need e2fsck debugfs tar gzip zstd sha256sum sha512sum
 
 sum() {

@@ -16,7 +16,8 @@ VC_BEGIN_DECLS
 struct vc_option {
 	const char *name; /* long name, without dashes */
 	char letter;	  /* short form, or 0 */
-	const char *arg; /* metavariable of its argument, NULL if it has none */
+	const char *arg;  /* metavariable of its argument, NULL if it has none;
+			  * "[=SPEC]": --name or --name=SPEC */
 	const char *help; /* one or more lines; NULL: not shown */
 };
 

@@ -1,0 +1,150 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The same disk in every container, for other programs to read; and no output,
+# nor anything else, after a full disk, an error of the medium or a signal.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck tar qemu-img zstd simg2img
+
+mkdir src
+head -c 3000000 /dev/urandom >src/random
+seq 300000 >src/numbers
+for i in $(seq 200); do
+	echo "$i" >"src/file-$i"
+done
+tar -C src -cf a.tar .
+
+# same FILE: what is in it is image.raw, to other programs and to ours
+same() {
+	case $1 in
+	*.qcow2)
+		qemu-img check -q "$1" || fail "qemu-img check $1"
+		qemu-img compare -q "$1" image.raw || fail "$1 is another disk"
+		;;
+	*.zst)
+		zstd -qdcf "$1" | cmp - image.raw || fail "$1 is another disk"
+		;;
+	*.simg)
+		simg2img "$1" simg.raw || fail "simg2img $1"
+		cmp simg.raw image.raw || fail "$1 is another disk"
+		;;
+	esac
+}
+
+build --size 40M a.tar
+for out in a.qcow2 'z.qcow2 -c zlib' 's.qcow2 -c zstd:9' a.img.zst \
+	'b.raw.zst -c zstd:19' a.simg; do
+	# shellcheck disable=SC2086
+	mkimage -q --size 40M -o $out a.tar || fail "$out"
+	same "${out%% *}"
+done
+[ "$(stat -c %s z.qcow2)" -lt $(($(stat -c %s a.qcow2) * 3 / 4)) ] ||
+	fail "zlib: not smaller"
+[ "$(stat -c %s b.raw.zst)" -lt "$(stat -c %s a.img.zst)" ] ||
+	fail "another level, the same size"
+qemu-img info s.qcow2 | grep -q 'compression type: zstd' || fail "not zstd"
+# however many processors there are
+for out in 'z.qcow2 -c zlib' 's.qcow2 -c zstd:9' a.img.zst a.simg; do
+	cp "${out%% *}" before
+	# shellcheck disable=SC2086
+	taskset -c 0 mkimage -q --force --size 40M -o $out a.tar
+	cmp "${out%% *}" before || fail "$out: another file on one processor"
+done
+
+# leaves nothing but what was there
+nothing_in() {
+	[ -z "$(find "$1" -type f)" ] || fail "$2: left: $(ls -lA "$1")"
+}
+kinds='x.raw x.qcow2 x.qcow2:-czlib x.img.zst x.simg x.squashfs x.cpio
+	x.cpio.gz x.raw:--partition:--esp=../src x.qcow2:-tsquashfs'
+mkdir out
+for kind in $kinds; do
+	opts=$(echo "$kind" | tr ':' ' ')
+	case $kind in
+	*.squashfs | *.cpio* | *squashfs) ;;
+	*) opts="$opts --size 140M" ;;
+	esac
+	# a limit on the size of a file is like a full disk
+	rc=0
+	# shellcheck disable=SC2086
+	(
+		cd out
+		ulimit -f 4000 # KiB or half of one
+		mkimage -q -o $opts - <../a.tar
+	) 2>err.log || rc=$?
+	if [ $rc -ne 1 ] || [ "$(grep -c . err.log)" -ne 1 ]; then
+		# a sparse or compressed file may be below the limit
+		[ $rc -eq 0 ] || fail "$kind: status $rc: $(cat err.log)"
+	fi
+	[ $rc -eq 0 ] || nothing_in out "$kind at a full disk"
+	rm -f out/x*
+	# a signal in the middle
+	for sig in INT TERM; do
+		mkfifo pipe
+		(head -c 2000000 a.tar && sleep 10) >pipe &
+		feeder=$!
+		# shellcheck disable=SC2086
+		(cd out && exec env --default-signal=INT mkimage -q -o $opts -) \
+			<pipe 2>err.log &
+		pid=$!
+		sleep 0.2
+		kill -s $sig $pid
+		rc=0
+		wait $pid || rc=$?
+		kill $feeder 2>/dev/null
+		wait $feeder 2>/dev/null || :
+		rm pipe
+		[ $rc -gt 128 ] || fail "$kind: SIG$sig: status $rc"
+		nothing_in out "$kind: SIG$sig"
+	done
+	# what is there stays
+	echo mine >"out/${kind%%:*}"
+	# shellcheck disable=SC2086
+	(cd out && ! mkimage -q -o $opts ../a.tar 2>../err.log) ||
+		fail "$kind: replaced"
+	grep -q 'not replaced without --force' err.log || fail "$(cat err.log)"
+	[ "$(cat out/*)" = mine ] || fail "$kind: replaced"
+	rm out/*
+done
+
+# a medium that fails
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+	for kind in $kinds; do
+		opts=$(echo "$kind" | tr ':' ' ')
+		rc=0
+		# shellcheck disable=SC2086
+		(
+			cd out
+			strace -f -qq -o /dev/null \
+				-e inject=io_uring_setup:error=ENOSYS \
+				-e inject=pwrite64,pwritev,pwritev2:error=EIO:when=4+ \
+				mkimage -q -o $opts ../a.tar
+		) 2>err.log || rc=$?
+		[ $rc -eq 1 ] || fail "$kind: status $rc when writes fail"
+		grep -q 'Input/output error' err.log ||
+			fail "$kind: $(cat err.log)"
+		[ "$(grep -c . err.log)" -eq 1 ] || fail "$kind: $(cat err.log)"
+		nothing_in out "$kind when writes fail"
+	done
+fi
+
+# a disk that is full
+[ "$(id -u)" -eq 0 ] || exit 0
+mkdir -p "$mnt"
+mount -t tmpfs -o size=3M tmpfs "$mnt" 2>/dev/null || exit 0
+mkdir "$mnt/d"
+ln -s "$work/src" "$mnt/src"
+for kind in $kinds; do
+	opts=$(echo "$kind" | tr ':' ' ')
+	case $kind in
+	*.squashfs | *.cpio* | *squashfs) ;;
+	*) opts="$opts --size 140M" ;;
+	esac
+	rc=0
+	# shellcheck disable=SC2086
+	(cd "$mnt/d" && mkimage -q -o $opts - <"$work/a.tar") 2>err.log || rc=$?
+	[ $rc -eq 1 ] || fail "$kind: status $rc on a full disk"
+	grep -q 'No space left' err.log || fail "$kind: $(cat err.log)"
+	[ "$(grep -c . err.log)" -eq 1 ] || fail "$kind: $(cat err.log)"
+	nothing_in "$mnt/d" "$kind on a full disk"
+done
+umount "$mnt"

@@ -1,0 +1,203 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Whole disks: the table, the ESP, further partitions, the root file system in
+# its own; kernels copied out.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck tar sgdisk sfdisk fsck.vfat mdir jq
+MTOOLS_SKIP_CHECK=1
+export MTOOLS_SKIP_CHECK
+
+mkdir -p src/boot src/lib/modules/6.12.1 esp/EFI/BOOT esp/loader/entries
+for v in 6.1.0-9-amd64 6.1.0-10-amd64 6.1.0-10~rc1-amd64; do
+	echo "kernel $v" >src/boot/vmlinuz-$v
+	echo "initrd $v" >src/boot/initrd.img-$v
+done
+head -c 300000 /dev/urandom >src/boot/initrd.img-6.1.0-10-amd64
+printf tail | dd of=src/boot/initrd.img-6.1.0-10-amd64 bs=1 seek=500000 \
+	conv=notrunc status=none
+tar -C src -cf a.tar .
+head -c 700001 /dev/urandom >esp/EFI/BOOT/BOOTX64.EFI
+: >esp/empty
+echo short >esp/SHORT.TXT
+for i in $(seq 40); do
+	echo "entry $i" >"esp/loader/entries/a long name of an entry, number $i.conf"
+done
+name=$(printf 'gr\303\274n.conf')
+echo utf8 >"esp/$name"
+echo alias >esp/longname-1.text
+echo alias >esp/longname-2.text
+echo grub >grub.cfg
+head -c 3000000 /dev/urandom >data.img
+
+start() { # of partition $2 of disk $1, and its size: in sectors
+	sfdisk -J "$1" 2>/dev/null |
+		jq -r ".partitiontable.partitions[$(($2 - 1))] | \"\(.start) \(.size)\""
+}
+
+part() { # to file $3
+	set -- "$1" "$2" "$3" $(start "$1" "$2")
+	dd if="$1" of="$3" bs=1M skip=$(($4 / 2048)) \
+		count=$((($5 + 2047) / 2048)) conv=sparse status=none
+	truncate -s $(($5 * 512)) "$3"
+}
+
+judge() {
+	sgdisk -v "$1" >sgdisk.log 2>&1
+	grep -q 'No problems found' sgdisk.log ||
+		fail "sgdisk -v $1: $(cat sgdisk.log)"
+	sfdisk --verify "$1" >sfdisk.log 2>&1 || fail "sfdisk: $(cat sfdisk.log)"
+	sfdisk -d "$1" | grep -q '^label: gpt' || fail "$1: no GPT"
+	# protective MBR: one partition of type ee
+	[ "$(od -An -tx1 -j450 -N1 "$1" | tr -d ' ')" = ee ] ||
+		fail "$1: no protective MBR"
+	if sfdisk -d "$1" | awk -F'start= *' '/start=/ { split($2, a, ",")
+		if (a[1] % 2048) bad = 1 } END { exit !bad }'; then
+		fail "$1: not on whole MiB"
+	fi
+}
+
+# same_esp FILE DIR: what mtools reads is what is in DIR
+same_esp() {
+	fsck.vfat -n "$1" >fsck.log 2>&1 || fail "fsck.vfat: $(cat fsck.log)"
+	! grep -qiE 'differ|dirty|wrong|free cluster|orphan|bad' fsck.log ||
+		fail "fsck.vfat: $(cat fsck.log)"
+	rm -rf back
+	mkdir back
+	LC_ALL=C.UTF-8 mcopy -s -Q -i "$1" ::/ back/ 2>mcopy.log ||
+		fail "mcopy: $(cat mcopy.log)"
+	diff -r "$2" back || fail "$1: not what is in $2"
+}
+
+# root alone
+mkimage -q --partition --size 100M -o a.raw a.tar
+judge a.raw
+sfdisk -d a.raw | grep -q 'type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709.*name="root"' ||
+	fail "root: $(sfdisk -d a.raw)"
+part a.raw 1 image.raw
+clean image.raw
+debugfs -R 'cat /boot/vmlinuz-6.1.0-9-amd64' image.raw 2>/dev/null |
+	grep -q '^kernel 6.1.0-9' || fail "not the root file system"
+
+# all there can be
+all="--esp esp --esp grub.cfg:EFI/debian/grub.cfg
+	--partition=name=data,file=data.img
+	--size 220M --partition=home,type=home,size=20M
+	--partition=swap,type=swap,size=5M,guid=01234567-89ab-cdef-0123-456789abcdef"
+# shellcheck disable=SC2086
+mkimage --json $all -o b.raw a.tar >b.json
+judge b.raw
+sfdisk -d b.raw >b.dump
+for p in 'type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B.*name="esp"' \
+	'type=0FC63DAF-8483-4772-8E79-3D69D8477DE4.*name="data"' \
+	'size= *40960, type=933AC7E1-2EB4-4F13-B844-0E14E2AEF915.*name="home"' \
+	'type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, uuid=01234567-89AB' \
+	'type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709.*name="root"'; do
+	grep -q "$p" b.dump || fail "no $p in $(cat b.dump)"
+done
+[ "$(sha256sum <b.raw | cut -d' ' -f1)" = "$(jq -r .sha256 b.json)" ] ||
+	fail "not the digest of the output"
+[ "$(stat -c %s b.raw)" -eq "$(jq -r '.["disk-size"]' b.json)" ] ||
+	fail "not the size of the disk"
+part b.raw 1 esp.img
+cp -r esp whole
+mkdir whole/EFI/debian
+cp grub.cfg whole/EFI/debian/
+same_esp esp.img whole
+LC_ALL=C.UTF-8 mdir -i esp.img -/ :: | grep -q 'LONGNA~2 TEX' ||
+	fail "no alias for the second of two long names"
+part b.raw 2 data.back
+cmp -n 3000000 data.img data.back || fail "another file in its partition"
+part b.raw 5 image.raw
+clean image.raw
+if can_mount && grep -qw vfat /proc/filesystems; then
+	mount -t vfat -o loop,ro,utf8 esp.img "$mnt"
+	diff -r whole "$mnt" >diff.log || { umount "$mnt"; fail "$(cat diff.log)"; }
+	umount "$mnt"
+fi
+
+# the same disk each time, in each container; another with other content
+# shellcheck disable=SC2086
+(cd esp && umask 077 && touch -d '2001-01-01' EFI/BOOT/* && cd .. &&
+	TZ=Asia/Tokyo LANG=tr_TR.UTF-8 mkimage -q $all -o c.qcow2 - <a.tar)
+if command -v qemu-img >/dev/null; then
+	qemu-img check -q c.qcow2 || fail "qemu-img check"
+	qemu-img compare -q b.raw c.qcow2 || fail "qcow2: another disk"
+fi
+# shellcheck disable=SC2086
+mkimage -q $all -t squashfs -o d.raw a.tar
+judge d.raw
+part d.raw 5 root.squashfs
+unsquashfs -s root.squashfs >un.log 2>&1 || fail "$(cat un.log)"
+[ "$(sfdisk -d b.raw | grep label-id)" != "$(sfdisk -d d.raw | grep label-id)" ] ||
+	fail "another content, the same identity"
+
+# sizes: of the disk, FAT16 and FAT32
+for size in 4M 33M 34M 270M; do
+	mkimage -q --force --esp grub.cfg:grub.cfg --partition=esp,size=$size \
+		--size 330M -o e.raw a.tar
+	judge e.raw
+	[ "$(stat -c %s e.raw)" -eq 346030080 ] || fail "$size: not 330 MiB"
+	part e.raw 1 esp.img
+	[ "$(stat -c %s esp.img)" -eq "$(numfmt --from=iec $size)" ] ||
+		fail "ESP: not $size"
+	rm -rf want && mkdir want && cp grub.cfg want
+	same_esp esp.img want
+	part e.raw 2 image.raw
+	clean image.raw
+done
+
+# kernels
+mkimage -q --force --extract-boot boot -o k.qcow2 a.tar
+cmp boot/vmlinuz src/boot/vmlinuz-6.1.0-10-amd64 || fail "not the newest kernel"
+cmp boot/initrd src/boot/initrd.img-6.1.0-10-amd64 || fail "not its initrd"
+for fs in squashfs cpio; do
+	mkimage -q --force --extract-boot boot -t $fs -o k.img a.tar
+	cmp boot/initrd src/boot/initrd.img-6.1.0-10-amd64 || fail "$fs: initrd"
+	cmp boot/vmlinuz src/boot/vmlinuz-6.1.0-10-amd64 || fail "$fs: kernel"
+done
+echo fedora >src/lib/modules/6.12.1/vmlinuz
+echo initramfs >src/boot/initramfs-6.12.1.img
+tar -C src -cf f.tar .
+report=$(mkimage --force --json --extract-boot boot -o k.img a.tar f.tar)
+[ "$(cat boot/vmlinuz boot/initrd)" = "$(printf 'fedora\ninitramfs')" ] ||
+	fail "not the kernel among the modules"
+[ "$(echo "$report" | jq -r .kernel)" = /lib/modules/6.12.1/vmlinuz ] ||
+	fail "not in the report: $report"
+mkdir alone
+cp -P src/boot/vmlinuz-6.1.0-9-amd64 alone/kernel
+ln -s kernel alone/vmlinuz
+tar -C alone -cf l.tar .
+mkimage --force --extract-boot boot2 -o k.img l.tar >out.log 2>err.log
+cmp boot2/vmlinuz alone/kernel || fail "not what /vmlinuz leads to"
+grep -q 'no initrd that belongs to' err.log || fail "$(cat err.log)"
+
+no() {
+	want=$1
+	shift
+	rm -f n.raw
+	rc=0
+	mkimage "$@" -o n.raw >out.log 2>err.log || rc=$?
+	[ $rc -ne 0 ] && [ ! -e n.raw ] || fail "not refused: $*"
+	grep -qF -- "$want" err.log || fail "no '$want': $(cat err.log)"
+	[ -z "$(find . -name '.vmmkit*')" ] || fail "temporary files are left"
+}
+tar -cf none.tar grub.cfg
+no 'no kernel in the image' --extract-boot boot3 none.tar
+no 'boot/vmlinuz' --extract-boot boot a.tar
+no 'neither a size nor a file' --partition=data a.tar
+no "type 'nonsense'" --partition=data,type=nonsense,size=1M a.tar
+no 'by --size' --partition=root,size=1G a.tar
+no "'root' twice" --partition=root --partition=root a.tar
+no 'label' --partition=x,size=1M --partition=x,size=1M a.tar
+no 'larger than its partition' --partition=x,size=1M,file=data.img a.tar
+no 'more than the disk' --partition=x,size=1G --size 512M a.tar
+no 'do not fit' --esp data.img:a --esp data.img:b --partition=esp,size=4M a.tar
+no "'.' or '..'" --esp grub.cfg:../grub.cfg a.tar
+no 'there twice' --esp grub.cfg:A --esp grub.cfg:a a.tar
+no 'FAT cannot have' --esp 'grub.cfg:what?' a.tar
+no 'not UTF-8' --esp "grub.cfg:$(printf '\377')" a.tar
+no 'neither a file nor a folder' --esp /dev/null:null a.tar
+no 'absent' --esp absent a.tar
+no 'is no disk' --partition -t cpio a.tar
+tar -cf data.tar data.img
+no 'does not fit' --partition -t squashfs --size 3M data.tar
