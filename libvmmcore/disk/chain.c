@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Images with what they name: backing files, external data files.
+ * Images with what they name: backing files, external data files, components.
  *
  * Such a name comes from the image, that is from whoever made it: it is
  * followed only if the caller allows that, is taken as a file name and nothing
  * else (no "json:", no "nbd://"), and its format is the one the image states,
- * never probed. A name is relative to the folder of the image that holds it.
+ * never probed. (A list of components states none; composite/composite.c says
+ * what follows.) A name is relative to the folder of the image that holds it.
  *
  * A process in a jail has no files to open. It has an opener instead, which asks
  * somebody outside; what is asked for was joined to the names above it, so that
@@ -19,7 +20,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/magic.h>
+#include <vmmcore/composite.h>
 #include "disk/disk.h"
+
+/* Opened because one was: a chain for each of many components has no end. */
+#define MAX_FILES VC_COMPOSITE_MAX_COMPONENTS
 
 /* O_NONBLOCK: a fifo is refused later, not waited for. */
 static int open_flags(bool writable)
@@ -62,7 +67,7 @@ int vc_disk_open_named(const char *what, const char *path, bool writable,
 	return fd;
 }
 
-static int check_name(const char *what, const char *name, struct vc_error *err)
+int disk_check_name(const char *what, const char *name, struct vc_error *err)
 {
 	size_t n = strcspn(name, ":/");
 	char shown[200];
@@ -95,7 +100,7 @@ static int backing_format(const struct vc_disk_info *info,
 }
 
 /* The backing file's name, relative to the folder of `path`; malloc'ed. */
-static char *join_path(const char *path, const char *name)
+char *disk_join_path(const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');
 	char *joined = NULL;
@@ -108,34 +113,45 @@ static char *join_path(const char *path, const char *name)
 	return joined;
 }
 
+/* Where in all that one image names another one is. */
+struct chain {
+	const char *what; /* NULL: the user named it */
+	unsigned depth;
+	unsigned nr_nested; /* composites around it */
+	unsigned *nr_files; /* opened so far, for the user's one */
+};
+
 static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
-		      unsigned depth, struct vc_disk **ret,
+		      const struct chain *chain, struct vc_disk **ret,
 		      struct vc_error *err);
 
 static int open_backing(const struct vc_disk_info *info, const char *path,
-			const struct vc_disk_open_opts *opts, unsigned depth,
-			struct vc_disk **ret, struct vc_error *err)
+			const struct vc_disk_open_opts *opts,
+			const struct chain *chain, struct vc_disk **ret,
+			struct vc_error *err)
 {
 	struct vc_disk_open_opts sub = *opts;
+	struct chain next = *chain;
 	vc_auto_free char *name = NULL;
 
 	if (!info->backing_file[0])
 		return 0;
-	if (depth + 1 >= VC_DISK_MAX_DEPTH)
+	next.what = "backing file";
+	if (++next.depth >= VC_DISK_MAX_DEPTH)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "backing chain: deeper than %d, or a loop",
 			       VC_DISK_MAX_DEPTH);
-	if (check_name("backing file", info->backing_file, err) < 0 ||
+	if (disk_check_name("backing file", info->backing_file, err) < 0 ||
 	    backing_format(info, &sub.format, err) < 0)
 		return -1;
-	name = join_path(path, info->backing_file);
+	name = disk_join_path(path, info->backing_file);
 	if (!name)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	sub.writable = false;
 	sub.snapshot = NULL;
 	sub.name = NULL;
 	sub.data_file = NULL;
-	return open_chain(name, &sub, depth + 1, ret, err);
+	return open_chain(name, &sub, &next, ret, err);
 }
 
 static int open_by_name(const char *what, const char *path,
@@ -160,9 +176,9 @@ static int open_data_file(const struct vc_disk_info *info, const char *path,
 
 	if (!info->has_data_file || opts->data_file)
 		return 0;
-	if (check_name(what, info->data_file, err) < 0)
+	if (disk_check_name(what, info->data_file, err) < 0)
 		return -1;
-	name = join_path(path, info->data_file);
+	name = disk_join_path(path, info->data_file);
 	if (!name)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	fd = open_by_name(what, name, opts, err);
@@ -178,11 +194,82 @@ static int open_data_file(const struct vc_disk_info *info, const char *path,
 	return 0;
 }
 
+static int open_component(const char *path,
+			  const struct vc_composite_component *c,
+			  const struct vc_disk_open_opts *opts,
+			  struct vc_disk *first, const struct chain *chain,
+			  struct vc_disk **ret, struct vc_error *err)
+{
+	struct vc_disk_open_opts sub = *opts;
+	vc_auto_free char *name = NULL;
+
+	if (vc_composite_resolve(path, c->path, &name, err) < 0)
+		return -1;
+	sub.format = VC_DISK_FORMAT_PROBE;
+	sub.writable = opts->writable && c->is_writable;
+	if (first)
+		sub.io_with = first;
+	sub.name = NULL;
+	return open_chain(name, &sub, chain, ret, err);
+}
+
+/* The disks of a composite; what was opened before a failure is the caller's
+ * to drop. */
+static int open_components(const struct vc_composite *list, const char *path,
+			   const struct vc_disk_open_opts *opts,
+			   const struct chain *chain, struct vc_disk **ret,
+			   struct vc_error *err)
+{
+	struct chain next = *chain;
+	unsigned i;
+
+	next.what = "component";
+	next.depth++;
+	if (++next.nr_nested > VC_COMPOSITE_MAX_DEPTH)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "composites in composites: deeper than %d, or "
+			       "a loop",
+			       VC_COMPOSITE_MAX_DEPTH);
+	for (i = 0; i < list->nr_components; i++)
+		if (open_component(path, &list->components[i], opts, ret[0],
+				   &next, &ret[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int open_composite(int fd, const char *path,
+			  const struct vc_disk_open_opts *opts,
+			  const struct chain *chain, struct vc_disk **ret,
+			  struct vc_error *err)
+{
+	vc_auto(vc_composite) struct vc_composite *list = NULL;
+	vc_auto_free struct vc_disk **disks = NULL;
+	struct vc_disk_open_opts with = *opts;
+	unsigned i;
+	int result;
+
+	if (vc_composite_list(fd, &list, err) < 0)
+		return -1;
+	disks = calloc(list->nr_components, sizeof(struct vc_disk *));
+	if (!disks)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	result = open_components(list, path, opts, chain, disks, err);
+	if (result == 0) {
+		with.components = disks;
+		with.nr_components = list->nr_components;
+		result = disk_open_image(fd, &with, NULL, ret, err);
+	}
+	for (i = 0; result < 0 && i < list->nr_components; i++)
+		vc_disk_drop(disks[i]);
+	return result;
+}
+
 /* The image `fd` (owned on success) with what it names; `path` is its own name,
  * which those are relative to. */
 static int open_chain_fd(int fd, const char *path,
-			 const struct vc_disk_open_opts *opts, unsigned depth,
-			 struct vc_disk **ret, struct vc_error *err)
+			 const struct vc_disk_open_opts *opts,
+			 const struct chain *chain, struct vc_disk **ret,
+			 struct vc_error *err)
 {
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 	vc_auto(vc_disk) struct vc_disk *backing = NULL, *data = NULL;
@@ -197,11 +284,17 @@ static int open_chain_fd(int fd, const char *path,
 	if (with_name.format == VC_DISK_FORMAT_PROBE &&
 	    disk_probe(fd, &with_name.format, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
+	if (opts->allow_backing && !opts->nr_components &&
+	    with_name.format == VC_DISK_FORMAT_COMPOSITE) {
+		if (open_composite(fd, path, &with_name, chain, ret, err) < 0)
+			return chain->what ? -1 : vc_prefix(err, "'%s'", shown);
+		return 0;
+	}
 	if (opts->allow_backing &&
 	    (vc_disk_info_fd(fd, with_name.format, info, err) < 0 ||
-	     open_backing(info, path, &with_name, depth, &backing, err) < 0 ||
+	     open_backing(info, path, &with_name, chain, &backing, err) < 0 ||
 	     open_data_file(info, path, &with_name, backing, &data, err) < 0))
-		return depth ? -1 : vc_prefix(err, "'%s'", shown);
+		return chain->what ? -1 : vc_prefix(err, "'%s'", shown);
 	if (data)
 		with_name.data_file = data;
 	if (disk_open_image(fd, &with_name, backing, ret, err) < 0)
@@ -211,14 +304,17 @@ static int open_chain_fd(int fd, const char *path,
 }
 
 static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
-		      unsigned depth, struct vc_disk **ret,
+		      const struct chain *chain, struct vc_disk **ret,
 		      struct vc_error *err)
 {
 	vc_auto_fd int fd = -1;
 
-	fd = depth ? open_by_name("backing file", path, opts, err)
-		   : vc_open(path, open_flags(opts->writable), 0, err);
-	if (fd < 0 || open_chain_fd(fd, path, opts, depth, ret, err) < 0)
+	if (++*chain->nr_files > MAX_FILES)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "more than %d files for one disk", MAX_FILES);
+	fd = chain->what ? open_by_name(chain->what, path, opts, err)
+			 : vc_open(path, open_flags(opts->writable), 0, err);
+	if (fd < 0 || open_chain_fd(fd, path, opts, chain, ret, err) < 0)
 		return -1;
 	(void)vc_steal_fd(&fd);
 	return 0;
@@ -227,14 +323,20 @@ static int open_chain(const char *path, const struct vc_disk_open_opts *opts,
 int vc_disk_open(const char *path, const struct vc_disk_open_opts *opts,
 		 struct vc_disk **ret, struct vc_error *err)
 {
-	return open_chain(path, opts, 0, ret, err);
+	unsigned nr_files = 0;
+	const struct chain chain = { .nr_files = &nr_files };
+
+	return open_chain(path, opts, &chain, ret, err);
 }
 
 int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_disk *backing, struct vc_disk **ret,
 		    struct vc_error *err)
 {
+	unsigned nr_files = 0;
+	const struct chain chain = { .nr_files = &nr_files };
+
 	if (opts->allow_backing && opts->opener && !backing)
-		return open_chain_fd(fd, "", opts, 0, ret, err);
+		return open_chain_fd(fd, "", opts, &chain, ret, err);
 	return disk_open_image(fd, opts, backing, ret, err);
 }

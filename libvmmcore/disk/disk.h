@@ -93,16 +93,25 @@ extern const struct disk_ops raw_ops;
 extern const struct disk_ops qcow2_ops;
 extern const struct disk_ops zstd_ops;
 extern const struct disk_ops sparse_ops;
+extern const struct disk_ops composite_ops;
 
 /* Open this one image: vc_disk_open_fd() without an opener. */
 int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
 		    struct vc_disk *backing, struct vc_disk **ret,
 		    struct vc_error *err) VC_MUST_CHECK;
-/* What the head of `fd` looks like. */
+/* What the first bytes of a file look like. */
+enum vc_disk_format disk_probe_head(const uint8_t *head, size_t len);
+/* The same of `fd`. */
 int disk_probe(int fd, enum vc_disk_format *ret,
 	       struct vc_error *err) VC_MUST_CHECK;
 /* The length of a file or block device. */
 int disk_file_size(int fd, uint64_t *ret, struct vc_error *err) VC_MUST_CHECK;
+
+/* A file that an image names: is `name` that of a file, which it is relative to
+ * the folder of the image at `path` (malloc'ed). */
+int disk_check_name(const char *what, const char *name,
+		    struct vc_error *err) VC_MUST_CHECK;
+char *disk_join_path(const char *path, const char *name);
 
 /* Finish a request: done() is called from the next vc_disk_poll(). */
 void disk_complete(struct vc_disk *d, struct vc_disk_req *req,

@@ -20,15 +20,17 @@
 #define LOCK_BYTE_NO_WRITERS 201
 #define LOCK_BYTE_NO_RESIZE 203
 
-const char *const vc_disk_format_names[] = { "raw", "qcow2", "zstd",
-					     "android-sparse", NULL };
+const char *const vc_disk_format_names[] = { "raw",	  "qcow2",
+					     "zstd",	  "android-sparse",
+					     "composite", NULL };
 
 const char *const vc_disk_preallocation_names[] = { "off", "metadata", "falloc",
 						    "full", NULL };
 
 /* By vc_disk_format - 1. */
 static const struct disk_ops *const formats[] = { &raw_ops, &qcow2_ops,
-						  &zstd_ops, &sparse_ops };
+						  &zstd_ops, &sparse_ops,
+						  &composite_ops };
 
 bool vc_disk_format_is_sequential(enum vc_disk_format format)
 {
@@ -66,21 +68,27 @@ int disk_file_size(int fd, uint64_t *ret, struct vc_error *err)
 	return 0;
 }
 
+enum vc_disk_format disk_probe_head(const uint8_t *head, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(formats); i++)
+		if (formats[i]->probe && formats[i]->probe(head, len))
+			return formats[i]->format;
+	return VC_DISK_FORMAT_RAW;
+}
+
 int disk_probe(int fd, enum vc_disk_format *ret, struct vc_error *err)
 {
 	uint8_t head[DISK_PROBE_BYTES];
 	ssize_t n;
-	size_t i;
 
 	do
 		n = pread(fd, head, sizeof(head), 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return vc_fail(err, VC_E_SYS, errno, "read header");
-	*ret = VC_DISK_FORMAT_RAW;
-	for (i = 0; i < VC_ARRAY_SIZE(formats); i++)
-		if (formats[i]->probe && formats[i]->probe(head, (size_t)n))
-			*ret = (enum vc_disk_format)(i + 1);
+	*ret = disk_probe_head(head, (size_t)n);
 	return 0;
 }
 
@@ -193,6 +201,8 @@ static int set_up(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		d->engine = engine_ref(d->backing->engine);
 	else if (opts->io_with)
 		d->engine = engine_ref(opts->io_with->engine);
+	else if (opts->nr_components)
+		d->engine = engine_ref(opts->components[0]->engine);
 	else if (opts->data_file)
 		d->engine = engine_ref(opts->data_file->engine);
 	else if (engine_new(opts->io, &d->engine, err) < 0)
@@ -216,6 +226,10 @@ int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "'%s': %s images have no snapshots to be read",
 			       shown, ops->name);
+	if (opts->nr_components && ops != &composite_ops)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "'%s': %s images have no components", shown,
+			       ops->name);
 	d = ops->alloc();
 	if (!d)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': open", shown);

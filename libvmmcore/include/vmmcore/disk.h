@@ -28,8 +28,9 @@ enum vc_disk_format {
 	VC_DISK_FORMAT_QCOW2,
 	VC_DISK_FORMAT_ZSTD,	       /* zstd-seekable; sequential */
 	VC_DISK_FORMAT_ANDROID_SPARSE, /* sequential */
+	VC_DISK_FORMAT_COMPOSITE,      /* see vmmcore/composite.h */
 };
-/* "raw", "qcow2", "zstd", "android-sparse"; NULL-terminated, indexed by vc_disk_format - 1. */
+/* "raw", "qcow2", "zstd", "android-sparse", "composite"; NULL-terminated, indexed by vc_disk_format - 1. */
 extern const char *const vc_disk_format_names[];
 
 /* How file I/O is done. */
@@ -66,6 +67,11 @@ struct vc_disk_open_opts {
 		       * nothing unless its writer finishes */
 	uint32_t cache_bytes; /* of metadata, for each image of the chain; 0:
 			       * a default that suits guests */
+	/* Composite: its components, open, in the order of
+	 * vc_composite_list(), each with the first one as io_with, and
+	 * writable if the list and `writable` say so. Owned on success. */
+	struct vc_disk *const *components;
+	unsigned nr_components;
 	/* Android sparse: do not read all of an image that has a checksum
 	 * to compare it: somebody did. */
 	bool no_verify;
@@ -320,7 +326,8 @@ struct vc_disk_info {
 	unsigned version;	  /* qcow2: 2 or 3 */
 	unsigned refcount_bits;
 	unsigned nr_snapshots;
-	uint64_t nr_parts;  /* zstd: frames; Android sparse: chunks */
+	/* zstd: frames; Android sparse: chunks; composite: components */
+	uint64_t nr_parts;
 	bool has_checksums; /* zstd: of each frame; Android sparse */
 	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
 		has_lazy_refcounts, has_extended_l2;

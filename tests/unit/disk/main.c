@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/test.h"
 
+Suite *suite_composite(void);
 Suite *suite_gpt(void);
 Suite *suite_qcow2_crash(void);
 Suite *suite_qcow2_format(void);
@@ -12,5 +13,5 @@ Suite *suite_sparse(void);
 Suite *suite_zstd(void);
 
 TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_format, suite_qcow2_hostile,
-	  suite_qcow2_crash, suite_gpt, suite_sequential, suite_sparse,
-	  suite_zstd)
+	  suite_qcow2_crash, suite_gpt, suite_composite, suite_sequential,
+	  suite_sparse, suite_zstd)
