@@ -41,30 +41,49 @@ clean() { # IMAGE
 	qcow-tool check -q "$1"
 }
 
-for cluster in 512 1k 4k 64k 256k 2M; do
-	for rest in refcount_bits=1 refcount_bits=2 refcount_bits=4 \
-		refcount_bits=8 refcount_bits=16 refcount_bits=32 \
-		refcount_bits=64 compat=0.10; do
-		opts=cluster_size=$cluster,$rest
-		echo "--- $opts"
-		rm -f ./*.qcow2 back.raw
-		qcow-tool convert -O qcow2 -o "$opts" src.raw ours.qcow2
-		clean ours.qcow2
-		same src.raw ours.qcow2
-		qemu-img convert -O qcow2 -o "$opts" src.raw theirs.qcow2
-		qcow-tool check -q theirs.qcow2
-		qcow-tool convert theirs.qcow2 back.raw
-		cmp src.raw back.raw
-		# what another program writes into ours stays right
-		qemu-io -f qcow2 -c 'write -P 7 3M 100k' -c 'write -z 1M 64k' \
-			ours.qcow2 >/dev/null
-		clean ours.qcow2
-		# and an empty one is as it says
-		qcow-tool create -q -f qcow2 -o "$opts" new.qcow2 12M
-		clean new.qcow2
-		qemu-io -f qcow2 -c 'write -P 7 3M 1M' new.qcow2 >/dev/null
-		clean new.qcow2
-	done
+# a sample of all shapes; make check-matrix tries them all
+"$top_srcdir/tests/tools/convert-matrix.sh" 24
+
+echo "--- several sources, one after the other"
+head -c 1000 /dev/urandom >odd.raw
+qcow-tool convert -O qcow2 src.raw odd.raw src.raw all.qcow2
+truncate -s 1024 odd.raw
+cat src.raw odd.raw src.raw >all.raw
+clean all.qcow2
+same all.raw all.qcow2
+qcow-tool convert -S 0 src.raw odd.raw src.raw all2.raw
+cmp all.raw all2.raw
+[ "$(du -k all2.raw | cut -f1)" -ge 24577 ]
+
+echo "--- onto what exists"
+qcow-tool create -q -f qcow2 there.qcow2 12583424
+qemu-io -f qcow2 -c 'write -P 9 0 12M' there.qcow2 >/dev/null
+qcow-tool convert -n -O qcow2 src.raw there.qcow2
+clean there.qcow2
+same src.raw there.qcow2
+rm -f all2.raw
+cp src.raw exists.raw
+if qcow-tool convert all.raw exists.raw 2>err; then exit 1; fi
+cmp src.raw exists.raw
+if qcow-tool convert -n -O qcow2 all.raw there.qcow2 2>err; then exit 1; fi
+grep -q 'smaller than' err
+
+echo "--- wrong together"
+for args in "-C -c -O qcow2" "-C -S 4k" "-C --salvage" "--target-is-zero" \
+	"--skip-broken-bitmaps" "-m 17" "-m 0" "-B a.qcow2" "-c -O raw" \
+	"-c -O qcow2 -o preallocation=full" "-S 3000" "-l nosuch" "-t some"; do
+	status=0
+	qcow-tool convert $args src.raw no.raw 2>err || status=$?
+	[ $status = 1 ] && [ ! -e no.raw ] || {
+		echo "convert $args: $status"
+		exit 1
+	}
+done
+for args in "-C" "-T none" "-t none" "-t writeback -T unsafe" "-W -m 16 -p" \
+	"--salvage" "--threads 1" "--threads 16" "-S 512" "-S 1M" "-r 1G"; do
+	rm -f other.raw
+	qcow-tool convert $args src.raw other.raw >out
+	cmp src.raw other.raw
 done
 
 echo "--- holes stay holes"
@@ -85,8 +104,24 @@ qcow-tool create -q -f qcow2 -b a.qcow2 -F qcow2 over2.qcow2
 same over2.qcow2 a.qcow2
 qemu-img info --output=json over2.qcow2 | grep -q '"backing-filename-format": "qcow2"'
 
+echo "--- an overlay stays one"
+qcow-tool convert --allow-backing -O qcow2 -B a.qcow2 -F qcow2 over.qcow2 \
+	over3.qcow2
+clean over3.qcow2
+same over.qcow2 over3.qcow2
+[ "$(stat -c %s over3.qcow2)" -lt 1000000 ]
+
 echo "--- a snapshot is left alone"
 qemu-img snapshot -c one a.qcow2
 qcow-tool convert -O raw a.qcow2 now.raw
 same now.raw a.qcow2
 qcow-tool check -q a.qcow2
+qemu-io -f qcow2 -c 'write -P 3 0 1M' a.qcow2 >/dev/null
+if cmp -s now.raw src.raw; then
+	qcow-tool convert -l one a.qcow2 then.raw
+	cmp then.raw src.raw
+	qcow-tool convert -l snapshot.id=1 -O qcow2 a.qcow2 then.qcow2
+	same then.qcow2 src.raw
+else
+	exit 1
+fi
