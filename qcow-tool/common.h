@@ -7,6 +7,7 @@
 #include <vmmcore/options.h>
 
 /* Each gets argv from its own name on and returns an exit status. */
+int cmd_bitmap(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
@@ -15,6 +16,7 @@ int cmd_dd(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_resize(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 
 /* Print the error; returns the exit status. */

@@ -5,6 +5,7 @@
 #include "qcow-tool/common.h"
 
 static const struct vc_subcommand commands[] = {
+	{ "bitmap", "manage the bitmaps of what was written", cmd_bitmap },
 	{ "check", "verify the metadata of an image", cmd_check },
 	{ "compare", "say whether two images have the same contents",
 	  cmd_compare },
@@ -14,6 +15,7 @@ static const struct vc_subcommand commands[] = {
 	{ "info", "tell what an image is", cmd_info },
 	{ "map", "say where the data of an image is", cmd_map },
 	{ "measure", "say how large an image would be", cmd_measure },
+	{ "resize", "give an image another size", cmd_resize },
 	{ "snapshot", "manage the snapshots inside of an image", cmd_snapshot },
 };
 

@@ -43,7 +43,7 @@ struct vc_qcow2_snapshots {
 int vc_qcow2_snapshot_list(int fd, struct vc_qcow2_snapshots *ret,
 			   struct vc_error *err) VC_MUST_CHECK;
 void vc_qcow2_snapshots_fini(struct vc_qcow2_snapshots *s);
-/* Keep the present contents under `name` (unused, 1 to 255 bytes). */
+/* Keep the present contents under `name`, of 1 to 255 bytes. */
 int vc_qcow2_snapshot_create(int fd, const char *name,
 			     struct vc_error *err) VC_MUST_CHECK;
 /* Go back to a snapshot, named by id or, if no id matches, by name: contents
@@ -98,24 +98,21 @@ int vc_qcow2_bitmap_measure(int src_fd, uint32_t cluster_bytes,
 
 /* --- size ------------------------------------------------------------------ */
 
-enum vc_preallocation {
-	VC_PREALLOCATION_OFF,
-	VC_PREALLOCATION_METADATA, /* qcow2: tables, but no data blocks */
-	VC_PREALLOCATION_FALLOC,   /* and blocks reserved by the file system */
-	VC_PREALLOCATION_FULL,	   /* and zeroes written */
-};
-
 struct vc_disk_resize_opts {
-	enum vc_disk_format format;	     /* RAW or QCOW2 */
-	uint64_t size_bytes;		     /* a multiple of 512 */
-	bool shrink;			     /* making it smaller is meant */
-	enum vc_preallocation preallocation; /* of what is added */
-	/* Size of its backing disk: what is added reads zero, also where the
-	 * backing disk has data. */
-	uint64_t backing_bytes;
+	enum vc_disk_format format; /* PROBE: qcow2 or refused */
+	uint64_t size_bytes;	    /* a multiple of 512 */
+	bool is_relative;	    /* size_bytes is added, or ... */
+	bool is_minus;		    /* ... taken away */
+	bool shrink;		    /* making it smaller is meant */
+	bool no_lock;
+	enum vc_disk_preallocation preallocation; /* of what is added */
 };
-int vc_disk_resize_fd(int fd, const struct vc_disk_resize_opts *opts,
-		      struct vc_error *err) VC_MUST_CHECK;
+/* Change the size of the disk in a file. What is added reads zero, whatever was
+ * there before or is in a backing file (which is opened, as an external data
+ * file is). Bitmaps and, in version 3, snapshots stay what they are.
+ * *ret_size may be NULL. */
+int vc_disk_resize(const char *path, const struct vc_disk_resize_opts *opts,
+		   uint64_t *ret_size, struct vc_error *err) VC_MUST_CHECK;
 
 /* --- the header ------------------------------------------------------------ */
 
