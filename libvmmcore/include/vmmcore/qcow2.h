@@ -126,8 +126,6 @@ struct vc_qcow2_amend_opts {
 	 * disk are other ones then unless the files are equal. */
 	const char *backing_file, *backing_format;
 	const char *data_file;
-	/* crosvm's extension for the backing format, beside the usual one */
-	bool crosvm_backing_format;
 	vc_qcow2_progress_fn progress;
 	void *opaque;
 };
