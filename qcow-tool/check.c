@@ -26,7 +26,7 @@ struct check_opts {
 };
 
 static const struct vc_option check_options[] = {
-	{ "format", 'f', "FORMAT", "raw or qcow2; found out if not given" },
+	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
 	{ "output", 0, "STYLE", "human (the default) or json" },
 	{ "quiet", 'q', NULL, "print nothing but errors" },
 	{ "repair", 'r', "WHAT",
@@ -143,7 +143,8 @@ static void set_unless_0(json_t *j, const char *key, uint64_t v)
 static int print_as_json(const char *path, const struct vc_disk_check *chk)
 {
 	json_t *j = json_pack("{s:o, s:s, s:i}", "filename", json_text(path),
-			      "format", "qcow2", "check-errors", 0);
+			      "format", format_name(chk->format),
+			      "check-errors", 0);
 
 	set_unless_0(j, "image-end-offset", chk->image_end_bytes);
 	set_unless_0(j, "total-clusters", chk->nr_total_clusters);

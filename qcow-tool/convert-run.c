@@ -70,7 +70,13 @@ static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
 {
 	const struct convert_opts *o = r->o;
 	struct vc_convert_opts co = {
-		.granule = o->granule,
+		/* runs of zeroes are a fill there, which a flash writes; holes
+		 * are what it may skip */
+		.granule =
+			!o->has_granule && vc_disk_get_format(dst) ==
+						   VC_DISK_FORMAT_ANDROID_SPARSE
+				? 0
+				: o->granule,
 		.nr_threads = o->threads,
 		.dst_is_zero = is_zero,
 		.fill = o->has_granule && !o->granule,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/outfile.h>
@@ -13,7 +14,8 @@ struct create_opts {
 };
 
 static const struct vc_option create_options[] = {
-	{ "format", 'f', "FORMAT", "raw (the default) or qcow2" },
+	{ "format", 'f', "FORMAT",
+	  "raw (the default), qcow2, zstd or android-sparse" },
 	{ "options", 'o', "KEY=VALUE,...", "options of the format, see below" },
 	{ "compat", 0, "LEVEL",
 	  "0.10, 1.1 (the default) or crosvm: only what that reads" },
@@ -119,6 +121,25 @@ static int check_options(const char *path, struct create_opts *o,
 	return 0;
 }
 
+/* A new image that is written in one pass is one when that has ended. */
+static int finish(int of_fd, enum vc_disk_format format, const char *path,
+		  struct vc_error *err)
+{
+	struct vc_disk_open_opts oo = { .format = format,
+					.writable = true,
+					.no_sync = true,
+					.name = path };
+	vc_auto_fd int fd = fcntl(of_fd, F_DUPFD_CLOEXEC, 0);
+	struct vc_disk *disk = NULL;
+
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "duplicate fd");
+	if (vc_disk_open_fd(fd, &oo, NULL, &disk, err) < 0)
+		return -1;
+	(void)vc_steal_fd(&fd);
+	return vc_disk_close(disk, err);
+}
+
 static int create(const char *path, struct create_opts *o, struct vc_error *err)
 {
 	vc_auto(vc_outfile) struct vc_outfile *of = NULL, *data = NULL;
@@ -137,6 +158,9 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 		return -1;
 	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
+	if (vc_disk_format_is_sequential(co.format) &&
+	    finish(vc_outfile_get_fd(of), co.format, path, err) < 0)
+		return -1;
 	if (data && vc_outfile_commit(vc_steal_ptr(&data), err) < 0)
 		return -1;
 	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)

@@ -29,6 +29,10 @@ static const struct vc_kv_key keys[] = {
 	  vc_disk_compression_names, NULL },
 	{ "data-file", VC_KV_STRING, MEMBER(data_file), 0, NULL, NULL },
 	{ "data-file-raw", VC_KV_ENUM, MEMBER(data_file_raw), 0, on_off, NULL },
+	{ "checksums", VC_KV_ENUM, MEMBER(checksums), 0, on_off, NULL },
+	{ "compression-level", VC_KV_U64, MEMBER(compression_level), 22, NULL,
+	  NULL },
+	{ "block-size", VC_KV_SIZE, MEMBER(block_bytes), 0, NULL, NULL },
 };
 enum { KEY_SIZE = 3 };
 
@@ -45,12 +49,14 @@ const char image_options_help[] =
 	"  extended_l2=on        32 subclusters each; clusters of 16k on\n"
 	"  lazy_refcounts=on     refcounts are written when it is closed\n"
 	"  data_file=NAME        keep the data in this file\n"
-	"  data_file_raw=on      and that is a raw image by itself";
+	"  data_file_raw=on      and that is a raw image by itself\n"
+	"of zstd: compression_level=N (3), checksums=off\n"
+	"of android-sparse: block_size=SIZE (4k), checksums=on";
 
 void image_options_init(struct image_options *o)
 {
 	memset(o, 0, sizeof(*o));
-	o->compat = o->compression = -1;
+	o->compat = o->compression = o->checksums = -1;
 }
 
 void image_options_fini(struct image_options *o)
@@ -102,9 +108,22 @@ int image_options_get(const struct image_options *o, enum vc_disk_format format,
 	     o->compression >= 0))
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "only a qcow2 image has such options");
+	if ((o->block_bytes && format != VC_DISK_FORMAT_ANDROID_SPARSE) ||
+	    (o->compression_level && format != VC_DISK_FORMAT_ZSTD) ||
+	    (o->checksums >= 0 && !vc_disk_format_is_sequential(format)))
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "%s images have no such option",
+			       format_name(format));
+	if (o->block_bytes > UINT32_MAX)
+		return vc_fail(err, VC_E_ARG, 0, "block_size: too large");
 	memset(ret, 0, sizeof(*ret));
 	ret->format = format;
-	ret->cluster_bytes = (uint32_t)o->cluster_bytes;
+	ret->cluster_bytes =
+		(uint32_t)(o->block_bytes ? o->block_bytes : o->cluster_bytes);
+	ret->compression_level = (unsigned)o->compression_level;
+	ret->checksums = o->checksums < 0 ? VC_DISK_CHECKSUMS_DEFAULT
+			 : o->checksums	  ? VC_DISK_CHECKSUMS_ON
+					  : VC_DISK_CHECKSUMS_OFF;
 	ret->refcount_bits = (unsigned)o->refcount_bits;
 	ret->version = o->compat < 0 ? 0 : o->compat < 2 ? 2 : 3;
 	ret->backing_file = o->backing_file;

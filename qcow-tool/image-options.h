@@ -9,6 +9,8 @@
 struct image_options {
 	int compat; /* index of names: see image-options.c; -1: not given */
 	uint64_t cluster_bytes, refcount_bits, size_bytes;
+	int checksums; /* -1: not given */
+	uint64_t compression_level, block_bytes;
 	bool has_size;
 	char *backing_file, *backing_format; /* owned */
 	char *data_file;		     /* owned */

@@ -9,7 +9,7 @@ struct info_opts {
 };
 
 static const struct vc_option info_options[] = {
-	{ "format", 'f', "FORMAT", "raw or qcow2; found out if not given" },
+	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
 	{ "output", 0, "STYLE", "human (the default) or json" },
 	{ "force-share", 'U', NULL, "accepted; reading headers needs no lock" },
 };
@@ -58,6 +58,40 @@ static void print_qcow2(const struct vc_disk_info *info)
 		puts("    data file: external");
 }
 
+/* What the parts of a format are called, in human and JSON; NULL: no parts. */
+static const char *parts_name(enum vc_disk_format format)
+{
+	return format == VC_DISK_FORMAT_ZSTD		 ? "frames"
+	       : format == VC_DISK_FORMAT_ANDROID_SPARSE ? "chunks"
+	       : format == VC_DISK_FORMAT_COMPOSITE	 ? "components"
+							 : NULL;
+}
+
+static void print_parts(const struct vc_disk_info *info)
+{
+	printf("Format specific information:\n    %s: %llu\n",
+	       parts_name(info->format), (unsigned long long)info->nr_parts);
+	if (vc_disk_format_is_sequential(info->format))
+		printf("    checksums: %s\n", yes_no(info->has_checksums));
+	if (info->version)
+		printf("    version: %u\n", info->version);
+}
+
+static json_t *parts_data(const struct vc_disk_info *info)
+{
+	json_t *d = json_pack("{s:I}", parts_name(info->format),
+			      (json_int_t)info->nr_parts);
+
+	if (vc_disk_format_is_sequential(info->format))
+		json_object_set_new(d, "checksums",
+				    json_boolean(info->has_checksums));
+	if (info->version)
+		json_object_set_new(d, "version",
+				    json_integer((json_int_t)info->version));
+	return json_pack("{s:s, s:o}", "type", format_name(info->format),
+			 "data", d);
+}
+
 static int print_human(const char *path, const struct vc_disk_info *info)
 {
 	vc_auto_free char *full = NULL;
@@ -93,6 +127,8 @@ static int print_human(const char *path, const struct vc_disk_info *info)
 		printf("snapshots: %u\n", info->nr_snapshots);
 	if (info->format == VC_DISK_FORMAT_QCOW2)
 		print_qcow2(info);
+	else if (parts_name(info->format))
+		print_parts(info);
 	return 0;
 }
 
@@ -158,6 +194,8 @@ static int print_as_json(const char *path, const struct vc_disk_info *info)
 				    json_integer(info->nr_snapshots));
 	if (info->format == VC_DISK_FORMAT_QCOW2)
 		json_object_set_new(j, "format-specific", qcow2_data(info));
+	else if (parts_name(info->format))
+		json_object_set_new(j, "format-specific", parts_data(info));
 	return print_json(j);
 }
 

@@ -9,6 +9,8 @@ static const struct vc_subcommand commands[] = {
 	{ "check", "verify the metadata of an image", cmd_check },
 	{ "compare", "say whether two images have the same contents",
 	  cmd_compare },
+	{ "composite", "make and show disks that are made of others",
+	  cmd_composite },
 	{ "convert", "copy an image to another format", cmd_convert },
 	{ "create", "make an empty image", cmd_create },
 	{ "dd", "copy a part of an image to a new one", cmd_dd },

@@ -296,6 +296,7 @@ int vc_disk_check_fd(int fd, enum vc_disk_format format,
 
 	if (choose_ops(fd, &format, &ops, err) < 0)
 		return -1;
+	chk->format = format;
 	chk->nr_corruptions = chk->nr_leaks = 0;
 	chk->nr_corruptions_fixed = chk->nr_leaks_fixed = 0;
 	chk->nr_allocated_clusters = chk->nr_total_clusters = 0;

@@ -351,6 +351,7 @@ enum vc_disk_repair {
 };
 
 struct vc_disk_check {
+	enum vc_disk_format format; /* set: what it was checked as */
 	enum vc_disk_repair repair; /* set by the caller, as the last two */
 	uint64_t nr_corruptions, nr_leaks; /* what is left of them */
 	uint64_t nr_corruptions_fixed, nr_leaks_fixed;
