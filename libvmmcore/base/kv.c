@@ -142,9 +142,9 @@ static int set_enum(const struct vc_kv_key *key, const char *value, int *out,
 
 static int set_bool(const char *value, bool *out, struct vc_error *err)
 {
-	if (!value || !strcmp(value, "true"))
+	if (!value || !strcmp(value, "true") || !strcmp(value, "on"))
 		*out = true;
-	else if (!strcmp(value, "false"))
+	else if (!strcmp(value, "false") || !strcmp(value, "off"))
 		*out = false;
 	else
 		return vc_fail(err, VC_E_ARG, 0, "'%s': not true or false",

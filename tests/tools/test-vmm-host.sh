@@ -69,6 +69,56 @@ fi
 refused 1 'guest memory: make [0-9]+ bytes: File too large' \
 	sh -c 'ulimit -f 1000; exec vmm run kernel'
 
+# Files that an image names: opened by the supervisor where its user allows it,
+# relative to the image's folder, and used by the jailed device.
+mkdir imgs imgs/sub && cd imgs || exit 99
+head -c 1M /dev/urandom >sub/base.raw
+qcow-tool create -q -f qcow2 -b base.raw -F raw sub/mid.qcow2 1M
+qcow-tool create -q -f qcow2 -b sub/mid.qcow2 -F qcow2 top.qcow2 1M
+cd .. || exit 99
+# boots WORDS...: the kernel that resets the machine runs with such disks
+boots() {
+	timeout 60 vmm run --no-kvm-check "$@" kernel </dev/null 2>"$tmp/err"
+	status=$?
+	[ $status = 32 ] || bad "$*: status $status, not 32"
+}
+no() { refused 1 "$1" vmm run --no-kvm-check --block "$2" kernel; }
+boots --block imgs/top.qcow2,backing=on
+boots --block imgs/top.qcow2,backing=on,ro --block imgs/sub/base.raw,ro
+boots --block imgs/sub/base.raw,format=raw,direct
+boots --block imgs/top.qcow2,backing=on,direct
+cp kernel imgs/sub && cd imgs/sub || exit 99
+boots --block ../top.qcow2,backing=on
+cd ../.. || exit 99
+no "disk 'imgs/top.qcow2': .*backing file 'sub/mid.qcow2'.*not allowed" \
+	imgs/top.qcow2
+mv imgs/sub/base.raw imgs/sub/away
+no "disk 'imgs/top.qcow2': backing file 'imgs/sub/base.raw': open: No such" \
+	imgs/top.qcow2,backing=on
+mkfifo imgs/sub/base.raw
+no "backing file 'imgs/sub/base.raw': neither a file nor a block device" \
+	imgs/top.qcow2,backing=on
+rm imgs/sub/base.raw
+ln -s /proc/version imgs/sub/base.raw
+no "backing file 'imgs/sub/base.raw': not on a real file system" \
+	imgs/top.qcow2,backing=on
+rm imgs/sub/base.raw
+cp imgs/sub/away imgs/sub/base.raw
+if command -v flock >/dev/null; then
+	refused 1 "imgs/top.qcow2': .*base.raw': lock: in use" \
+		flock -x imgs/sub/base.raw vmm run --no-kvm-check \
+		--block imgs/top.qcow2,backing=on kernel
+fi
+# a loop ends at the limit
+(
+	cd imgs || exit 99
+	qcow-tool create -q -f qcow2 loop.qcow2 1M
+	qcow-tool create -q -f qcow2 -b loop.qcow2 -F qcow2 one.qcow2 1M
+	qcow-tool create -q -f qcow2 -b one.qcow2 -F qcow2 two.qcow2 1M
+	mv two.qcow2 loop.qcow2
+)
+no 'backing chain: deeper than 64, or a loop' imgs/loop.qcow2,backing=on
+
 # Does the host run kernels? Then ours resets the machine. If it does not, it
 # is told which back end is to blame, and the kernel is not left spinning.
 if grep -qwE '^flags.*(vmx|svm)' /proc/cpuinfo &&

@@ -17,6 +17,7 @@
 #include <vmmcore/util.h>
 #include "tests/lib/test.h"
 #include "tests/virtio/fake_guest.h"
+#include "vmm/control/opener.h"
 
 #define CHILD_SOCK 3 /* its number there; what else it gets follows */
 #define CHILD_FD 4
@@ -232,6 +233,70 @@ START_TEST(qcow2_disk)
 	ck_assert_uint_eq(byte, 4);
 	ck_ok(vc_disk_close(disk, &err), &err);
 	unlink(path);
+}
+END_TEST
+
+/* What an image names comes through a socket, before the device is sealed. */
+START_TEST(disk_with_a_backing_file)
+{
+	static const char *const args[] = { "blk", "--disk",
+					    "fd=4,open-fd=5,backing,direct",
+					    NULL };
+	const struct vc_disk_create_opts how = { .format = VC_DISK_FORMAT_QCOW2,
+						 .size_bytes = DISK_BYTES,
+						 .backing_file = "base",
+						 .backing_format = "raw" };
+	char dir[] = "/tmp/vmm-device-test.XXXXXX", path[64], base[64];
+	struct opener o;
+	struct vc_error err;
+	uint8_t buf[512];
+	int fd, base_fd, pair[2];
+	pid_t server;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/top", dir);
+	snprintf(base, sizeof(base), "%s/base", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	base_fd = open(base, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_ok(vc_disk_create(fd, &how, &err), &err);
+	ck_assert_int_eq(ftruncate(base_fd, DISK_BYTES), 0);
+	ck_assert_int_eq(pwrite(base_fd, "from below", 10, 512), 10);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	server = fork();
+	ck_assert_int_ge(server, 0);
+	if (!server) {
+		struct vc_loop *loop;
+
+		vc_close(&pair[1]);
+		opener_init(&o, pair[0], path, false, true);
+		if (vc_loop_new(&loop, &err) < 0 ||
+		    opener_start(&o, loop, &err) < 0 ||
+		    vc_loop_run(loop, NULL, &err) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	start(args, (int[]){ fd, pair[1] }, 2);
+	vc_close(&pair[0]);
+	vc_close(&pair[1]);
+	fg_queue(fg, 0, 256);
+	ck_assert_uint_eq(blk(BLK_IN, 1, FG_IN, buf, sizeof(buf)), 0);
+	ck_assert_mem_eq(buf, "from below", 10);
+	memset(buf, 0x55, sizeof(buf));
+	ck_assert_uint_eq(blk(BLK_OUT, 1, FG_OUT, buf, sizeof(buf)), 0);
+	ck_assert_uint_eq(blk(BLK_IN, 2, FG_IN, buf, sizeof(buf)), 0);
+	ck_assert_uint_eq(buf[0], 0);
+	finish();
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	/* the file below is only read */
+	ck_assert_int_eq(pread(base_fd, buf, 10, 512), 10);
+	ck_assert_mem_eq(buf, "from below", 10);
+	vc_close(&fd);
+	vc_close(&base_fd);
+	unlink(path);
+	unlink(base);
+	rmdir(dir);
 }
 END_TEST
 
@@ -460,10 +525,13 @@ TEST_SUITE(suite_processes)
 	tcase_add_test(tc, rng);
 	tcase_add_test(tc, raw_disk);
 	tcase_add_test(tc, qcow2_disk);
+	tcase_add_test(tc, disk_with_a_backing_file);
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, vsock);
 	tcase_add_test(tc, ends_on_nonsense);
 	return s;
 }
 
-TEST_MAIN(suite_processes)
+Suite *suite_opener(void);
+
+TEST_MAIN(suite_processes, suite_opener)

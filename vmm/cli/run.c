@@ -21,7 +21,7 @@ static const struct vc_option options[] = {
 	  "add to the kernel command line (can be repeated)" },
 	{ "block", 'b', "PATH[,K=V]...",
 	  "a disk: ro, root (boot from it), id=TEXT, direct,\n"
-	  "lock=BOOL, format=raw|qcow2|zstd (default: look at\n"
+	  "lock=BOOL, backing=on, format=raw|qcow2|zstd (default: look at\n"
 	  "its header), num-queues=N, block-size=N" },
 	{ "serial", 0, "K=V,...",
 	  "type=stdout|file|sink, hardware=serial|virtio-console,\n"
@@ -70,6 +70,8 @@ static int add_block(struct vm_config *c, const char *text,
 		  NULL, NULL },
 		{ "direct", VC_KV_BOOL, offsetof(struct vm_block, is_direct), 0,
 		  NULL, "o-direct" },
+		{ "backing", VC_KV_BOOL, offsetof(struct vm_block, has_backing),
+		  0, NULL, NULL },
 		{ "lock", VC_KV_BOOL, offsetof(struct vm_block, has_lock), 0,
 		  NULL, NULL },
 		{ "format", VC_KV_ENUM, offsetof(struct vm_block, format), 0,

@@ -37,7 +37,9 @@ struct device_class {
 struct blk_opts {
 	char *path, *id;
 	int fd, format;
-	bool is_given, is_readonly, is_direct, has_lock;
+	int open_fd;   /* whom to ask for files; -1: nobody */
+	int direct_fd; /* the image with O_DIRECT, when nobody is asked */
+	bool is_given, is_readonly, is_direct, has_lock, has_backing;
 	uint64_t nr_queues, block_size;
 };
 

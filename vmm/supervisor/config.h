@@ -22,8 +22,9 @@
 struct vm_block {
 	char *path;
 	bool is_ro, is_root, is_direct, has_lock;
-	int format; /* enum vc_disk_format */
-	char *id;   /* <= 20 bytes, or NULL */
+	bool has_backing; /* files that the image names may be opened */
+	int format;	  /* enum vc_disk_format */
+	char *id;	  /* <= 20 bytes, or NULL */
 	uint64_t nr_queues;
 	uint64_t block_size;
 };

@@ -17,9 +17,13 @@
 
 void vm_processes_init(struct vm_processes *p)
 {
+	size_t i;
+
 	memset(p, 0, sizeof(*p));
 	child_init(&p->machine, "machine");
 	p->link_fd = -1;
+	for (i = 0; i < VM_MAX_BLOCKS; i++)
+		p->openers[i].fd = -1;
 }
 
 void vm_processes_fini(struct vm_processes *p)
@@ -29,10 +33,31 @@ void vm_processes_fini(struct vm_processes *p)
 	child_fini(&p->machine);
 	for (i = 0; i < p->nr_devices; i++)
 		child_fini(&p->devices[i]);
+	vm_processes_end_opening(p);
 	vc_close(&p->link_fd);
 	if (p->vsock_path)
 		unlink(p->vsock_path);
 	free(p->vsock_path);
+}
+
+int vm_processes_start_opening(struct vm_processes *p, struct vc_loop *loop,
+			       struct vc_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < VM_MAX_BLOCKS; i++)
+		if (p->openers[i].fd >= 0 &&
+		    opener_start(&p->openers[i], loop, err) < 0)
+			return -1;
+	return 0;
+}
+
+void vm_processes_end_opening(struct vm_processes *p)
+{
+	size_t i;
+
+	for (i = 0; i < VM_MAX_BLOCKS; i++)
+		opener_fini(&p->openers[i]);
 }
 
 void vm_processes_remove_logs(struct vm_processes *p)
@@ -126,34 +151,65 @@ static int add_device(struct vm_processes *p, const struct vm_config *cfg,
 	return 0;
 }
 
+/* May the files that image `b` names be opened? A composite disk is nothing but
+ * such names: to say that an image is one says it. */
+static bool may_follow(const struct vm_block *b)
+{
+	return b->has_backing ||
+	       (b->format &&
+		!strcmp(vc_disk_format_names[b->format - 1], "composite"));
+}
+
+/* What the device process asks for the files it needs beside its image. */
+static int add_opener(struct vm_processes *p, struct child *c,
+		      const struct vm_block *b, unsigned i, char *ret_option,
+		      size_t size, struct vc_error *err)
+{
+	int pair[2];
+
+	*ret_option = '\0';
+	if (!may_follow(b) && !b->is_direct)
+		return 0;
+	if (make_pair(SOCK_SEQPACKET, pair, err) < 0)
+		return -1;
+	opener_init(&p->openers[i], pair[0], b->path, b->is_ro, may_follow(b));
+	snprintf(ret_option, size, ",open-fd=%d%s", child_fd(c, pair[1]),
+		 may_follow(b) ? ",backing" : "");
+	return 0;
+}
+
 static int add_block(struct vm_processes *p, const struct vm_config *cfg,
 		     unsigned i, struct vc_error *err)
 {
 	const struct vm_block *b = &cfg->blocks[i];
-	char shown[300];
+	char shown[300], open_option[40];
 	struct child *c;
-	int fd, flags = b->is_ro ? O_RDONLY : O_RDWR;
+	int fd;
 
-	fd = open_named("disk", b->path, flags | (b->is_direct ? O_DIRECT : 0),
-			0, err);
+	fd = open_named("disk", b->path, b->is_ro ? O_RDONLY : O_RDWR, 0, err);
 	if (fd < 0)
 		return -1;
 	if (add_device(p, cfg, "blk", VC_VIRTIO_ID_BLK, i, &c, err) < 0) {
 		vc_close(&fd);
 		return -1;
 	}
+	if (add_opener(p, c, b, i, open_option, sizeof(open_option), err) < 0) {
+		vc_close(&fd);
+		return -1;
+	}
 	snprintf(c->label, sizeof(c->label), "disk '%s'",
 		 vc_printable(b->path, shown, sizeof(shown)));
 	child_arg(c, "--disk");
-	child_arg(c,
-		  "fd=%d%s%s%s%s,lock=%s,num-queues=%llu,block-size=%llu%s%s%s",
-		  child_fd(c, fd), b->is_ro ? ",ro" : "",
-		  b->is_direct ? ",direct" : "", b->format ? ",format=" : "",
-		  b->format ? vc_disk_format_names[b->format - 1] : "",
-		  b->has_lock ? "true" : "false",
-		  (unsigned long long)b->nr_queues,
-		  (unsigned long long)b->block_size, b->id ? ",id='" : "",
-		  b->id ? b->id : "", b->id ? "'" : "");
+	child_arg(
+		c,
+		"fd=%d%s%s%s%s%s,lock=%s,num-queues=%llu,block-size=%llu%s%s%s",
+		child_fd(c, fd), open_option, b->is_ro ? ",ro" : "",
+		b->is_direct ? ",direct" : "", b->format ? ",format=" : "",
+		b->format ? vc_disk_format_names[b->format - 1] : "",
+		b->has_lock ? "true" : "false",
+		(unsigned long long)b->nr_queues,
+		(unsigned long long)b->block_size, b->id ? ",id='" : "",
+		b->id ? b->id : "", b->id ? "'" : "");
 	return 0;
 }
 

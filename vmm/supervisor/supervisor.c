@@ -278,6 +278,7 @@ static void on_link_msg(struct supervisor *s, const struct link_msg *msg)
 	switch (le32_get(msg->type)) {
 	case LINK_READY:
 		s->is_ready = true;
+		vm_processes_end_opening(&s->procs);
 		vc_log(VC_LOG_DEBUG, s->config->name, "running");
 		break;
 	case LINK_ENDED:
@@ -491,7 +492,8 @@ static int prepare(struct supervisor *s, struct vc_error *err)
 	    ctl_server_new(s->loop, c->control_socket, methods,
 			   VC_ARRAY_SIZE(methods), s, &s->server, err) < 0)
 		return -1;
-	if (vm_processes_prepare(&s->procs, c, err) < 0)
+	if (vm_processes_prepare(&s->procs, c, err) < 0 ||
+	    vm_processes_start_opening(&s->procs, s->loop, err) < 0)
 		return -1;
 	if (vc_set_nonblock(s->procs.link_fd, err) < 0)
 		return -1;

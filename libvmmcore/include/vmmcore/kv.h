@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The option grammar `key=value,key=value` that crosvm's options have: the
- * first key may be left out, `key` alone is true, a string may be 'quoted' (no
- * escapes) or "quoted" (\" and \\), and [a,b] is a list, kept as text.
+ * first key may be left out, `key` alone is true (as are "true" and "on"), a
+ * string may be 'quoted' (no escapes) or "quoted" (\" and \\), and [a,b] is a
+ * list, kept as text.
  *
  * An option's keys are a table; the parser fills a struct, refuses unknown
  * and repeated keys, and names the key in its error.

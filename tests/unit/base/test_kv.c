@@ -55,7 +55,7 @@ START_TEST(takes_quotes_and_lists)
 {
 	struct opts o;
 
-	ck_ok(parse("path=\"a,\\\"b\",list=[1,[2,3]],ro=false", &o), &err);
+	ck_ok(parse("path=\"a,\\\"b\",list=[1,[2,3]],ro=off", &o), &err);
 	ck_assert_str_eq(o.path, "a,\"b");
 	ck_assert_str_eq(o.list, "1,[2,3]");
 	ck_assert(!o.ro);
