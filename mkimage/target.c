@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
+#include "mkimage/hash.h"
 #include "mkimage/target.h"
 
 #define COPY_BYTES ((size_t)1024 * 1024)
@@ -187,6 +188,9 @@ int target_finish(struct target *t, struct tree *tree, int64_t time,
 	if (t->writer->ops->finish(t->writer, tree, time, &r.writer, err) ||
 	    choose_size(t, &r, err) || extract_boot(t, tree, &r, err))
 		return -1;
+	if (t->ext4.seed)
+		r.writer.identity =
+			xxh64(t->ext4.seed, strlen(t->ext4.seed), 0);
 	if (t->root_bytes && part_write(t->opts->parts, t->out, r.disk_bytes,
 					r.writer.identity, time, err))
 		return -1;

@@ -12,8 +12,9 @@ static int set_size(struct settings *s, const char *text, struct vc_error *err)
 	struct ext4_opts *fs = &s->fs;
 
 	fs->size_bytes = 0;
+	fs->is_exact = !strcmp(text, "exact");
 	fs->room_bytes = UINT64_MAX;
-	if (!strcmp(text, "auto"))
+	if (!strcmp(text, "auto") || fs->is_exact)
 		return 0;
 	if (text[0] == '+') {
 		if (vc_parse_size(text + 1, &fs->room_bytes, err))
@@ -241,7 +242,10 @@ static const struct option_def table[] = {
 	OPTION_CALL("size", 's', "SIZE", set_size,
 		    "10G: of the disk; +2G: what is needed and that much\n"
 		    "free; auto (the default): what is needed and enough to\n"
-		    "live in, at least 1G"),
+		    "live in, at least 1G; exact: not a block more than\n"
+		    "needed"),
+	OPTION_TEXT("seed", 0, "TEXT", fs.seed,
+		    "make UUIDs and the like from TEXT, not from the content"),
 	OPTION_FLAG("sync", 0, out.sync,
 		    "wait until the image is on the medium"),
 };

@@ -16,6 +16,8 @@ struct ext4_opts {
 	/* free space to leave when size_bytes is 0; UINT64_MAX: enough to live
 	 * in (a GiB, or half of what is used if that is more) */
 	uint64_t room_bytes;
+	bool is_exact; /* when size_bytes is 0: not a block more than needed */
+	const char *seed;	/* identity is made from this alone; borrowed */
 	uint64_t journal_bytes; /* 0: none; or EXT4_JOURNAL_AUTO */
 	const char *label;	/* at most 16 bytes, or NULL; borrowed */
 	bool has_uuid;

@@ -49,6 +49,8 @@ static uint64_t digest(const struct e4 *fs)
 	const struct node *n;
 	struct xxh64 h;
 
+	if (fs->opts.seed)
+		return xxh64(fs->opts.seed, strlen(fs->opts.seed), 0);
 	xxh64_init(&h, 0);
 	for (n = fs->tree->root; n; n = n->next) {
 		if (!n->nr_links)

@@ -15,7 +15,6 @@
 #define GIB (UINT64_C(1) << 30)
 #define MAX_RESERVED 1024u /* of a resize inode */
 #define AUTO_HEAD 256u	   /* descriptors for 2 TiB */
-#define GROWTH 1024u	   /* times the size, up to AUTO_HEAD */
 #define INODE_RATIO 16384u /* bytes to an inode, as mke2fs */
 #define LAST_GROUP_MIN 50u /* blocks it must have beyond its tables */
 
@@ -29,20 +28,14 @@ static uint32_t groups_of(uint64_t blocks)
 /* Descriptor blocks and the room for more of them, without the superblock. */
 uint32_t e4_head_blocks(uint64_t fs_bytes)
 {
-	uint32_t now, grown;
+	const uint32_t now = (uint32_t)vc_div_round_up(
+		groups_of(fs_bytes / E4_BLOCK), E4_BLOCK_DESCS);
 
-	if (!fs_bytes)
+	/* The same whether the size is given or found: so a size that was
+	 * found, given the next time, makes the same image. */
+	if (now <= AUTO_HEAD / 8)
 		return AUTO_HEAD;
-	now = (uint32_t)vc_div_round_up(groups_of(fs_bytes / E4_BLOCK),
-					E4_BLOCK_DESCS);
-	if (now > AUTO_HEAD / 8)
-		return now +
-		       (uint32_t)vc_min_u64((uint64_t)now * 8, MAX_RESERVED);
-	grown = (uint32_t)vc_div_round_up(
-		groups_of(vc_min_u64(fs_bytes, GIB << 10) / E4_BLOCK * GROWTH),
-		E4_BLOCK_DESCS);
-	grown = grown < AUTO_HEAD ? grown : AUTO_HEAD;
-	return grown > now ? grown : now;
+	return now + (uint32_t)vc_min_u64((uint64_t)now * 8, MAX_RESERVED);
 }
 
 /* --- trying sizes -------------------------------------------------------- */
@@ -126,6 +119,18 @@ static uint64_t drop_short_group(const struct e4 *fs,
 	return rest && rest < need ? g->nr_blocks - rest : g->nr_blocks;
 }
 
+/* The resize inode's block and, where the journal that ends at `end` is in more
+ * pieces than its inode can say, the map of these. */
+static uint64_t extra_blocks(const struct e4 *fs, const struct e4_geometry *g,
+			     uint64_t end)
+{
+	uint64_t over = end - fs->next - g->journal_blocks, pieces;
+
+	pieces = 1 + over / fs->head_blocks +
+		 vc_div_round_up(g->journal_blocks, E4_MAX_EXTENT_LEN);
+	return pieces <= E4_ROOT_EXTENTS ? 1 : 8;
+}
+
 static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 		     uint64_t nr_blocks, uint64_t nr_inodes)
 {
@@ -139,8 +144,7 @@ static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 	if (g->desc_blocks > fs->head_blocks - 1)
 		return false;
 	at = e4_advance(fs, fs->next, g->journal_blocks);
-	/* the map of a journal in many pieces, the resize inode's block */
-	at = e4_advance(fs, at, 8);
+	at = e4_advance(fs, at, extra_blocks(fs, g, at));
 	return place(fs, g, at, NULL);
 }
 
@@ -243,6 +247,51 @@ static int choose_given(struct e4 *fs, struct vc_error *err)
 		       (unsigned long long)vc_div_round_up(need, 256));
 }
 
+static int fail_auto(struct e4 *fs, struct vc_error *err)
+{
+	uint64_t need = needed_blocks(fs);
+
+	if (!need)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "the content does not fit in the 16 TiB of "
+			       "ext4");
+	if (fs->opts.room_bytes != UINT64_MAX)
+		need += fs->opts.room_bytes / E4_BLOCK;
+	return vc_fail(
+		err, VC_E_LIMIT, 0,
+		"the content and the room for it are larger than the "
+		"2 TiB a size chosen by itself can be: it needs a --size "
+		"of %lluM at least",
+		(unsigned long long)vc_div_round_up(need, 256));
+}
+
+/* The least number of blocks that the content fits in: with one less it is
+ * refused, here as when that size is given. */
+static int choose_exact(struct e4 *fs, struct vc_error *err)
+{
+	uint64_t lo = fs->next, hi = lo + 1, mid;
+	struct e4_geometry g = { 0 };
+
+	while (!try_given(fs, &g, hi)) {
+		lo = hi + 1;
+		hi *= 2;
+		if (hi > 2 * fs->limit)
+			return fail_auto(fs, err);
+	}
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (try_given(fs, &g, mid))
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (hi > fs->limit)
+		return fail_auto(fs, err);
+	return try_given(fs, &fs->geo, hi)
+		       ? 0
+		       : vc_fail(err, VC_E_INTERNAL, 0, "layout: exact size");
+}
+
 static int choose_auto(struct e4 *fs, struct vc_error *err)
 {
 	const uint64_t used = fs->next;
@@ -257,9 +306,7 @@ static int choose_auto(struct e4 *fs, struct vc_error *err)
 		uint64_t blocks = (uint64_t)nr * E4_GROUP_BLOCKS;
 
 		if (blocks > fs->limit)
-			return vc_fail(err, VC_E_LIMIT, 0,
-				       "the content is larger than a size "
-				       "chosen by itself can be: give --size");
+			return fail_auto(fs, err);
 		want = max_u64(ratio_inodes(blocks),
 			       (uint64_t)fs->nr_inodes + fs->nr_inodes / 2);
 		if (try_size(fs, g, blocks, want) && free_blocks(fs, g) >= room)
@@ -269,8 +316,9 @@ static int choose_auto(struct e4 *fs, struct vc_error *err)
 
 int e4_choose_geometry(struct e4 *fs, struct vc_error *err)
 {
-	return fs->opts.size_bytes ? choose_given(fs, err)
-				   : choose_auto(fs, err);
+	if (fs->opts.size_bytes)
+		return choose_given(fs, err);
+	return fs->opts.is_exact ? choose_exact(fs, err) : choose_auto(fs, err);
 }
 
 /* --- bitmaps ------------------------------------------------------------- */
