@@ -21,7 +21,7 @@ vmm/platform          : base memory disk loader agent sandbox kvm virtio vhost-u
 vmm/arch              : base memory disk loader agent sandbox kvm virtio vhost-user bus platform
 vmm/machine           : base memory disk loader agent sandbox kvm virtio vhost-user bus platform arch control cli
 vmm/device            : base memory disk loader agent sandbox kvm virtio vhost-user bus platform arch control cli
-vmm/control           : base agent
+vmm/control           : base agent disk
 vmm/supervisor        : base disk sandbox virtio control
 vmm/cli               : base disk sandbox kvm agent supervisor control
 qcow-tool             : base disk
