@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <vmmcore/outfile.h>
+#include <vmmcore/qcow2.h>
 #include "qcow-tool/common.h"
 #include "qcow-tool/convert.h"
 
@@ -127,8 +128,8 @@ static int copy_bitmaps(struct run *r, int fd, struct vc_error *err)
 		return 0;
 	if (open_for_reading(r->images[0].path, &src, err) < 0)
 		return -1;
-	(void)fd;
-	return vc_fail(err, VC_E_UNSUPPORTED, 0, "--bitmaps");
+	return vc_qcow2_bitmap_copy_all(fd, src, r->o->skip_broken_bitmaps,
+					err);
 }
 
 /* The external data file of the new image, as the disk it is kept in. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <vmmcore/qcow2.h>
 #include "qcow-tool/common.h"
 #include "qcow-tool/image-options.h"
 #include "qcow-tool/image.h"
@@ -71,20 +74,60 @@ static const struct vc_command command = {
 	.epilogue = image_options_help,
 };
 
-static int print(const struct measure_opts *o, const struct vc_disk_measure *m)
+struct measured {
+	struct vc_disk_measure m;
+	bool has_bitmaps;
+	uint64_t bitmap_bytes; /* what convert --bitmaps adds */
+};
+
+static int print(const struct measure_opts *o, const struct measured *r)
 {
-	if (o->json)
-		return print_json(json_pack(
-			"{s:I, s:I}", "required", (json_int_t)m->required_bytes,
-			"fully-allocated", (json_int_t)m->full_bytes));
+	json_t *j;
+
+	if (o->json) {
+		j = json_pack("{s:I, s:I}", "required",
+			      (json_int_t)r->m.required_bytes,
+			      "fully-allocated", (json_int_t)r->m.full_bytes);
+		if (r->has_bitmaps)
+			json_object_set_new(
+				j, "bitmaps",
+				json_integer((json_int_t)r->bitmap_bytes));
+		return print_json(j);
+	}
 	printf("required size: %llu\nfully allocated size: %llu\n",
-	       (unsigned long long)m->required_bytes,
-	       (unsigned long long)m->full_bytes);
+	       (unsigned long long)r->m.required_bytes,
+	       (unsigned long long)r->m.full_bytes);
+	if (r->has_bitmaps)
+		printf("bitmaps size: %llu\n",
+		       (unsigned long long)r->bitmap_bytes);
 	return 0;
 }
 
+/* Both images are qcow2 with version 3: those have bitmaps. */
+static int measure_bitmaps(const struct image *im,
+			   const struct vc_disk_create_opts *co,
+			   struct measured *r, struct vc_error *err)
+{
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	uint32_t cluster = co->cluster_bytes ? co->cluster_bytes : 65536;
+	vc_auto_fd int fd = -1;
+
+	if (!info)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "measure");
+	if (co->format != VC_DISK_FORMAT_QCOW2 ||
+	    im->opts.format != VC_DISK_FORMAT_QCOW2)
+		return 0;
+	if (open_for_reading(im->path, &fd, err) < 0 ||
+	    vc_disk_info_fd(fd, im->opts.format, info, err) < 0)
+		return -1;
+	r->has_bitmaps = info->version > 2;
+	if (!r->has_bitmaps)
+		return 0;
+	return vc_qcow2_bitmap_measure(fd, cluster, &r->bitmap_bytes, err);
+}
+
 static int measure(const char *path, const struct measure_opts *o,
-		   struct vc_disk_measure *m, struct vc_error *err)
+		   struct measured *r, struct vc_error *err)
 {
 	struct vc_disk_open_opts oo = { .format = o->from,
 					.lock = !o->share,
@@ -104,7 +147,9 @@ static int measure(const char *path, const struct measure_opts *o,
 		return -1;
 	co.size_bytes = path ? vc_disk_get_size(im.disk) : o->size;
 	src = image_source(&im);
-	ret = vc_disk_measure(path ? &src : NULL, &co, o->compress, m, err);
+	ret = vc_disk_measure(path ? &src : NULL, &co, o->compress, &r->m, err);
+	if (ret == 0 && path)
+		ret = measure_bitmaps(&im, &co, r, err);
 	image_fini(&im);
 	return ret;
 }
@@ -112,16 +157,16 @@ static int measure(const char *path, const struct measure_opts *o,
 int cmd_measure(int argc, char **argv)
 {
 	struct measure_opts o = { .to = VC_DISK_FORMAT_RAW };
-	struct vc_disk_measure m;
+	struct measured r = { .has_bitmaps = false };
 	int status, first, nr;
 	struct vc_error err;
 
 	image_options_init(&o.image);
 	status = parse_command(&command, argc, argv, &o, 0, 1, &first, &nr);
 	if (status < 0)
-		status = measure(nr ? argv[first] : NULL, &o, &m, &err) < 0
+		status = measure(nr ? argv[first] : NULL, &o, &r, &err) < 0
 				 ? report(&err)
-				 : print(&o, &m);
+				 : print(&o, &r);
 	image_options_fini(&o.image);
 	return status;
 }

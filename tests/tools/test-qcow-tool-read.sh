@@ -113,7 +113,7 @@ for opts in "-O raw" "-O qcow2" "-O qcow2 -o cluster_size=4k" \
 	"-O qcow2 -o refcount_bits=64" "-O qcow2 -o cluster_size=2M" \
 	"-O qcow2 -o cluster_size=512" "-O qcow2 -o refcount_bits=1"; do
 	for what in a.qcow2 a.raw "--size 10G" "--size 1M" "--size 0"; do
-		qemu-img measure $opts $what | grep -v bitmaps >theirs
+		qemu-img measure $opts $what >theirs
 		qcow-tool measure $opts $what >ours
 		cmp ours theirs || {
 			echo "measure $opts $what"
@@ -121,6 +121,15 @@ for opts in "-O raw" "-O qcow2" "-O qcow2 -o cluster_size=4k" \
 		}
 	done
 done
+cp a.qcow2 marked.qcow2
+qemu-img bitmap --add marked.qcow2 b0
+qemu-io -f qcow2 -c 'write -P 3 9M 64k' marked.qcow2 >/dev/null
+qemu-img measure -O qcow2 marked.qcow2 >theirs
+qcow-tool measure -O qcow2 marked.qcow2 >ours
+cmp ours theirs
+qcow-tool convert --bitmaps -O qcow2 marked.qcow2 bits.qcow2
+qemu-img check -q bits.qcow2
+qemu-img info --output=json bits.qcow2 | grep -q '"name": "b0"'
 qcow-tool measure --output=json -O qcow2 a.raw | grep -q '"required": 3473408'
 is 1 qcow-tool measure
 is 1 qcow-tool measure --size 1M a.raw

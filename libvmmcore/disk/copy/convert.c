@@ -343,8 +343,12 @@ static int set_compression(struct copy *c, struct vc_error *err)
 					 "%s: cannot be compressed",
 					 c->dst->name);
 	}
+	/* larger than a subcluster */
 	if (c->plan.unit < c->cluster)
 		c->plan.unit = c->cluster;
+	if (c->plan.chunk < c->cluster)
+		c->plan.chunk = c->cluster;
+	set_nr_slots(c);
 	if (c->granule)
 		c->granule = c->cluster;
 	return 0;
