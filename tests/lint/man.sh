@@ -48,5 +48,7 @@ check mkimage.1 mkimage
 for sub in info create convert check; do
 	check qcow-tool.1 qcow-tool $sub
 done
+check qcow-tool.1 qcow-tool composite create
+check qcow-tool.1 qcow-tool composite info
 check vmm-agent.8 vmm-agent
 exit $status
