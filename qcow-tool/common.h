@@ -7,8 +7,10 @@
 #include <vmmcore/options.h>
 
 /* Each gets argv from its own name on and returns an exit status. */
+int cmd_amend(int argc, char **argv);
 int cmd_bitmap(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_commit(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_composite(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
@@ -17,6 +19,7 @@ int cmd_dd(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_rebase(int argc, char **argv);
 int cmd_resize(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
 #include <string.h>
-#include "qcow-tool/common.h"
+#include "qcow-tool/manage.h"
 
 struct info_opts {
 	enum vc_disk_format format;
@@ -29,19 +29,64 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 static const struct vc_command command = {
 	.name = "qcow-tool info",
 	.synopsis = "[OPTION]... IMAGE",
-	.summary = "Tell what an image is. Only its header is read; files that "
-		   "it names are not\nopened.",
+	.summary =
+		"Tell what an image is. Only its header, and what that points "
+		"to, is read; files that it\nnames are not opened.",
 	.options = info_options,
 	.nr_options = VC_ARRAY_SIZE(info_options),
 	.on_option = on_option,
 };
+
+/* What the header points to. */
+struct lists {
+	struct vc_qcow2_snapshots snapshots;
+	struct vc_qcow2_bitmaps bitmaps;
+};
+
+static int load_lists(int fd, const struct vc_disk_info *info, struct lists *l,
+		      struct vc_error *err)
+{
+	if (info->format != VC_DISK_FORMAT_QCOW2)
+		return 0;
+	if (vc_qcow2_snapshot_list(fd, &l->snapshots, err) < 0)
+		return -1;
+	return vc_qcow2_bitmap_list(fd, &l->bitmaps, err);
+}
+
+static void lists_fini(struct lists *l)
+{
+	vc_qcow2_snapshots_fini(&l->snapshots);
+	vc_qcow2_bitmaps_fini(&l->bitmaps);
+}
 
 static const char *yes_no(bool b)
 {
 	return b ? "true" : "false";
 }
 
-static void print_qcow2(const struct vc_disk_info *info)
+static void print_bitmaps(const struct vc_qcow2_bitmaps *b)
+{
+	char shown[VC_QCOW2_MAX_BITMAP_NAME + 1];
+	unsigned i, n;
+
+	if (b->nr)
+		puts("    bitmaps:");
+	for (i = 0; i < b->nr; i++) {
+		const struct vc_qcow2_bitmap *x = &b->items[i];
+
+		printf("        [%u]:\n            flags:\n", i);
+		n = 0;
+		if (x->is_broken)
+			printf("                [%u]: in-use\n", n++);
+		if (x->is_enabled)
+			printf("                [%u]: auto\n", n++);
+		printf("            name: %s\n            granularity: %u\n",
+		       vc_printable(x->name, shown, sizeof(shown)),
+		       x->granularity_bytes);
+	}
+}
+
+static void print_qcow2(const struct vc_disk_info *info, const struct lists *l)
 {
 	printf("Format specific information:\n"
 	       "    compat: %s\n"
@@ -50,6 +95,7 @@ static void print_qcow2(const struct vc_disk_info *info)
 	if (info->version > 2)
 		printf("    lazy refcounts: %s\n",
 		       yes_no(info->has_lazy_refcounts));
+	print_bitmaps(&l->bitmaps);
 	printf("    refcount bits: %u\n", info->refcount_bits);
 	if (info->version > 2)
 		printf("    corrupt: %s\n    extended l2: %s\n",
@@ -92,7 +138,8 @@ static json_t *parts_data(const struct vc_disk_info *info)
 			 "data", d);
 }
 
-static int print_human(const char *path, const struct vc_disk_info *info)
+static int print_human(const char *path, const struct vc_disk_info *info,
+		       const struct lists *l)
 {
 	vc_auto_free char *full = NULL;
 	char size[32], disk[32], shown[4 * sizeof(info->backing_file)];
@@ -123,16 +170,19 @@ static int print_human(const char *path, const struct vc_disk_info *info)
 			       vc_printable(info->backing_format, shown,
 					    sizeof(shown)));
 	}
-	if (info->nr_snapshots)
-		printf("snapshots: %u\n", info->nr_snapshots);
+	if (l->snapshots.nr) {
+		puts("Snapshot list:");
+		print_snapshots(&l->snapshots);
+	}
 	if (info->format == VC_DISK_FORMAT_QCOW2)
-		print_qcow2(info);
+		print_qcow2(info, l);
 	else if (parts_name(info->format))
 		print_parts(info);
 	return 0;
 }
 
-static json_t *qcow2_data(const struct vc_disk_info *info)
+static json_t *qcow2_data(const struct vc_disk_info *info,
+			  const struct lists *l)
 {
 	json_t *d = json_pack("{s:s, s:s, s:i}", "compat",
 			      info->version == 2 ? "0.10" : "1.1",
@@ -147,6 +197,8 @@ static json_t *qcow2_data(const struct vc_disk_info *info)
 		json_object_set_new(d, "extended-l2",
 				    json_boolean(info->has_extended_l2));
 	}
+	if (l->bitmaps.nr)
+		json_object_set_new(d, "bitmaps", bitmaps_as_json(&l->bitmaps));
 	return json_pack("{s:s, s:o}", "type", "qcow2", "data", d);
 }
 
@@ -162,7 +214,8 @@ static json_t *file_child(const char *path, const struct vc_disk_info *info)
 		"file", "data", "dirty-flag", 0);
 }
 
-static int print_as_json(const char *path, const struct vc_disk_info *info)
+static int print_as_json(const char *path, const struct vc_disk_info *info,
+			 const struct lists *l)
 {
 	vc_auto_free char *full = NULL;
 	json_t *j =
@@ -189,11 +242,11 @@ static int print_as_json(const char *path, const struct vc_disk_info *info)
 	if (info->backing_format[0])
 		json_object_set_new(j, "backing-filename-format",
 				    json_text(info->backing_format));
-	if (info->nr_snapshots)
-		json_object_set_new(j, "snapshot-count",
-				    json_integer(info->nr_snapshots));
+	if (l->snapshots.nr)
+		json_object_set_new(j, "snapshots",
+				    snapshots_as_json(&l->snapshots));
 	if (info->format == VC_DISK_FORMAT_QCOW2)
-		json_object_set_new(j, "format-specific", qcow2_data(info));
+		json_object_set_new(j, "format-specific", qcow2_data(info, l));
 	else if (parts_name(info->format))
 		json_object_set_new(j, "format-specific", parts_data(info));
 	return print_json(j);
@@ -205,6 +258,7 @@ int cmd_info(int argc, char **argv)
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 	struct vc_error err;
 	vc_auto_fd int fd = -1;
+	struct lists lists = { { NULL, 0 }, { NULL, 0 } };
 	int status, first, nr;
 	char shown[256];
 
@@ -213,11 +267,15 @@ int cmd_info(int argc, char **argv)
 		return status >= 0 ? status : 1;
 	if (open_for_reading(argv[first], &fd, &err) < 0)
 		return report(&err);
-	if (vc_disk_info_fd(fd, o.format, info, &err) < 0) {
+	if (vc_disk_info_fd(fd, o.format, info, &err) < 0 ||
+	    load_lists(fd, info, &lists, &err) < 0) {
+		lists_fini(&lists);
 		vc_prefix(&err, "'%s'",
 			  vc_printable(argv[first], shown, sizeof(shown)));
 		return report(&err);
 	}
-	return o.json ? print_as_json(argv[first], info)
-		      : print_human(argv[first], info);
+	status = o.json ? print_as_json(argv[first], info, &lists)
+			: print_human(argv[first], info, &lists);
+	lists_fini(&lists);
+	return status;
 }

@@ -5,8 +5,10 @@
 #include "qcow-tool/common.h"
 
 static const struct vc_subcommand commands[] = {
+	{ "amend", "change what kind of image it is", cmd_amend },
 	{ "bitmap", "manage the bitmaps of what was written", cmd_bitmap },
 	{ "check", "verify the metadata of an image", cmd_check },
+	{ "commit", "write an image into its backing file", cmd_commit },
 	{ "compare", "say whether two images have the same contents",
 	  cmd_compare },
 	{ "composite", "make and show disks that are made of others",
@@ -17,6 +19,7 @@ static const struct vc_subcommand commands[] = {
 	{ "info", "tell what an image is", cmd_info },
 	{ "map", "say where the data of an image is", cmd_map },
 	{ "measure", "say how large an image would be", cmd_measure },
+	{ "rebase", "give an image another backing file", cmd_rebase },
 	{ "resize", "give an image another size", cmd_resize },
 	{ "snapshot", "manage the snapshots inside of an image", cmd_snapshot },
 };

@@ -17,6 +17,8 @@
 /* Bytes that other programs of this kind lock: readers say what they need and
  * what they do not share, so that neither side writes under the other. */
 #define LOCK_BYTE_READS 100
+#define LOCK_BYTE_WRITES 101
+#define LOCK_BYTE_RESIZES 103
 #define LOCK_BYTE_NO_WRITERS 201
 #define LOCK_BYTE_NO_RESIZE 203
 
@@ -111,6 +113,29 @@ static int lock_bytes(int fd, short type, off_t start, off_t len)
 	return fcntl(fd, F_OFD_SETLK, &fl);
 }
 
+/* Programs that write say so with a shared lock on a byte: those who do not
+ * share that look whether it is there. */
+static int look_for_writers(int fd)
+{
+	static const off_t bytes[] = { LOCK_BYTE_WRITES, LOCK_BYTE_RESIZES };
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(bytes); i++) {
+		struct flock fl = { .l_type = F_WRLCK,
+				    .l_whence = SEEK_SET,
+				    .l_start = bytes[i],
+				    .l_len = 1 };
+
+		if (fcntl(fd, F_OFD_GETLK, &fl) < 0)
+			return -1;
+		if (fl.l_type != F_UNLCK) {
+			errno = EAGAIN;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err)
 {
 	int ret;
@@ -121,6 +146,8 @@ int vc_disk_lock_fd(int fd, bool writable, struct vc_error *err)
 		ret = lock_bytes(fd, F_RDLCK, LOCK_BYTE_READS, 1) |
 		      lock_bytes(fd, F_RDLCK, LOCK_BYTE_NO_WRITERS, 1) |
 		      lock_bytes(fd, F_RDLCK, LOCK_BYTE_NO_RESIZE, 1);
+	if (ret == 0 && !writable)
+		ret = look_for_writers(fd);
 	if (ret == 0)
 		ret = flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB);
 	if (ret < 0 &&
