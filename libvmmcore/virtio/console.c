@@ -47,7 +47,14 @@ struct con {
 	struct vc_watch in_watch, out_watch;
 	/* output that waits for out_fd */
 	bool has_tx;
-	bool tx_begun; /* some of it was written */
+	uint64_t tx_done; /* bytes of it that were written */
+	/* The queue stopped in the middle of a chain: the driver's buffer is
+	 * still there when it runs again, and this much of it is out. */
+	struct {
+		uint64_t done; /* 0: there is none */
+		uint64_t bytes;
+		uint16_t head;
+	} cut;
 	struct vc_vq_chain tx, rx;
 };
 
@@ -177,7 +184,7 @@ static bool transmit(struct con *con)
 			end_output(con);
 			break;
 		}
-		con->tx_begun = true;
+		con->tx_done += (uint64_t)n;
 		vc_iov_skip(&c->out, &c->nr_out, (uint64_t)n);
 	}
 	vc_vq_push(&con->dev.vq[CON_QUEUE_TX], c->head, 0);
@@ -201,6 +208,20 @@ static bool wait_for_out(struct con *con)
 	return false;
 }
 
+/* con->tx is the first chain of a queue that may have been stopped. */
+static void resume_cut(struct con *con)
+{
+	struct vc_vq_chain *c = &con->tx;
+
+	con->tx_done = 0;
+	if (con->cut.done && con->cut.head == c->head &&
+	    con->cut.bytes == c->out_bytes) {
+		con->tx_done = con->cut.done;
+		vc_iov_skip(&c->out, &c->nr_out, con->cut.done);
+	}
+	con->cut.done = 0;
+}
+
 /* Write until the driver has no more or out_fd takes no more. */
 static void transmit_all(struct con *con)
 {
@@ -216,7 +237,7 @@ static void transmit_all(struct con *con)
 			break;
 		}
 		con->has_tx = true;
-		con->tx_begun = false;
+		resume_cut(con);
 	}
 	if (!con->has_tx)
 		vc_watch_remove(&con->out_watch);
@@ -254,14 +275,16 @@ static void con_stop_queue(struct vc_virtio_dev *dev, unsigned qi)
 	vc_watch_remove(&con->out_watch);
 	if (!con->has_tx)
 		return;
-	/* a chain of which a part is out must not be written again: the rest
-	 * of it is lost */
-	if (con->tx_begun)
-		vc_vq_push(&dev->vq[qi], con->tx.head, 0);
-	else
-		vc_vq_unpop(&dev->vq[qi]);
+	con->cut.done = con->tx_done;
+	con->cut.bytes = con->tx.out_bytes;
+	con->cut.head = con->tx.head;
+	vc_vq_unpop(&dev->vq[qi]);
 	con->has_tx = false;
-	vc_vq_notify(&dev->vq[qi]);
+}
+
+static void con_reset(struct vc_virtio_dev *dev)
+{
+	to_con(dev)->cut.done = 0; /* the driver begins anew */
 }
 
 static void con_free(struct vc_virtio_dev *dev)
@@ -282,6 +305,7 @@ static const struct vc_virtio_ops con_ops = {
 	.kick = con_kick,
 	.stop_queue = con_stop_queue,
 	.free = con_free,
+	.reset = con_reset,
 };
 
 /* Make `fd` non-blocking and learn if it can be watched. */

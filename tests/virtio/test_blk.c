@@ -7,6 +7,7 @@
 #include <vmmcore/util.h>
 #include "tests/lib/test.h"
 #include "tests/virtio/hostile.h"
+#include "disk/disk.h"
 
 #define DISK_SECTORS 2048u /* 1 MiB */
 #define QSIZE 128
@@ -43,6 +44,32 @@ static void make_image(void)
 	ck_assert_int_eq(ftruncate(image_fd, DISK_SECTORS * 512), 0);
 }
 
+/* Between the disk and its format: flushes. */
+static bool is_spied;
+static struct {
+	struct disk_ops ops;
+	const struct disk_ops *real;
+	_Atomic unsigned nr_flushes;
+	_Atomic bool is_failing;
+} spy;
+
+static void spy_flush(struct vc_disk *d, struct vc_disk_req *req)
+{
+	spy.nr_flushes++;
+	if (spy.is_failing)
+		disk_complete(d, req, VC_DISK_EIO);
+	else
+		spy.real->flush(d, req);
+}
+
+static void put_spy(struct vc_disk *d)
+{
+	spy.real = d->ops;
+	spy.ops = *d->ops;
+	spy.ops.flush = spy_flush;
+	d->ops = &spy.ops;
+}
+
 static void start_with(struct vc_virtio_blk_opts o, bool is_writable,
 		       uint64_t but_not)
 {
@@ -56,6 +83,8 @@ static void start_with(struct vc_virtio_blk_opts o, bool is_writable,
 	make_image();
 	ck_ok(vc_disk_open_fd(dup(image_fd), &open_opts, NULL, &o.disk, &err),
 	      &err);
+	if (is_spied)
+		put_spy(o.disk);
 	fg = fg_new(FG_RAM_DEFAULT);
 	ck_ok(vc_virtio_blk_new(fg_loop(fg), &o, &dev, &err), &err);
 	fg_attach(fg, dev, but_not);
@@ -255,14 +284,30 @@ START_TEST(takes_any_layout)
 }
 END_TEST
 
+/* Flushes are counted, and fail when they are to: what depends on one then
+ * fails too. */
 START_TEST(flushes)
 {
+	bool has_flush = !_i;
 	uint8_t buf[512] = { 1 };
 
+	is_spied = true;
 	/* without the feature writes go through at once */
 	start_with((struct vc_virtio_blk_opts){ 0 }, true,
-		   _i ? UINT64_C(1) << F_FLUSH : 0);
+		   has_flush ? 0 : UINT64_C(1) << F_FLUSH);
+	ck_assert_int_eq(!!(fg_features(fg) & 1u << F_FLUSH), has_flush);
 	ck_assert_int_eq(write_sectors(1, buf, sizeof(buf)), S_OK);
+	ck_assert_uint_eq(spy.nr_flushes, has_flush ? 0 : 1);
+	check_image(1, buf, sizeof(buf));
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_OK);
+	ck_assert_uint_eq(spy.nr_flushes, has_flush ? 1 : 2);
+	ck_assert_int_eq(read_sectors(1, buf, sizeof(buf)), S_OK);
+	ck_assert_uint_eq(spy.nr_flushes, has_flush ? 1 : 2);
+	spy.is_failing = true;
+	ck_assert_int_eq(write_sectors(1, buf, sizeof(buf)),
+			 has_flush ? S_OK : S_IOERR);
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_IOERR);
+	spy.is_failing = false;
 	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_OK);
 	stop();
 }
