@@ -32,6 +32,7 @@ static int reopen(void *opaque, struct vc_disk **ret, struct vc_error *err)
 	struct vc_disk_open_opts opts = im->opts;
 
 	opts.lock = false;
+	opts.no_verify = true;
 	opts.io = image_io(opts.direct);
 	return vc_disk_open(im->path, &opts, ret, err);
 }

@@ -57,6 +57,9 @@ qcow-tool convert -O zstd src.raw z
 	-ge 3 ] || fail "zstd: holes are not seen"
 [ "$(qcow-tool info --output=json z | jq -r .format,.\"virtual-size\" |
 	tr '\n' ' ')" = "zstd 9437184 " ] || fail "zstd: info"
+qcow-tool convert z back.raw
+[ "$(stat -c %b back.raw)" -le "$(($(stat -c %b src.raw) + 64))" ] ||
+	fail "zstd: holes are not kept"
 # the same bytes each time, whatever the number of threads
 qcow-tool convert -m 1 -O zstd src.raw z1
 cmp z z1 || fail "zstd: not the same each time"
@@ -86,6 +89,9 @@ qcow-tool convert -O android-sparse src.raw s
 simg_dump s | grep -q 'output blocks' || fail "simg_dump"
 [ "$(qcow-tool map --output=json s | jq '[.[] | select(.zero)] | length')" \
 	-ge 3 ] || fail "sparse: holes are not seen"
+qcow-tool convert --force s back.raw
+[ "$(stat -c %b back.raw)" -le "$(($(stat -c %b src.raw) + 64))" ] ||
+	fail "sparse: holes are not kept"
 qcow-tool convert -O android-sparse -o checksums=on src.raw s --force
 printf 'xyz' | dd of=s bs=1 seek=300 conv=notrunc status=none
 st=0

@@ -436,6 +436,41 @@ START_TEST(lying_lists_are_refused)
 }
 END_TEST
 
+/* The bytes that other programs write, and read. */
+START_TEST(bytes_are_those_of_others)
+{
+	static const char text[] =
+		CP_MAGIC "\x08\x02" /* version 2 */
+			 "\x12\x06\x0a\x04"
+			 "head" /* offset 0, read-only */
+			 "\x12\x0b\x0a\x04"
+			 "root\x10\x80\xa0\x01\x18\x01"
+			 "\x18\x80\xc0\x02"; /* length 40960 */
+	size_t len = sizeof(text) - 1, packed_len;
+	vc_auto(vc_composite) struct vc_composite *c = NULL;
+	vc_auto_free uint8_t *packed = NULL;
+	uint8_t fixed[sizeof(text)];
+
+	memcpy(fixed, text, sizeof(text));
+	/* the second one's length counts its five fields */
+	fixed[CP_MAGIC_BYTES + 2 + 8 + 1] = 6 + 4 + 2;
+	ck_ok(cp_parse(fixed, len, &c, &err), &err);
+	ck_assert_uint_eq(c->version, 2);
+	ck_assert_uint_eq(c->nr_components, 2);
+	ck_assert_uint_eq(c->length_bytes, 40960);
+	ck_assert_str_eq(c->components[0].path, "head");
+	ck_assert_uint_eq(c->components[0].length_bytes, 20480);
+	ck_assert(!c->components[0].is_writable);
+	ck_assert_uint_eq(c->components[1].offset_bytes, 20480);
+	ck_assert_uint_eq(c->components[1].length_bytes, 20480);
+	ck_assert_uint_eq(c->components[1].file_offset_bytes, 0);
+	ck_assert(c->components[1].is_writable);
+	ck_ok(cp_pack(c, &packed, &packed_len, &err), &err);
+	ck_assert_uint_eq(packed_len, len);
+	ck_assert_mem_eq(packed, fixed, len);
+}
+END_TEST
+
 START_TEST(not_a_message)
 {
 	vc_auto_fd int fd = open("disk", O_RDWR | O_CREAT, 0600);
@@ -663,6 +698,7 @@ TEST_SUITE(suite_composite)
 	tcase_add_test(tc, names_are_followed_only_if_allowed);
 	tcase_add_test(tc, names_of_no_files_are_refused);
 	tcase_add_test(tc, lying_lists_are_refused);
+	tcase_add_test(tc, bytes_are_those_of_others);
 	tcase_add_test(tc, not_a_message);
 	tcase_add_test(tc, loops_and_bombs_end);
 	tcase_add_test(tc, makes_a_disk_of_partitions);
