@@ -534,9 +534,12 @@ static int walk_bitmaps(struct checker *c, struct vc_error *err)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "qcow2: bitmap directory %#llx: bad offset",
 			       (unsigned long long)pos);
-	for (i = 0; i < c->h.nr_bitmaps && end - pos >= 24; i++) {
+	for (i = 0; i < c->h.nr_bitmaps; i++) {
 		struct qc_bitmap_entry e;
 
+		if (end - pos < sizeof(e))
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "qcow2: bitmap directory: cut short");
 		if (read_at(c, &e, sizeof(e), pos, err) < 0 ||
 		    walk_bitmap_table(c, be64_get(e.table_offset),
 				      be32_get(e.table_size), err) < 0)

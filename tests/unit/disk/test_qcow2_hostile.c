@@ -246,7 +246,8 @@ START_TEST(check_sees_wrong_counts)
 }
 END_TEST
 
-/* The dirty bit: refused, then lifted by a check that finds nothing wrong. */
+/* The dirty bit: what is wrong is mended, then it is lifted. The corrupt bit:
+ * lifted only by a look that finds nothing. */
 START_TEST(repair_verifies)
 {
 	put64(72, 1);
@@ -256,10 +257,16 @@ START_TEST(repair_verifies)
 	ck_assert_uint_eq(get64(72), 0);
 	put64(72, 1);
 	put64(REFTABLE, 0);
+	image_open(&im, NULL);
+	image_compare(&im);
+	image_close(&im);
+	ck_assert_uint_eq(get64(72), 0);
+	put64(72, 2);
+	put64(get64(48), 0);
 	ck_fails(vc_disk_open_fd(im.fd, &im.open, NULL, &im.disk, &err), &err,
 		 VC_E_CORRUPT);
 	im.disk = NULL;
-	ck_assert_uint_eq(get64(72), 1);
+	ck_assert_uint_eq(get64(72), 2);
 }
 END_TEST
 

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Snapshots, bitmaps, sizes, repair: what damaged tables lead to, and what is
+ * left of an image whose manager is killed. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vmmcore/endian.h>
+#include <vmmcore/qcow2.h>
+#include <vmmcore/util.h>
+#include "tests/lib/test.h"
+#include "tests/unit/disk/image.h"
+
+#define MIB ((uint64_t)1024 * 1024)
+#define KILLS 40
+
+static struct vc_error err;
+
+static void put(struct image *im, uint64_t offset, unsigned bits, uint64_t v)
+{
+	be64_t be = be64_put(v << (64 - bits));
+
+	ck_assert_int_eq(vc_pwrite_full(im->fd, &be, bits / 8, offset), 0);
+}
+
+static uint64_t get(struct image *im, uint64_t offset, unsigned bits)
+{
+	be64_t be = be64_put(0);
+
+	ck_assert_int_eq(vc_pread_full(im->fd, &be, bits / 8, offset), 0);
+	return be64_get(be) >> (64 - bits);
+}
+
+static void fill(struct image *im, uint64_t offset, uint64_t len)
+{
+	uint64_t i;
+
+	for (i = 0; i < len; i++)
+		im->model[offset + i] = (uint8_t)(image_random(im) | 1);
+	ck_ok(vc_disk_write(im->disk, offset, im->model + offset, len, &err),
+	      &err);
+}
+
+static const struct {
+	uint32_t cluster;
+	unsigned refcount_bits, version;
+} shapes[] = {
+	{ 65536, 16, 3 }, { 512, 16, 3 }, { 4096, 64, 3 },
+	{ 65536, 16, 2 }, { 512, 8, 3 },
+};
+#define NR_SHAPES ((int)VC_ARRAY_SIZE(shapes))
+
+static void make(struct image *im, int shape)
+{
+	image_create(im, 8 * MIB, shapes[shape].cluster,
+		     shapes[shape].refcount_bits, shapes[shape].version, 1);
+	image_open(im, NULL);
+	fill(im, 0, 100000);
+	fill(im, 3 * MIB, 70000);
+	fill(im, 8 * MIB - 5000, 5000);
+	image_close(im);
+}
+
+static void resize(struct image *im, uint64_t size)
+{
+	struct vc_disk_resize_opts ro = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = size,
+					  .no_lock = true,
+					  .shrink = true };
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", im->fd);
+	ck_ok(vc_disk_resize(path, &ro, NULL, &err), &err);
+}
+
+/* --- hostile tables ----------------------------------------------------------- */
+
+/* A snapshot's table entry is found through the header. */
+static const struct {
+	unsigned offset, bits;
+	uint64_t value;
+	enum vc_errc code;
+	const char *text;
+} snapshot_fields[] = {
+	{ 0, 64, 0x10001, VC_E_CORRUPT, "L1 offset 0x10001: bad value" },
+	{ 0, 64, 0, VC_E_CORRUPT, "L1 offset 0: bad value" },
+	{ 0, 64, UINT64_C(1) << 50, VC_E_CORRUPT, "L1 offset" },
+	{ 8, 32, UINT32_MAX, VC_E_CORRUPT, "L1 size 0xffffffff: bad value" },
+	{ 36, 32, UINT32_MAX, VC_E_CORRUPT, "extra data size 0xffffffff" },
+};
+
+START_TEST(snapshot_table_is_checked)
+{
+	struct vc_qcow2_snapshots s;
+	struct image im;
+	uint64_t at;
+
+	make(&im, 0);
+	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
+	at = get(&im, 64, 64);
+	put(&im, at + snapshot_fields[_i].offset, snapshot_fields[_i].bits,
+	    snapshot_fields[_i].value);
+	ck_fails(vc_qcow2_snapshot_list(im.fd, &s, &err), &err,
+		 snapshot_fields[_i].code);
+	ck_assert_msg(strstr(err.msg, snapshot_fields[_i].text) != NULL, "%s",
+		      err.msg);
+	ck_fails(vc_qcow2_snapshot_apply(im.fd, "s", &err), &err,
+		 snapshot_fields[_i].code);
+	ck_fails(vc_qcow2_snapshot_delete(im.fd, "s", &err), &err,
+		 snapshot_fields[_i].code);
+	/* too many of them */
+	put(&im, 60, 32, UINT32_MAX);
+	ck_fails(vc_qcow2_snapshot_list(im.fd, &s, &err), &err, VC_E_LIMIT);
+	ck_assert(strstr(err.msg, "nb_snapshots 4294967295: more than 65536"));
+	image_fini(&im);
+}
+END_TEST
+
+static const struct {
+	unsigned offset, bits;
+	uint64_t value;
+	enum vc_errc code;
+	const char *text;
+} bitmap_fields[] = {
+	{ 8, 32, UINT32_MAX, VC_E_CORRUPT, "table size 0xffffffff: bad" },
+	{ 17, 8, 8, VC_E_CORRUPT, "granularity_bits 0x8: bad value" },
+	{ 17, 8, 63, VC_E_CORRUPT, "granularity_bits 0x3f: bad value" },
+	{ 18, 16, 0, VC_E_CORRUPT, "name size 0: bad value" },
+	{ 18, 16, 0xffff, VC_E_CORRUPT, "name size 0xffff: bad value" },
+	{ 20, 32, UINT32_MAX, VC_E_CORRUPT, "name size" },
+};
+
+/* The offset of the bitmaps extension's data in the header. */
+static uint64_t find_extension(struct image *im)
+{
+	uint64_t pos = 112;
+
+	while (get(im, pos, 32) != 0x23852875) {
+		ck_assert_uint_ne(get(im, pos, 32), 0);
+		pos += 8 + ((get(im, pos + 4, 32) + 7) & ~UINT64_C(7));
+	}
+	return pos + 8;
+}
+
+START_TEST(bitmap_directory_is_checked)
+{
+	struct vc_qcow2_bitmaps b;
+	struct vc_disk_check chk = { 0 };
+	struct image im;
+	uint64_t ext, dir;
+
+	make(&im, 0);
+	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 0, true, &err), &err);
+	ext = find_extension(&im);
+	dir = get(&im, ext + 16, 64);
+	put(&im, dir + bitmap_fields[_i].offset, bitmap_fields[_i].bits,
+	    bitmap_fields[_i].value);
+	ck_fails(vc_qcow2_bitmap_list(im.fd, &b, &err), &err,
+		 bitmap_fields[_i].code);
+	ck_assert_msg(strstr(err.msg, bitmap_fields[_i].text) != NULL, "%s",
+		      err.msg);
+	ck_fails(vc_qcow2_bitmap_remove(im.fd, "b", &err), &err,
+		 bitmap_fields[_i].code);
+	/* a directory that claims more entries than it has bytes */
+	put(&im, ext, 32, 65535);
+	ck_fails(vc_qcow2_bitmap_list(im.fd, &b, &err), &err, VC_E_CORRUPT);
+	ck_assert(strstr(err.msg, "nb_bitmaps 0xffff: bad value"));
+	ck_fails(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		 &err, VC_E_CORRUPT);
+	put(&im, ext, 32, 65536);
+	ck_fails(vc_qcow2_bitmap_list(im.fd, &b, &err), &err, VC_E_LIMIT);
+	put(&im, ext, 32, 1);
+	put(&im, ext + 8, 64, UINT64_MAX);
+	ck_fails(vc_qcow2_bitmap_list(im.fd, &b, &err), &err, VC_E_LIMIT);
+	ck_assert(strstr(err.msg, "bitmap_directory_size"));
+	put(&im, ext + 8, 64, 1 << 20);
+	ck_fails(vc_qcow2_bitmap_list(im.fd, &b, &err), &err, VC_E_CORRUPT);
+	image_fini(&im);
+}
+END_TEST
+
+/* Refcounts of one bit count no snapshot; the image stays what it was. */
+START_TEST(refcount_overflow_changes_nothing)
+{
+	struct image im;
+
+	image_create(&im, MIB, 4096, 1, 3, 1);
+	image_open(&im, NULL);
+	fill(&im, 0, 50000);
+	image_close(&im);
+	ck_fails(vc_qcow2_snapshot_create(im.fd, "s", &err), &err, VC_E_LIMIT);
+	ck_assert(strstr(err.msg, "more than 1 refcount bits can count"));
+	image_check(&im);
+	image_open(&im, NULL);
+	image_compare(&im);
+	image_close(&im);
+	image_fini(&im);
+}
+END_TEST
+
+/* --- repair -------------------------------------------------------------------- */
+
+static void repair(struct image *im, enum vc_disk_repair how,
+		   struct vc_disk_check *chk)
+{
+	*chk = (struct vc_disk_check){ .repair = how };
+	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, chk, &err), &err);
+}
+
+static char last_finding[256];
+
+static void note_finding(struct vc_disk_check *chk, bool is_leak,
+			 const char *text)
+{
+	(void)chk;
+	(void)is_leak;
+	if (!last_finding[0])
+		snprintf(last_finding, sizeof(last_finding), "%s", text);
+}
+
+/* Each in an image of 64 KiB clusters: L1 at the fourth, L2 after it. */
+START_TEST(repair_drops_what_cannot_be)
+{
+	static const struct {
+		uint64_t in_l1, in_l2, value;
+		const char *text;
+	} cases[] = {
+		{ 0, 0, 0, "" }, /* nothing wrong */
+		{ 0, 8, UINT64_C(0x8000000000050200), "entry 0 (guest" },
+		{ 0, 8, UINT64_C(0x8000100000000000), "beyond the end" },
+		{ 0, 8, UINT64_C(0x8000000000050002), "reserved bits set" },
+		{ 0, 8, UINT64_C(0x8000000000000000), "but not there" },
+		{ 0, 8, UINT64_C(0x4fff000000000000), "beyond the end" },
+		{ 8, 0, UINT64_C(0x8000000000040200),
+		  "L1 entry 0: offset not aligned" },
+		{ 8, 0, UINT64_C(0x8000400000000000), "beyond the end" },
+	};
+	struct vc_disk_check chk = { .report = note_finding };
+	struct image im;
+	uint64_t l1, l2;
+
+	make(&im, 0);
+	l1 = get(&im, 40, 64);
+	l2 = get(&im, l1, 64) & UINT64_C(0xfffffffffffe00);
+	if (cases[_i].in_l1)
+		put(&im, l1, 64, cases[_i].value);
+	if (cases[_i].in_l2)
+		put(&im, l2, 64, cases[_i].value);
+	last_finding[0] = '\0';
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_msg(strstr(last_finding, cases[_i].text) != NULL, "%s",
+		      last_finding);
+	ck_assert_int_eq(chk.nr_corruptions > 0, _i > 0);
+	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	ck_assert_uint_eq(chk.nr_corruptions, 0);
+	ck_assert_uint_eq(chk.nr_leaks, 0);
+	ck_assert_int_eq(chk.nr_corruptions_fixed > 0, _i > 0);
+	image_check(&im);
+	image_open(&im, NULL);
+	/* what was dropped may be written again */
+	fill(&im, 0, 100000);
+	fill(&im, 3 * MIB, 70000);
+	fill(&im, 8 * MIB - 5000, 5000);
+	image_compare(&im);
+	image_close(&im);
+	image_fini(&im);
+}
+END_TEST
+
+/* Refcounts that are nonsense, in every shape, are made anew. */
+START_TEST(repair_rebuilds_refcounts)
+{
+	struct vc_disk_check chk;
+	struct image im;
+	uint64_t table, block, i;
+
+	make(&im, _i);
+	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
+	image_check(&im);
+	table = get(&im, 48, 64);
+	block = get(&im, table, 64);
+	for (i = 0; i < shapes[_i].cluster; i += 8)
+		put(&im, block + i, 64,
+		    image_random(&im) & UINT64_C(0x0103010301030103));
+	repair(&im, VC_DISK_REPAIR_LEAKS, &chk);
+	ck_assert_uint_eq(chk.nr_leaks, 0);
+	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_check(&im);
+	put(&im, get(&im, 48, 64), 64, 0x12345);
+	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_check(&im);
+	image_open(&im, NULL);
+	image_compare(&im);
+	fill(&im, 50000, 100000);
+	image_compare(&im);
+	image_close(&im);
+	ck_ok(vc_qcow2_snapshot_delete(im.fd, "1", &err), &err);
+	image_check(&im);
+	image_fini(&im);
+}
+END_TEST
+
+/* --- killed ---------------------------------------------------------------------- */
+
+/* Whatever it does, what the disk reads is the same. */
+static void manage(struct image *im)
+{
+	char name[16];
+	unsigned i;
+
+	for (i = 0;; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		if (vc_qcow2_snapshot_create(im->fd, name, &err) < 0 ||
+		    vc_qcow2_snapshot_apply(im->fd, name, &err) < 0)
+			_exit(3);
+		if (im->opts.version == 3) {
+			resize(im, (9 + i % 7) * MIB);
+			/* one killed before may have left it */
+			if (vc_qcow2_bitmap_add(im->fd, name, 0, true, &err) <
+				    0 &&
+			    err.code != VC_E_ARG)
+				_exit(5);
+			if (vc_qcow2_bitmap_remove(im->fd, name, &err) < 0)
+				_exit(6);
+			resize(im, 8 * MIB);
+		}
+		if (vc_qcow2_snapshot_delete(im->fd, name, &err) < 0)
+			_exit(4);
+	}
+}
+
+static void kill_after(pid_t pid, unsigned us)
+{
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	usleep(us);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFSIGNALED(status), "status %x", status);
+}
+
+static void check_survivor(struct image *im)
+{
+	struct vc_disk_check chk = { 0 };
+
+	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(chk.nr_corruptions, 0);
+}
+
+static void ask_qemu(const struct image *im)
+{
+	char command[300];
+	int status;
+
+	snprintf(command, sizeof(command),
+		 "qemu-img check -q 'json:{\"driver\":\"qcow2\",\"backing\":"
+		 "null,\"file\":{\"driver\":\"file\",\"filename\":"
+		 "\"/proc/%d/fd/%d\"}}' >/dev/null 2>&1",
+		 (int)getpid(), im->fd);
+	status = system(command);
+	ck_assert(WIFEXITED(status));
+	/* 0 clean, 3 leaks, 127 not there */
+	ck_assert_msg(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3 ||
+			      WEXITSTATUS(status) == 127,
+		      "qemu-img check: %d", WEXITSTATUS(status));
+}
+
+static void drop_all(struct image *im)
+{
+	struct vc_qcow2_snapshots s;
+	struct vc_qcow2_bitmaps b;
+	unsigned i;
+
+	ck_ok(vc_qcow2_bitmap_list(im->fd, &b, &err), &err);
+	for (i = 0; i < b.nr; i++)
+		ck_ok(vc_qcow2_bitmap_remove(im->fd, b.items[i].name, &err),
+		      &err);
+	vc_qcow2_bitmaps_fini(&b);
+	ck_ok(vc_qcow2_snapshot_list(im->fd, &s, &err), &err);
+	for (i = 0; i < s.nr; i++)
+		ck_ok(vc_qcow2_snapshot_delete(im->fd, s.items[i].id, &err),
+		      &err);
+	vc_qcow2_snapshots_fini(&s);
+}
+
+START_TEST(killed_manager_changes_nothing)
+{
+	struct image im;
+	int round;
+
+	make(&im, _i);
+	for (round = 1; round <= KILLS; round++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			manage(&im);
+		kill_after(pid, image_random(&im) % 12000);
+		check_survivor(&im);
+		if (round % 10 == 0)
+			ask_qemu(&im);
+		drop_all(&im);
+		/* version 2 keeps its size */
+		if (shapes[_i].version == 3)
+			resize(&im, 8 * MIB);
+		image_open(&im, NULL);
+		image_compare(&im);
+		if (round % 4 == 0)
+			fill(&im, image_random(&im) % (7 * MIB), 30000);
+		ck_ok(vc_disk_close(im.disk, &err), &err);
+		im.disk = NULL;
+	}
+	image_fini(&im);
+}
+END_TEST
+
+static struct vc_disk *open_chain(struct image *top, struct image *base,
+				  bool writable)
+{
+	struct vc_disk_open_opts oo = base->open;
+	struct vc_disk *lower;
+	int fd = fcntl(base->fd, F_DUPFD_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	oo.writable = false;
+	ck_ok(vc_disk_open_fd(fd, &oo, NULL, &lower, &err), &err);
+	top->open.writable = writable;
+	image_open(top, lower);
+	return top->disk;
+}
+
+static void commit_forever(struct image *top, struct image *base)
+{
+	struct vc_disk_copy_opts co = { 0 };
+
+	open_chain(top, base, false);
+	image_open(base, NULL);
+	if (vc_disk_commit(top->disk, 1, base->disk, &co, &err) < 0 ||
+	    vc_disk_close(base->disk, &err) < 0)
+		_exit(3);
+	vc_disk_drop(top->disk);
+	for (;;)
+		if (vc_qcow2_make_empty(top->fd, &err) < 0)
+			_exit(4);
+}
+
+START_TEST(killed_commit_loses_nothing)
+{
+	struct vc_qcow2_amend_opts ao;
+	struct image top, base;
+	int round;
+
+	make(&base, _i);
+	image_create(&top, 8 * MIB, shapes[_i].cluster, 16, shapes[_i].version,
+		     1);
+	vc_qcow2_amend_opts_init(&ao);
+	ao.backing_file = "base";
+	ao.backing_format = "qcow2";
+	ck_ok(vc_qcow2_amend(top.fd, &ao, &err), &err);
+	memcpy(top.model, base.model, 8 * MIB);
+	for (round = 1; round <= KILLS / 2; round++) {
+		pid_t pid;
+
+		open_chain(&top, &base, true);
+		fill(&top, image_random(&top) % (7 * MIB), 50000);
+		ck_ok(vc_disk_zero(top.disk, image_random(&top) % (7 * MIB), 0,
+				   &err),
+		      &err);
+		ck_ok(vc_disk_close(top.disk, &err), &err);
+		top.disk = NULL;
+		pid = fork();
+		if (!pid)
+			commit_forever(&top, &base);
+		kill_after(pid, image_random(&top) % 12000);
+		check_survivor(&top);
+		check_survivor(&base);
+		if (round % 10 == 0) {
+			ask_qemu(&top);
+			ask_qemu(&base);
+		}
+		open_chain(&top, &base, true);
+		image_compare(&top);
+		top.disk = vc_disk_drop(top.disk);
+	}
+	image_fini(&top);
+	image_fini(&base);
+}
+END_TEST
+
+TEST_SUITE(suite_qcow2_manage)
+{
+	Suite *s = suite_create("disk/qcow2 manage");
+	TCase *tc = test_case(s, "manage");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, snapshot_table_is_checked, 0,
+			    (int)VC_ARRAY_SIZE(snapshot_fields));
+	tcase_add_loop_test(tc, bitmap_directory_is_checked, 0,
+			    (int)VC_ARRAY_SIZE(bitmap_fields));
+	tcase_add_test(tc, refcount_overflow_changes_nothing);
+	tcase_add_loop_test(tc, repair_drops_what_cannot_be, 0, 8);
+	tcase_add_loop_test(tc, repair_rebuilds_refcounts, 0, NR_SHAPES);
+	tcase_add_loop_test(tc, killed_manager_changes_nothing, 0, NR_SHAPES);
+	tcase_add_loop_test(tc, killed_commit_loses_nothing, 0, NR_SHAPES - 1);
+	return s;
+}
