@@ -13,10 +13,11 @@ fail() {
 	exit 1
 }
 
-# start_vm [OPTION]...: the guest in the background; sets $vmm
+# start_vm [OPTION]...: the guest in the background, with $disk; sets $vmm
+disk=fs.qcow2
 start_vm() {
 	vmm run --mem 256 --cpus 2 --initrd "$vm/initrd" \
-		--block "$tmp/fs.qcow2,root" --params quiet --socket "$sock" \
+		--block "$tmp/$disk,root" --params quiet --socket "$sock" \
 		--serial "type=file,path=$tmp/console,console" "$@" \
 		"$vm/vmlinuz" </dev/null 2>"$tmp/stderr" &
 	vmm=$!

@@ -62,8 +62,14 @@ guest sh -c 'echo b >/proc/sysrq-trigger' || true
 end_vm
 expect "exit status after a reset" 32 "$status"
 
+# from an image on top of the one before, opened by the supervisor
+qcow-tool create -q -f qcow2 -b fs.qcow2 -F qcow2 "$tmp/over.qcow2"
+before=$(md5sum <"$tmp/fs.qcow2")
+disk=over.qcow2,backing=on
 start_vm
-guest true || fail "fourth boot"
+expect "what the image below has" kept "$(guest cat /root/file)"
+guest sh -c 'echo above >/root/file; sync' || fail "write above"
+expect "the image below" "$before" "$(md5sum <"$tmp/fs.qcow2")"
 vmm stop --force "$sock"
 end_vm
 expect "exit status after vmm stop --force" 0 "$status"

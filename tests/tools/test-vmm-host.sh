@@ -75,6 +75,7 @@ mkdir imgs imgs/sub && cd imgs || exit 99
 head -c 1M /dev/urandom >sub/base.raw
 qcow-tool create -q -f qcow2 -b base.raw -F raw sub/mid.qcow2 1M
 qcow-tool create -q -f qcow2 -b sub/mid.qcow2 -F qcow2 top.qcow2 1M
+qcow-tool create -q -f qcow2 loop-free.qcow2 1M
 cd .. || exit 99
 # boots WORDS...: the kernel that resets the machine runs with such disks
 boots() {
@@ -109,6 +110,13 @@ if command -v flock >/dev/null; then
 		flock -x imgs/sub/base.raw vmm run --no-kvm-check \
 		--block imgs/top.qcow2,backing=on kernel
 fi
+# a composite disk is nothing but names
+qcow-tool composite create imgs/disk.composite \
+	one:imgs/sub/base.raw two:imgs/loop-free.qcow2:writable || bad "composite"
+boots --block imgs/disk.composite,format=composite
+boots --block imgs/disk.composite,backing=on
+no "disk 'imgs/disk.composite': composite disk: its [0-9]+ components may not" \
+	imgs/disk.composite
 # a loop ends at the limit
 (
 	cd imgs || exit 99

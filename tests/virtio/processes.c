@@ -17,6 +17,7 @@
 #include <vmmcore/util.h>
 #include "tests/lib/test.h"
 #include "tests/virtio/fake_guest.h"
+#include "vmm/control/dialer.h"
 #include "vmm/control/opener.h"
 
 #define CHILD_SOCK 3 /* its number there; what else it gets follows */
@@ -493,6 +494,68 @@ START_TEST(vsock)
 }
 END_TEST
 
+/* Ports of the host are Unix sockets, by the supervisor's dialer. */
+START_TEST(vsock_to_a_socket)
+{
+	static const char *const args[] = { "vsock",	 "--cid", "42",
+					    "--dial-fd", "4",	  NULL };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/vmm-device-test.XXXXXX", path[64], buf[32];
+	int at = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), peer, pair[2];
+	struct dialer d;
+	struct vc_error err;
+	struct vsock_head h;
+	pid_t server;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/vsock", dir);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s_9", path);
+	ck_assert_int_eq(bind(at, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(at, 5), 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	server = fork();
+	ck_assert_int_ge(server, 0);
+	if (!server) {
+		struct vc_loop *loop;
+
+		vc_close(&pair[1]);
+		dialer_init(&d, pair[0], path);
+		if (vc_loop_new(&loop, &err) < 0 ||
+		    dialer_start(&d, loop, &err) < 0 ||
+		    vc_loop_run(loop, NULL, &err) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	start(args, &pair[1], 1);
+	vc_close(&pair[0]);
+	vc_close(&pair[1]);
+	fg_queue(fg, 0, 16);
+	fg_queue(fg, 1, 16);
+	fg_queue(fg, 2, 16);
+	/* nobody listens on port 10 */
+	vsock_send(OP_REQUEST, 1234, 10, NULL, 0);
+	ck_assert_uint_eq(vsock_recv(1234, &h, buf, sizeof(buf)), OP_RST);
+	vsock_send(OP_REQUEST, 1235, 9, NULL, 0);
+	ck_assert_uint_eq(vsock_recv(1235, &h, buf, sizeof(buf)), OP_RESPONSE);
+	peer = accept(at, NULL, NULL);
+	ck_assert_int_ge(peer, 0);
+	vsock_send(OP_RW, 1235, 9, (char[]){ "out" }, 3);
+	ck_assert_int_eq(vc_read_full(peer, buf, 3), 0);
+	ck_assert_mem_eq(buf, "out", 3);
+	ck_assert_int_eq(write(peer, "back", 4), 4);
+	ck_assert_uint_eq(vsock_recv(1235, &h, buf, sizeof(buf)), OP_RW);
+	ck_assert_mem_eq(buf, "back", 4);
+	finish();
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	vc_close(&peer);
+	vc_close(&at);
+	unlink(sa.sun_path);
+	rmdir(dir);
+}
+END_TEST
+
 /* A frontend that talks nonsense: one line, status 1. */
 START_TEST(ends_on_nonsense)
 {
@@ -528,6 +591,7 @@ TEST_SUITE(suite_processes)
 	tcase_add_test(tc, disk_with_a_backing_file);
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, vsock);
+	tcase_add_test(tc, vsock_to_a_socket);
 	tcase_add_test(tc, ends_on_nonsense);
 	return s;
 }

@@ -225,5 +225,8 @@ void opener_fini(struct opener *o)
 
 int opener_start(struct opener *o, struct vc_loop *loop, struct vc_error *err)
 {
+	/* a process that reads no answers must not stop the supervisor */
+	if (vc_set_nonblock(o->fd, err) < 0)
+		return -1;
 	return vc_watch_add(loop, &o->watch, o->fd, EPOLLIN, on_request, err);
 }

@@ -24,6 +24,7 @@ void vm_processes_init(struct vm_processes *p)
 	p->link_fd = -1;
 	for (i = 0; i < VM_MAX_BLOCKS; i++)
 		p->openers[i].fd = -1;
+	p->dialer.fd = -1;
 }
 
 void vm_processes_fini(struct vm_processes *p)
@@ -34,13 +35,14 @@ void vm_processes_fini(struct vm_processes *p)
 	for (i = 0; i < p->nr_devices; i++)
 		child_fini(&p->devices[i]);
 	vm_processes_end_opening(p);
+	dialer_fini(&p->dialer);
 	vc_close(&p->link_fd);
 	if (p->vsock_path)
 		unlink(p->vsock_path);
 	free(p->vsock_path);
 }
 
-int vm_processes_start_opening(struct vm_processes *p, struct vc_loop *loop,
+int vm_processes_start_serving(struct vm_processes *p, struct vc_loop *loop,
 			       struct vc_error *err)
 {
 	size_t i;
@@ -49,7 +51,7 @@ int vm_processes_start_opening(struct vm_processes *p, struct vc_loop *loop,
 		if (p->openers[i].fd >= 0 &&
 		    opener_start(&p->openers[i], loop, err) < 0)
 			return -1;
-	return 0;
+	return p->dialer.fd < 0 ? 0 : dialer_start(&p->dialer, loop, err);
 }
 
 void vm_processes_end_opening(struct vm_processes *p)
@@ -283,6 +285,7 @@ static int add_vsock(struct vm_processes *p, const struct vm_config *cfg,
 {
 	vc_auto_fd int fd = -1;
 	struct child *c;
+	int pair[2];
 
 	fd = socket_listen(cfg->vsock_socket, err);
 	if (fd < 0)
@@ -296,6 +299,11 @@ static int add_vsock(struct vm_processes *p, const struct vm_config *cfg,
 	child_arg(c, "%llu", (unsigned long long)cfg->cid);
 	child_arg(c, "--listen-fd");
 	child_arg(c, "%d", child_fd(c, vc_steal_fd(&fd)));
+	if (make_pair(SOCK_SEQPACKET, pair, err) < 0)
+		return -1;
+	dialer_init(&p->dialer, pair[0], cfg->vsock_socket);
+	child_arg(c, "--dial-fd");
+	child_arg(c, "%d", child_fd(c, pair[1]));
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef VMM_SUPERVISOR_RESOURCES_H
 #define VMM_SUPERVISOR_RESOURCES_H
 
+#include "vmm/control/dialer.h"
 #include "vmm/control/opener.h"
 #include "vmm/supervisor/child.h"
 #include "vmm/supervisor/config.h"
@@ -24,12 +25,14 @@ struct vm_processes {
 	size_t nr_new_logs;
 	/* by disk; those with no fd have nothing to ask for */
 	struct opener openers[VM_MAX_BLOCKS];
+	struct dialer dialer; /* no fd without a vsock device */
 };
 
 void vm_processes_init(struct vm_processes *p);
 void vm_processes_fini(struct vm_processes *p);
-/* Serve device processes that ask for files, until the guest runs. */
-int vm_processes_start_opening(struct vm_processes *p, struct vc_loop *loop,
+/* Serve device processes that ask for files, until the guest runs, and for
+ * connections. */
+int vm_processes_start_serving(struct vm_processes *p, struct vc_loop *loop,
 			       struct vc_error *err) VC_MUST_CHECK;
 void vm_processes_end_opening(struct vm_processes *p);
 /* The VM never ran: remove the logs it made, if nothing is in them. */

@@ -493,7 +493,7 @@ static int prepare(struct supervisor *s, struct vc_error *err)
 			   VC_ARRAY_SIZE(methods), s, &s->server, err) < 0)
 		return -1;
 	if (vm_processes_prepare(&s->procs, c, err) < 0 ||
-	    vm_processes_start_opening(&s->procs, s->loop, err) < 0)
+	    vm_processes_start_serving(&s->procs, s->loop, err) < 0)
 		return -1;
 	if (vc_set_nonblock(s->procs.link_fd, err) < 0)
 		return -1;
