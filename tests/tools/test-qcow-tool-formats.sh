@@ -55,6 +55,8 @@ qcow-tool convert -O zstd src.raw z
 [ "$(stat -c %s z)" -lt 1000000 ] || fail "zstd: not compressed"
 [ "$(qcow-tool map --output=json z | jq '[.[] | select(.zero)] | length')" \
 	-ge 3 ] || fail "zstd: holes are not seen"
+qcow-tool map --output=json z | jq -e '.[0] | .data and .compressed' >/dev/null ||
+	fail "zstd: not mapped as compressed"
 [ "$(qcow-tool info --output=json z | jq -r .format,.\"virtual-size\" |
 	tr '\n' ' ')" = "zstd 9437184 " ] || fail "zstd: info"
 qcow-tool convert z back.raw

@@ -424,6 +424,7 @@ static int map_part(struct cp_disk *c, unsigned nr, uint64_t offset,
 		return -1;
 	ret->offset_bytes = offset;
 	ret->host_offset = UINT64_MAX; /* not in this file */
+	ret->is_in_data_file = false;
 	ret->depth = 0;
 	return 0;
 }

@@ -66,6 +66,10 @@ struct zs_reader {
 	/* For map: a frame of zeroes, as it was last seen. */
 	uint8_t zero_frame[64];
 	uint32_t zero_len, zero_size;
+	/* For map: short frames that were read together. */
+	uint8_t peek[4096];
+	uint64_t peek_offset;
+	size_t peek_len;
 };
 
 static void job_step(struct zs_job *job);
@@ -322,19 +326,41 @@ void zs_reader_submit(struct zs_disk *z, struct vc_disk_req *req)
 
 /* --- map ------------------------------------------------------------------*/
 
+/* Read a short frame, together with those behind it: they come in crowds. */
+static int peek_frame(struct zs_reader *r, const struct zs_frame *f,
+		      const uint8_t **ret, struct vc_error *err)
+{
+	uint64_t end = f->file_offset + f->compressed;
+
+	if (f->file_offset < r->peek_offset ||
+	    end > r->peek_offset + r->peek_len) {
+		/* frames end where the table begins */
+		uint64_t left = r->table.entries_offset - f->file_offset;
+
+		left = vc_min_u64(left, sizeof(r->peek));
+		r->peek_len = 0;
+		if (vc_pread_full(r->disk->base.fd, r->peek, (size_t)left,
+				  f->file_offset) < 0)
+			return vc_fail(err, VC_E_SYS, errno, "read frame");
+		r->peek_offset = f->file_offset;
+		r->peek_len = (size_t)left;
+	}
+	*ret = r->peek + (f->file_offset - r->peek_offset);
+	return 0;
+}
+
 /* A frame this short may be nothing but zeroes: look. */
 static int is_zero_frame(struct zs_reader *r, const struct zs_frame *f,
 			 bool *ret, struct vc_error *err)
 {
-	uint8_t in[sizeof(r->zero_frame)];
 	vc_auto_free uint8_t *out = NULL;
+	const uint8_t *in = NULL;
 
 	*ret = false;
-	if (f->compressed > sizeof(in))
+	if (f->compressed > sizeof(r->zero_frame))
 		return 0;
-	if (vc_pread_full(r->disk->base.fd, in, f->compressed, f->file_offset) <
-	    0)
-		return vc_fail(err, VC_E_SYS, errno, "read frame");
+	if (peek_frame(r, f, &in, err) < 0)
+		return -1;
 	/* they are all alike: decompress one */
 	if (f->size == r->zero_size && f->compressed == r->zero_len &&
 	    !memcmp(in, r->zero_frame, f->compressed)) {
@@ -410,6 +436,7 @@ int zs_reader_map(struct zs_disk *z, uint64_t offset, uint64_t max_len,
 	/* the rest of the last sector goes with what is in front of it */
 	if (offset >= total && more)
 		ret->length_bytes = max_len;
+	ret->is_compressed = ret->kind == VC_DISK_DATA;
 	return 0;
 }
 
