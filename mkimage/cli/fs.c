@@ -1,53 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <string.h>
 #include "mkimage/cli/options.h"
-
-#define MIN_JOURNAL (UINT64_C(4) << 20)
-#define MAX_JOURNAL (UINT64_C(1) << 30)
 
 static int set_uuid(struct settings *s, const char *text, struct vc_error *err)
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	const char *digit, *digits = "0123456789abcdef0123456789ABCDEF";
-	uint8_t *uuid = s->fs.uuid;
-	int i, nr = 0;
-
-	memset(uuid, 0, 16);
-	for (i = 0; form[i]; i++) {
-		if (form[i] == '-' && text[i] == '-')
-			continue;
-		digit = text[i] ? strchr(digits, text[i]) : NULL;
-		if (!digit || form[i] == '-')
-			break;
-		uuid[nr / 2] =
-			(uint8_t)(uuid[nr / 2] << 4 | ((digit - digits) & 15));
-		nr++;
-	}
-	if (form[i] || text[i])
-		return vc_fail(err, VC_E_ARG, 0, "not of the form %s", form);
-	s->fs.has_uuid = true;
-	return 0;
+	return ext4_set_uuid(&s->fs, text, err);
 }
 
 static int set_journal(struct settings *s, const char *text,
 		       struct vc_error *err)
 {
-	struct ext4_opts *fs = &s->fs;
+	uint64_t bytes;
 
-	if (vc_parse_size(text, &fs->journal_bytes, err))
+	if (vc_parse_size(text, &bytes, err))
 		return -1;
-	if (fs->journal_bytes && (fs->journal_bytes < MIN_JOURNAL ||
-				  fs->journal_bytes > MAX_JOURNAL))
-		return vc_fail(err, VC_E_ARG, 0, "neither 0 nor 4M to 1G");
-	return 0;
+	return ext4_set_journal(&s->fs, bytes, err);
 }
 
 static int set_label(struct settings *s, const char *text, struct vc_error *err)
 {
-	if (strlen(text) > EXT4_MAX_LABEL)
-		return vc_fail(err, VC_E_ARG, 0, "longer than %d bytes",
-			       EXT4_MAX_LABEL);
-	s->fs.label = text;
+	return ext4_set_label(&s->fs, text, err);
+}
+
+/* Kept until the kind of file system is known. */
+static int add_fs_option(struct settings *s, const char *text,
+			 struct vc_error *err)
+{
+	if (s->nr_fs_options == SETTINGS_MAX_FS_OPTIONS)
+		return vc_fail(err, VC_E_ARG, 0, "given more than %d times",
+			       SETTINGS_MAX_FS_OPTIONS);
+	s->fs_options[s->nr_fs_options++] = text;
+	return 0;
+}
+
+int options_check_fs(struct settings *s, struct vc_error *err)
+{
+	size_t i;
+
+	if (s->nr_fs_options && s->fs_kind != TARGET_EXT4)
+		return vc_fail(err, VC_E_ARG, 0, "--fs-option: %s has none",
+			       target_fs_names[s->fs_kind]);
+	for (i = 0; i < s->nr_fs_options; i++)
+		if (ext4_set_option(&s->fs, s->fs_options[i], err))
+			return vc_prefix(err, "--fs-option");
 	return 0;
 }
 
@@ -58,6 +52,8 @@ static const struct option_def table[] = {
 		    "of the file system (default: made from the content)"),
 	OPTION_CALL("journal-size", 0, "SIZE", set_journal,
 		    "4M or more; 0: no journal (default: by the size)"),
+	OPTION_CALL("fs-option", 0, "KEY=VALUE,...", add_fs_option,
+		    "one of the file system's own options, see mkimage(1)"),
 };
 
 OPTION_GROUP(options_fs, table);

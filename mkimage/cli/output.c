@@ -123,9 +123,9 @@ static int choose_fs(struct settings *s, struct vc_error *err)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "--size: %s has the size of its content",
 			       target_fs_names[i]);
-	if (s->fs.label || s->fs.has_uuid)
+	if (s->fs.label[0] || s->fs.has_uuid)
 		return vc_fail(err, VC_E_ARG, 0, "--%s: %s has none",
-			       s->fs.label ? "label" : "uuid",
+			       s->fs.label[0] ? "label" : "uuid",
 			       target_fs_names[i]);
 	return 0;
 }

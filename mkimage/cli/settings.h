@@ -7,6 +7,8 @@
 #include "mkimage/ops.h"
 #include "mkimage/target.h"
 
+#define SETTINGS_MAX_FS_OPTIONS 32
+
 /* Texts are borrowed from argv. */
 struct settings {
 	/* sources */
@@ -26,6 +28,8 @@ struct settings {
 	struct cpio_opts cpio;
 	struct part_opts parts; /* owned */
 	const char *boot_dir;
+	const char *fs_options[SETTINGS_MAX_FS_OPTIONS]; /* as given */
+	size_t nr_fs_options;
 	/* guest */
 	struct agent_opts agent;
 	bool has_agent;

@@ -44,6 +44,16 @@ uint32_t e4_count_extents(const struct extents *ext)
 	return n;
 }
 
+uint64_t e4_count_blocks(const struct extents *ext)
+{
+	uint64_t total = 0;
+	uint32_t i;
+
+	for (i = 0; i < ext->nr; i++)
+		total += extents_get(ext, i)->len;
+	return total;
+}
+
 static void put_header(uint8_t *to, uint32_t entries, uint32_t max,
 		       uint32_t depth)
 {

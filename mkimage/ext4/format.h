@@ -21,6 +21,8 @@
 
 enum { /* inode numbers */
        E4_INO_ROOT = 2,
+       E4_INO_USER_QUOTA = 3,
+       E4_INO_GROUP_QUOTA = 4,
        E4_INO_RESIZE = 7,
        E4_INO_JOURNAL = 8,
        E4_INO_LOST_FOUND = 11,
@@ -38,6 +40,8 @@ enum { /* s_feature_incompat */
        E4_EXTENTS = 0x40,
        E4_64BIT = 0x80,
        E4_FLEX_BG = 0x200,
+       E4_EA_INODE = 0x400,
+       E4_CASEFOLD = 0x20000,
 };
 enum { /* s_feature_ro_compat */
        E4_SPARSE_SUPER = 0x1,
@@ -45,7 +49,10 @@ enum { /* s_feature_ro_compat */
        E4_HUGE_FILE = 0x8,
        E4_DIR_NLINK = 0x20,
        E4_EXTRA_ISIZE = 0x40,
+       E4_QUOTA = 0x100,
        E4_METADATA_CSUM = 0x400,
+       E4_PROJECT = 0x2000,
+       E4_VERITY = 0x8000,
 };
 
 #define E4_STATE_CLEAN 1
@@ -55,6 +62,7 @@ enum { /* s_feature_ro_compat */
 #define E4_FLAG_SIGNED_HASH 1
 #define E4_MOUNT_XATTR_ACL 0xc
 #define E4_CHECKSUM_CRC32C 1
+#define E4_ENCODING_UTF8_12_1 1
 
 struct e4_super {
 	le32_t inodes_count, blocks_count_lo, r_blocks_count_lo,
@@ -93,7 +101,9 @@ struct e4_super {
 	uint8_t unused2[0x268 - 0x254]; /* encryption */
 	le32_t lpf_ino, prj_quota_inum, checksum_seed;
 	uint8_t wtime_hi, mtime_hi, mkfs_time_hi, lastcheck_hi;
-	uint8_t unused3[0x3fc - 0x278];
+	uint8_t unused3[0x27c - 0x278]; /* errors */
+	le16_t encoding, encoding_flags;
+	uint8_t unused4[0x3fc - 0x280];
 	le32_t checksum;
 };
 _Static_assert(sizeof(struct e4_super) == 1024, "superblock");
@@ -103,6 +113,7 @@ _Static_assert(offsetof(struct e4_super, jnl_blocks) == 0x10c, "superblock");
 _Static_assert(offsetof(struct e4_super, kbytes_written) == 0x178, "super");
 _Static_assert(offsetof(struct e4_super, usr_quota_inum) == 0x240, "super");
 _Static_assert(offsetof(struct e4_super, checksum_seed) == 0x270, "superblock");
+_Static_assert(offsetof(struct e4_super, encoding) == 0x27c, "superblock");
 
 enum { /* bg_flags */
        E4_BG_INODE_UNINIT = 1,
@@ -127,6 +138,8 @@ _Static_assert(sizeof(struct e4_desc) == E4_DESC, "group descriptor");
 enum { /* i_flags */
        E4_FL_INDEX = 0x1000,
        E4_FL_EXTENTS = 0x80000,
+       E4_FL_EA_INODE = 0x200000, /* it has an attribute's value */
+       E4_FL_PROJINHERIT = 0x20000000,
 };
 
 #define E4_EXTRA_ISIZE_BYTES 32
@@ -207,6 +220,36 @@ struct e4_xattr_entry {
 };
 _Static_assert(sizeof(struct e4_xattr_header) == 32, "xattr header");
 _Static_assert(sizeof(struct e4_xattr_entry) == 16, "xattr entry");
+
+/* Quota files: a tree of blocks of their own size, under it usage by id. */
+#define E4_QUOTA_BLOCK 1024u
+#define E4_QUOTA_DEPTH 4 /* levels above the blocks with the entries */
+#define E4_QUOTA_ROOT 1u /* block */
+#define E4_QUOTA_VERSION 1
+#define E4_QUOTA_GRACE 604800 /* seconds */
+
+struct e4_quota_header {
+	le32_t magic, version;
+	/* about all of it */
+	le32_t block_grace, inode_grace, flags, nr_blocks, free_block,
+		free_entry;
+};
+struct e4_quota_leaf {
+	le32_t next_free, prev_free;
+	le16_t entries, pad1;
+	le32_t pad2;
+};
+struct e4_quota_entry {
+	le32_t id, pad;
+	le64_t inode_hard, inode_soft, inodes, block_hard, block_soft, space,
+		block_time, inode_time;
+};
+_Static_assert(sizeof(struct e4_quota_header) == 32, "quota header");
+_Static_assert(sizeof(struct e4_quota_leaf) == 16, "quota leaf");
+_Static_assert(sizeof(struct e4_quota_entry) == 72, "quota entry");
+#define E4_QUOTA_LEAF_ENTRIES                              \
+	((E4_QUOTA_BLOCK - sizeof(struct e4_quota_leaf)) / \
+	 sizeof(struct e4_quota_entry))
 
 #define E4_JBD2_MAGIC 0xc03b3998
 #define E4_JBD2_SUPER_V2 4

@@ -7,7 +7,8 @@
  *
  *	| superblock, descriptors, | contents | long symlinks, attributes,  |
  *	| room for more of them    |          | extent maps, directories,   |
- *	|                          |          | journal, bitmaps, inodes    | free
+ *	|                          |          | quotas, journal, bitmaps,   |
+ *	|                          |          | inodes                      | free
  *
  * That works because nothing in ext4 with flex_bg has a place of its own but
  * the superblock, its copies (groups 1 and the powers of 3, 5 and 7) and the
@@ -389,10 +390,11 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 	e4_make_ident(fs);
 	if (write_symlinks(fs, err) || e4_write_xattrs(fs, err) ||
 	    e4_write_dirs(fs, err) || e4_write_maps(fs, err) ||
-	    e4_choose_geometry(fs, err) || e4_write_journal(fs, err) ||
-	    e4_write_resize(fs, err) || e4_place_tables(fs, err) ||
-	    zero_dropped(fs, err) || e4_write_inodes(fs, err) ||
-	    e4_write_bitmaps(fs, err) || e4_write_supers(fs, err))
+	    e4_write_quotas(fs, err) || e4_choose_geometry(fs, err) ||
+	    e4_write_journal(fs, err) || e4_write_resize(fs, err) ||
+	    e4_place_tables(fs, err) || zero_dropped(fs, err) ||
+	    e4_write_inodes(fs, err) || e4_write_bitmaps(fs, err) ||
+	    e4_write_supers(fs, err))
 		return -1;
 	fill_report(fs, ret);
 	return 0;
@@ -409,6 +411,8 @@ static void fs_free(struct writer *w)
 	}
 	free(fs->journal_map);
 	extents_fini(&fs->journal);
+	e4_free_values(fs);
+	e4_free_quotas(fs);
 	e4_free_groups(fs);
 	free(fs->dropped);
 	free(fs);
@@ -448,9 +452,6 @@ int ext4_new(struct out *out, const struct ext4_opts *opts, struct writer **ret,
 	fs->base.ops = &ops;
 	fs->out = out;
 	fs->opts = *opts;
-	if (opts->label)
-		memcpy(fs->label, opts->label,
-		       strnlen(opts->label, sizeof(fs->label)));
 	fs->maps_end = &fs->maps;
 	find_backups(fs);
 	/* the superblock is one more block */

@@ -21,6 +21,26 @@ struct e4_map {
 	uint32_t nr_blocks; /* of the tree */
 };
 
+/* An attribute's value in an inode of its own. */
+struct e4_value {
+	struct e4_value *next;
+	const uint8_t *data; /* borrowed */
+	uint32_t len, hash;
+	uint32_t nr_refs; /* from inodes and attribute blocks */
+	uint32_t ino;
+	struct extents ext;
+};
+
+enum e4_quota_type { E4_USER_QUOTA, E4_GROUP_QUOTA, E4_PROJECT_QUOTA };
+#define E4_NR_QUOTAS 3
+
+struct e4_quota {
+	uint32_t ino; /* 0: not kept */
+	uint64_t size_bytes;
+	struct extents ext;
+	struct e4_map *map;
+};
+
 struct e4_group {
 	uint64_t block_bitmap, inode_bitmap, inode_table;
 	uint8_t *used;	    /* bitmap; NULL: all free. Owned if not e4_full */
@@ -42,7 +62,6 @@ struct e4 {
 	struct writer base;
 	struct out *out; /* borrowed */
 	struct ext4_opts opts;
-	char label[EXT4_MAX_LABEL];
 	struct tree *tree; /* during finish(); borrowed */
 	int64_t time;
 
@@ -71,7 +90,10 @@ struct e4 {
 	uint8_t uuid[16];
 	uint32_t csum_seed, hash_seed[4];
 	uint32_t nr_inodes;
+	uint32_t last_node; /* the highest inode number a node has */
 	struct node *lost_found;
+	struct e4_value *values, *last_value; /* by inode number */
+	struct e4_quota quota[E4_NR_QUOTAS];
 	struct e4_map *maps, **maps_end;
 	struct extents journal;
 	struct e4_map *journal_map;
@@ -130,6 +152,7 @@ int e4_write_map(struct e4 *fs, const struct extents *ext, uint32_t ino,
 		 struct vc_error *err) VC_MUST_CHECK;
 void e4_root_of(const struct extents *ext, uint8_t root[E4_IBLOCK]);
 uint32_t e4_count_extents(const struct extents *ext);
+uint64_t e4_count_blocks(const struct extents *ext);
 /* dir.c */
 int e4_write_dirs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 /* xattr.c */
@@ -138,13 +161,33 @@ int e4_write_xattrs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
  * block (0: none). */
 uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,
 		       uint8_t ibody[E4_INODE - E4_IBODY_XATTR]);
+/* What attributes outside the inode add to what a file of this set takes. */
+void e4_xattr_usage(const struct e4 *fs, const struct node *n,
+		    uint64_t *ret_blocks, uint32_t *ret_inodes);
+/* value.c: attributes' values with inodes of their own */
+struct e4_value *e4_add_value(struct e4 *fs, const uint8_t *data, uint32_t len,
+			      struct vc_error *err);
+void e4_fill_value_inode(const struct e4 *fs, const struct e4_value *v,
+			 struct e4_inode *in);
+void e4_free_values(struct e4 *fs);
+/* quota.c */
+int e4_write_quotas(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+void e4_fill_quota_inode(const struct e4 *fs, const struct e4_quota *q,
+			 struct e4_inode *in);
+void e4_free_quotas(struct e4 *fs);
 /* inode.c */
+/* In 512 bytes; `map` is the node's or NULL. */
+uint64_t e4_node_blocks(const struct e4 *fs, const struct node *n,
+			const struct e4_map *map);
 int e4_number_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 /* journal.c: the two files of the file system itself */
 uint64_t e4_journal_blocks(uint64_t fs_blocks);
 int e4_write_journal(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_resize(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* What these and others of the file system's own have in common. */
+void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
+		       uint64_t size_bytes, uint64_t nr_blocks);
 void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in);
 void e4_fill_resize_inode(struct e4 *fs, struct e4_inode *in);
 /* layout.c */
@@ -153,6 +196,8 @@ int e4_choose_geometry(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_place_tables(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_bitmaps(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 uint64_t e4_count_free(const struct e4 *fs);
+/* What is kept for root in a file system of so many blocks. */
+uint64_t e4_reserved_blocks(const struct e4 *fs, uint64_t nr_blocks);
 void e4_free_groups(struct e4 *fs);
 /* super.c */
 int e4_write_supers(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;

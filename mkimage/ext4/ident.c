@@ -59,7 +59,7 @@ static uint64_t digest(const struct e4 *fs)
 		if (node_is_dir(n))
 			add_names(&h, n);
 	}
-	xxh64_update(&h, fs->label, sizeof(fs->label));
+	xxh64_update(&h, fs->opts.label, sizeof(fs->opts.label));
 	xxh64_update_u64(&h, (uint64_t)fs->time);
 	return xxh64_final(&h);
 }

@@ -26,7 +26,7 @@ int e4_number_inodes(struct e4 *fs, struct vc_error *err)
 		else
 			n->ino = ino++;
 	}
-	fs->nr_inodes = ino - 1;
+	fs->last_node = fs->nr_inodes = ino - 1;
 	if (fs->nr_inodes > INT32_MAX)
 		return vc_fail(err, VC_E_LIMIT, 0, "too many files");
 	return 0;
@@ -70,51 +70,67 @@ static uint32_t count_links(const struct node *n)
 	return links > E4_MAX_LINKS ? 1 : links;
 }
 
-static uint64_t count_blocks(const struct extents *ext)
+static bool has_extents(const struct node *n)
 {
-	uint64_t total = 0;
-	uint32_t i;
-
-	for (i = 0; i < ext->nr; i++)
-		total += extents_get(ext, i)->len;
-	return total;
+	return n->type == NODE_FILE || n->type == NODE_DIR ||
+	       (n->type == NODE_SYMLINK && n->size_bytes >= E4_IBLOCK);
 }
 
-/* Fill i_block and tell how many blocks the content takes. */
-static uint64_t put_content(struct e4 *fs, const struct node *n,
-			    struct e4_inode *in, uint32_t *flags)
+uint64_t e4_node_blocks(const struct e4 *fs, const struct node *n,
+			const struct e4_map *map)
 {
 	uint64_t nr;
+	uint32_t nr_values;
 
+	e4_xattr_usage(fs, n, &nr, &nr_values);
+	if (has_extents(n))
+		nr += e4_count_blocks(&n->ext);
+	if (map)
+		nr += map->nr_blocks;
+	return nr * (E4_BLOCK / 512);
+}
+
+static void put_content(const struct node *n, const struct e4_map *map,
+			struct e4_inode *in, uint32_t *flags)
+{
 	if (n->type == NODE_CHAR || n->type == NODE_BLOCK) {
 		put_device(n, in->block);
-		return 0;
-	}
-	if (n->type == NODE_SYMLINK && n->size_bytes < E4_IBLOCK) {
+	} else if (has_extents(n)) {
+		*flags |= E4_FL_EXTENTS;
+		if (map)
+			memcpy(in->block, map->root, sizeof(in->block));
+		else
+			e4_root_of(&n->ext, in->block);
+	} else if (n->type == NODE_SYMLINK) {
 		memcpy(in->block, n->target, (size_t)n->size_bytes);
-		return 0;
 	}
-	if (n->type != NODE_FILE && n->type != NODE_DIR &&
-	    n->type != NODE_SYMLINK)
-		return 0;
-	*flags |= E4_FL_EXTENTS;
-	nr = count_blocks(&n->ext);
-	if (fs->maps && fs->maps->node == n) {
-		struct e4_map *m = fs->maps;
+}
 
-		memcpy(in->block, m->root, sizeof(in->block));
-		nr += m->nr_blocks;
-		fs->maps = m->next;
-		free(m);
-	} else {
-		e4_root_of(&n->ext, in->block);
-	}
-	return nr;
+/* The map of the node whose inode is written now, if it has one; the caller
+ * frees it. */
+static struct e4_map *take_map(struct e4 *fs, const struct node *n)
+{
+	struct e4_map *m = fs->maps;
+
+	if (!m || m->node != n)
+		return NULL;
+	fs->maps = m->next;
+	return m;
+}
+
+static void put_project(const struct e4 *fs, const struct node *n,
+			struct e4_inode *in, uint32_t *flags)
+{
+	in->projid = le32_put(fs->opts.project_id);
+	/* what is made in it belongs to the project as well */
+	if (fs->opts.project_id && node_is_dir(n))
+		*flags |= E4_FL_PROJINHERIT;
 }
 
 static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 {
 	const struct tree_time now = { .sec = fs->time };
+	vc_auto_free struct e4_map *map = take_map(fs, n);
 	uint32_t flags = n->flags;
 	uint64_t acl, nr_blocks;
 
@@ -131,14 +147,15 @@ static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 	put_time(n->ctime, &in->ctime, &in->ctime_extra);
 	put_time(n->mtime, &in->mtime, &in->mtime_extra);
 	put_time(now, &in->crtime, &in->crtime_extra);
-	nr_blocks = put_content(fs, n, in, &flags);
+	put_content(n, map, in, &flags);
+	put_project(fs, n, in, &flags);
+	nr_blocks = e4_node_blocks(fs, n, map);
 	acl = e4_use_xattrs(fs, n, in->xattr);
-	nr_blocks += !!acl;
 	in->file_acl_lo = e4_lo32(acl);
 	in->file_acl_hi = e4_hi16(acl >> 16);
 	/* in 512 bytes: 16 TiB of them fit in the 48 bits */
-	in->blocks_lo = e4_lo32(nr_blocks * (E4_BLOCK / 512));
-	in->blocks_hi = e4_lo16(nr_blocks * (E4_BLOCK / 512) >> 32);
+	in->blocks_lo = e4_lo32(nr_blocks);
+	in->blocks_hi = e4_lo16(nr_blocks >> 32);
 	in->flags = le32_put(flags);
 }
 
@@ -154,7 +171,8 @@ static void seal_inode(const struct e4 *fs, uint32_t ino, struct e4_inode *in)
 
 struct table {
 	struct e4 *fs;
-	struct node *next; /* not yet numbered past */
+	struct node *next;	      /* not yet numbered past */
+	const struct e4_value *value; /* likewise */
 	uint8_t *to;
 	uint32_t ino; /* to be written now */
 };
@@ -166,11 +184,39 @@ static const struct node *take_node(struct table *t, uint32_t ino)
 		return t->fs->tree->root;
 	if (ino == E4_INO_LOST_FOUND)
 		return t->fs->lost_found;
-	if (ino < E4_INO_FIRST)
+	if (ino < E4_INO_FIRST || ino > t->fs->last_node)
 		return NULL;
 	while (t->next->ino != ino || !t->next->nr_links)
 		t->next = t->next->next;
 	return t->next;
+}
+
+/* Those nobody has a name for; false for the ones that are not in use. */
+static bool put_own_inode(struct table *t, uint32_t ino, struct e4_inode *in)
+{
+	struct e4 *fs = t->fs;
+	int i;
+
+	if (ino == E4_INO_JOURNAL && fs->geo.journal_blocks) {
+		e4_fill_journal_inode(fs, in);
+		return true;
+	}
+	if (ino == E4_INO_RESIZE && fs->resize_block) {
+		e4_fill_resize_inode(fs, in);
+		return true;
+	}
+	if (t->value && t->value->ino == ino) {
+		e4_fill_value_inode(fs, t->value, in);
+		t->value = t->value->next;
+		return true;
+	}
+	for (i = 0; i < E4_NR_QUOTAS; i++) {
+		if (fs->quota[i].ino == ino) {
+			e4_fill_quota_inode(fs, &fs->quota[i], in);
+			return true;
+		}
+	}
+	return false;
 }
 
 static void write_inode(struct table *t, struct e4_group *g, uint32_t ino,
@@ -180,11 +226,7 @@ static void write_inode(struct table *t, struct e4_group *g, uint32_t ino,
 
 	if (n)
 		put_node(t->fs, n, in);
-	else if (ino == E4_INO_JOURNAL && t->fs->geo.journal_blocks)
-		e4_fill_journal_inode(t->fs, in);
-	else if (ino == E4_INO_RESIZE && t->fs->resize_block)
-		e4_fill_resize_inode(t->fs, in);
-	else
+	else if (!put_own_inode(t, ino, in))
 		return;
 	seal_inode(t->fs, ino, in);
 	g->nr_dirs += n && node_is_dir(n);
@@ -214,7 +256,12 @@ static int write_table(struct table *t, struct e4_group *g,
 
 int e4_write_inodes(struct e4 *fs, struct vc_error *err)
 {
-	struct table t = { .fs = fs, .next = fs->tree->root, .ino = 1 };
+	struct table t = {
+		.fs = fs,
+		.next = fs->tree->root,
+		.value = fs->values,
+		.ino = 1,
+	};
 	uint32_t g;
 
 	for (g = 0; g < fs->geo.nr_groups && fs->groups[g].nr_inodes; g++)

@@ -62,8 +62,8 @@ int e4_write_journal(struct e4 *fs, struct vc_error *err)
 	return 0;
 }
 
-static void fill_own_inode(const struct e4 *fs, struct e4_inode *in,
-			   uint64_t size_bytes, uint64_t nr_blocks)
+void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
+		       uint64_t size_bytes, uint64_t nr_blocks)
 {
 	const le32_t now = e4_lo32((uint64_t)fs->time);
 
@@ -80,8 +80,9 @@ void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in)
 {
 	uint64_t nr = fs->geo.journal_blocks;
 
-	fill_own_inode(fs, in, nr * E4_BLOCK,
-		       nr + (fs->journal_map ? fs->journal_map->nr_blocks : 0));
+	e4_fill_own_inode(fs, in, nr * E4_BLOCK,
+			  nr + (fs->journal_map ? fs->journal_map->nr_blocks
+						: 0));
 	in->flags = le32_put(E4_FL_EXTENTS);
 	if (fs->journal_map)
 		memcpy(in->block, fs->journal_map->root, sizeof(in->block));
@@ -149,7 +150,7 @@ void e4_fill_resize_inode(struct e4 *fs, struct e4_inode *in)
 	const uint64_t size = (uint64_t)ADDRS * ADDRS + ADDRS + DIRECT;
 	uint32_t copies = e4_count_supers(fs, fs->geo.nr_groups);
 
-	fill_own_inode(fs, in, size * E4_BLOCK,
-		       1 + (uint64_t)nr_reserved(fs) * copies);
+	e4_fill_own_inode(fs, in, size * E4_BLOCK,
+			  1 + (uint64_t)nr_reserved(fs) * copies);
 	put_addr(in->block, DOUBLE_SLOT, fs->resize_block);
 }

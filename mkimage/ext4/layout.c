@@ -15,7 +15,6 @@
 #define GIB (UINT64_C(1) << 30)
 #define MAX_RESERVED 1024u /* of a resize inode */
 #define AUTO_HEAD 256u	   /* descriptors for 2 TiB */
-#define INODE_RATIO 16384u /* bytes to an inode, as mke2fs */
 #define LAST_GROUP_MIN 50u /* blocks it must have beyond its tables */
 
 static uint8_t full[E4_BLOCK]; /* all ones: shared by all groups in full use */
@@ -148,24 +147,39 @@ static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 	return place(fs, g, at, NULL);
 }
 
-static uint64_t ratio_inodes(uint64_t nr_blocks)
-{
-	return nr_blocks / (INODE_RATIO / E4_BLOCK);
-}
-
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-/* In order of preference: enough inodes to live with, then fewer and fewer. */
+/* Enough inodes to live with: by the ratio, and unless that was asked for half
+ * as many again as there are files. */
+static uint64_t wanted_inodes(const struct e4 *fs, uint64_t nr_blocks)
+{
+	const uint64_t used = fs->nr_inodes;
+
+	if (fs->opts.inode_ratio)
+		return max_u64(nr_blocks * E4_BLOCK / fs->opts.inode_ratio,
+			       used);
+	return max_u64(nr_blocks * E4_BLOCK / EXT4_INODE_RATIO,
+		       used + used / 2);
+}
+
+uint64_t e4_reserved_blocks(const struct e4 *fs, uint64_t nr_blocks)
+{
+	const struct ext4_opts *o = &fs->opts;
+
+	return max_u64(nr_blocks / 100 * o->reserved_percent,
+		       vc_div_round_up(o->reserved_bytes, E4_BLOCK));
+}
+
+/* In order of preference: as many inodes as wanted, then fewer and fewer. */
 static bool try_inodes(const struct e4 *fs, struct e4_geometry *g,
 		       uint64_t nr_blocks)
 {
 	uint64_t used = fs->nr_inodes;
 
-	return try_size(fs, g, nr_blocks,
-			max_u64(ratio_inodes(nr_blocks), used + used / 2)) ||
+	return try_size(fs, g, nr_blocks, wanted_inodes(fs, nr_blocks)) ||
 	       try_size(fs, g, nr_blocks, used + used / 8 + 16) ||
 	       try_size(fs, g, nr_blocks, used);
 }
@@ -233,6 +247,10 @@ static int choose_given(struct e4 *fs, struct vc_error *err)
 {
 	uint64_t nr_blocks = fs->opts.size_bytes / E4_BLOCK, need;
 
+	if (e4_reserved_blocks(fs, nr_blocks) > nr_blocks / 2)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--fs-option: reserved: more than half of the "
+			       "size");
 	if (fs->next <= fs->limit && try_given(fs, &fs->geo, nr_blocks))
 		return 0;
 	need = needed_blocks(fs);
@@ -307,9 +325,10 @@ static int choose_auto(struct e4 *fs, struct vc_error *err)
 
 		if (blocks > fs->limit)
 			return fail_auto(fs, err);
-		want = max_u64(ratio_inodes(blocks),
-			       (uint64_t)fs->nr_inodes + fs->nr_inodes / 2);
-		if (try_size(fs, g, blocks, want) && free_blocks(fs, g) >= room)
+		want = room + e4_reserved_blocks(fs, blocks);
+		if (try_size(fs, g, blocks, wanted_inodes(fs, blocks)) &&
+		    free_blocks(fs, g) >= want &&
+		    e4_reserved_blocks(fs, blocks) <= blocks / 2)
 			return 0;
 	}
 }

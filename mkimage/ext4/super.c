@@ -43,18 +43,34 @@ static void fill_desc(const struct e4 *fs, uint32_t nr, struct e4_desc *d)
 
 static void set_features(const struct e4 *fs, struct e4_super *s)
 {
+	const struct ext4_features *f = &fs->opts.features;
 	uint32_t compat = E4_EXT_ATTR | E4_DIR_INDEX;
+	uint32_t incompat = E4_FILETYPE | E4_EXTENTS | E4_64BIT | E4_FLEX_BG;
+	uint32_t ro_compat = E4_SPARSE_SUPER | E4_LARGE_FILE | E4_HUGE_FILE |
+			     E4_DIR_NLINK | E4_EXTRA_ISIZE | E4_METADATA_CSUM;
 
 	if (fs->geo.journal_blocks)
 		compat |= E4_HAS_JOURNAL;
 	if (fs->resize_block)
 		compat |= E4_RESIZE_INODE;
+	if (f->ea_inode)
+		incompat |= E4_EA_INODE;
+	if (f->casefold) {
+		incompat |= E4_CASEFOLD;
+		s->encoding = le16_put(E4_ENCODING_UTF8_12_1);
+	}
+	if (f->verity)
+		ro_compat |= E4_VERITY;
+	if (f->project)
+		ro_compat |= E4_PROJECT;
+	if (f->quota)
+		ro_compat |= E4_QUOTA;
 	s->feature_compat = le32_put(compat);
-	s->feature_incompat =
-		le32_put(E4_FILETYPE | E4_EXTENTS | E4_64BIT | E4_FLEX_BG);
-	s->feature_ro_compat =
-		le32_put(E4_SPARSE_SUPER | E4_LARGE_FILE | E4_HUGE_FILE |
-			 E4_DIR_NLINK | E4_EXTRA_ISIZE | E4_METADATA_CSUM);
+	s->feature_incompat = le32_put(incompat);
+	s->feature_ro_compat = le32_put(ro_compat);
+	s->usr_quota_inum = le32_put(fs->quota[E4_USER_QUOTA].ino);
+	s->grp_quota_inum = le32_put(fs->quota[E4_GROUP_QUOTA].ino);
+	s->prj_quota_inum = le32_put(fs->quota[E4_PROJECT_QUOTA].ino);
 }
 
 static void set_sizes(const struct e4 *fs, struct e4_super *s)
@@ -67,6 +83,8 @@ static void set_sizes(const struct e4 *fs, struct e4_super *s)
 	s->free_inodes_count = le32_put(nr_inodes - fs->nr_inodes);
 	s->blocks_count_lo = e4_lo32(g->nr_blocks);
 	s->blocks_count_hi = e4_hi32(g->nr_blocks);
+	s->r_blocks_count_lo = e4_lo32(e4_reserved_blocks(fs, g->nr_blocks));
+	s->r_blocks_count_hi = e4_hi32(e4_reserved_blocks(fs, g->nr_blocks));
 	s->free_blocks_count_lo = e4_lo32(nr_free);
 	s->free_blocks_count_hi = e4_hi32(nr_free);
 	s->log_block_size = le32_put(2);
@@ -127,7 +145,7 @@ static void fill_super(struct e4 *fs, struct e4_super *s)
 	set_sizes(fs, s);
 	set_journal(fs, s);
 	memcpy(s->uuid, fs->uuid, sizeof(s->uuid));
-	memcpy(s->volume_name, fs->label, sizeof(s->volume_name));
+	memcpy(s->volume_name, fs->opts.label, sizeof(s->volume_name));
 	for (i = 0; i < 4; i++)
 		s->hash_seed[i] = le32_put(fs->hash_seed[i]);
 }

@@ -3,7 +3,8 @@
  * Extended attributes. A set that fits in what is left of a 256-byte inode is
  * put there. A larger one goes to a block as a whole, which up to 1024 inodes
  * with the same set share; only what has no room even there is taken back into
- * the inode.
+ * the inode. With the feature ea_inode the largest values get inodes of their
+ * own (value.c) until the rest has room.
  *
  * The number of references is part of the block, so that users are counted
  * first; writing the inodes then hands the references out.
@@ -24,12 +25,15 @@ struct attr {
 	uint32_t name_len, value_len;
 	uint8_t index; /* the namespace */
 	bool in_inode;
+	bool is_apart; /* the value has an inode of its own */
+	const struct e4_value *at;
 };
 
 /* What hangs on an xset. */
 struct plan {
 	uint64_t *blocks;  /* one for each 1024 users; NULL: all in the inode */
 	uint32_t nr_given; /* references handed out */
+	uint32_t nr_values, value_blocks; /* in inodes of their own */
 	uint8_t ibody[IBODY_BYTES];
 };
 
@@ -51,7 +55,7 @@ static uint32_t pad4(uint32_t v)
 static uint32_t cost(const struct attr *a)
 {
 	return (uint32_t)sizeof(struct e4_xattr_entry) + pad4(a->name_len) +
-	       pad4(a->value_len);
+	       (a->is_apart ? 0 : pad4(a->value_len));
 }
 
 static bool set_space(struct attr *a, const struct xattr *x)
@@ -130,8 +134,10 @@ static bool divide(struct attr *a, uint32_t nr, bool *ret_has_block)
 	uint64_t total = 0;
 	uint32_t i, room = IBODY_ROOM;
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		total += cost(&a[i]);
+		a[i].in_inode = false;
+	}
 	*ret_has_block = total > room;
 	if (!*ret_has_block) {
 		for (i = 0; i < nr; i++)
@@ -148,6 +154,26 @@ static bool divide(struct attr *a, uint32_t nr, bool *ret_has_block)
 	return total <= BLOCK_ROOM;
 }
 
+/* Divide, with the largest values out of the way if there is no other. */
+static bool divide_apart(const struct e4 *fs, struct attr *a, uint32_t nr,
+			 bool *ret_has_block)
+{
+	struct attr *most;
+	uint32_t i;
+
+	while (!divide(a, nr, ret_has_block)) {
+		most = NULL;
+		for (i = 0; i < nr; i++)
+			if (!a[i].is_apart &&
+			    (!most || a[i].value_len > most->value_len))
+				most = &a[i];
+		if (!fs->opts.features.ea_inode || !most || !most->value_len)
+			return false;
+		most->is_apart = true;
+	}
+	return true;
+}
+
 static uint32_t hash_entry(const struct attr *a)
 {
 	uint32_t h = 0, i;
@@ -156,6 +182,8 @@ static uint32_t hash_entry(const struct attr *a)
 
 	for (i = 0; i < a->name_len; i++)
 		h = (h << 5) ^ (h >> 27) ^ (uint8_t)a->name[i];
+	if (a->is_apart)
+		return (h << 16) ^ (h >> 16) ^ a->at->hash;
 	for (i = 0; i < a->value_len; i += 4) {
 		memset(word, 0, sizeof(word));
 		memcpy(word, a->value + i,
@@ -182,12 +210,14 @@ static uint32_t put_attrs(uint8_t *to, uint32_t at, uint32_t end, uint32_t base,
 
 		if (a[i].in_inode != in_inode)
 			continue;
-		end -= pad4(a[i].value_len);
-		if (a[i].value_len) {
+		if (a[i].is_apart) {
+			e.value_inum = le32_put(a[i].at->ino);
+		} else if (a[i].value_len) {
+			end -= pad4(a[i].value_len);
 			memcpy(to + end, a[i].value, a[i].value_len);
 			e.value_offs = e4_lo16(end - base);
 		}
-		if (!in_inode) {
+		if (!in_inode || a[i].is_apart) {
 			hash = hash_entry(&a[i]);
 			e.hash = le32_put(hash);
 			all = (all << 16) ^ (all >> 16) ^ hash;
@@ -242,9 +272,36 @@ static int put_blocks(struct e4 *fs, struct xset *s, struct plan *p,
 	return 0;
 }
 
+/* Give each value that has no room in the set an inode: one for all users. */
+static int put_values(struct e4 *fs, const struct xset *s, struct plan *p,
+		      struct attr *a, struct vc_error *err)
+{
+	const uint32_t nr_blocks =
+		(uint32_t)vc_div_round_up(s->nr_users, E4_XATTR_MAX_REFS);
+	struct e4_value *v;
+	uint32_t i;
+
+	for (i = 0; i < s->nr; i++) {
+		if (!a[i].is_apart)
+			continue;
+		v = e4_add_value(fs, a[i].value, a[i].value_len, err);
+		if (!v)
+			return -1;
+		/* a block counts as one user, however many share it */
+		v->nr_refs = a[i].in_inode ? s->nr_users : nr_blocks;
+		a[i].at = v;
+		p->nr_values++;
+		p->value_blocks += (uint32_t)vc_div_round_up(v->len, E4_BLOCK);
+	}
+	return 0;
+}
+
 /* Which entry it is about: looked up only to say so. */
 static int fail_room(struct e4 *fs, uint32_t id, struct vc_error *err)
 {
+	const char *how = fs->opts.features.ea_inode
+				  ? ""
+				  : " without --fs-option ea-inode";
 	const struct node *dir;
 	const struct dent *d;
 
@@ -255,12 +312,15 @@ static int fail_room(struct e4 *fs, uint32_t id, struct vc_error *err)
 			if (d->node && d->node->xset == id)
 				return vc_fail(err, VC_E_LIMIT, 0,
 					       "entry '%s': its attributes are "
-					       "larger than ext4 has room for",
-					       tree_show_path(fs->tree, d).s);
+					       "larger than ext4 has room "
+					       "for%s",
+					       tree_show_path(fs->tree, d).s,
+					       how);
 	}
 	return vc_fail(err, VC_E_LIMIT, 0,
 		       "the root: its attributes are larger than ext4 has room "
-		       "for");
+		       "for%s",
+		       how);
 }
 
 static int plan_set(struct e4 *fs, uint32_t id, struct attr *a,
@@ -276,8 +336,10 @@ static int plan_set(struct e4 *fs, uint32_t id, struct attr *a,
 		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
 	if (read_set(fs, s, a, err))
 		return -1;
-	if (!divide(a, s->nr, &has_block))
+	if (!divide_apart(fs, a, s->nr, &has_block))
 		return fail_room(fs, id, err);
+	if (put_values(fs, s, p, a, err))
+		return -1;
 	for (i = 0; i < s->nr; i++)
 		has_inode |= a[i].in_inode;
 	if (has_inode) {
@@ -324,4 +386,14 @@ uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,
 	if (!p->blocks)
 		return 0;
 	return p->blocks[p->nr_given++ / E4_XATTR_MAX_REFS];
+}
+
+void e4_xattr_usage(const struct e4 *fs, const struct node *n,
+		    uint64_t *ret_blocks, uint32_t *ret_inodes)
+{
+	const struct xset *s = xset_get(&fs->tree->xsets, n->xset);
+	const struct plan *p = s ? s->priv : NULL;
+
+	*ret_blocks = p ? (p->blocks ? 1u : 0u) + p->value_blocks : 0;
+	*ret_inodes = p ? p->nr_values : 0;
 }

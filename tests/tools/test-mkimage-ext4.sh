@@ -1,0 +1,175 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# What the ext4 writer puts on the disk, option by option: e2fsck, dumpe2fs,
+# GRUB and the kernel are the judges.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck debugfs dumpe2fs
+
+many() {
+	head -c "$1" /dev/zero | tr '\0' n
+}
+field() {
+	dumpe2fs -h image.raw 2>/dev/null | sed -n "s/^$1: *//p"
+}
+features() {
+	field 'Filesystem features'
+}
+
+# options: those it does not know by name, and values out of range
+"$gentar" >a.tar <<'X'
+file a text=1
+end
+X
+refuses "unknown key 'nonsense'" 2 --fs-option nonsense a.tar
+refuses "unknown key 'nonsense'" 2 --fs-option nonsense=1 a.tar
+refuses "unknown key 'e'" 2 --fs-option e a.tar
+refuses 'inode-ratio' 2 --fs-option inode-ratio=1k a.tar
+refuses 'reserved' 2 --fs-option reserved=51% a.tar
+refuses 'journal-block-size' 2 --fs-option journal-block-size=1k a.tar
+refuses 'journal-size' 2 --fs-option journal-size=1M a.tar
+refuses 'label' 2 --fs-option label=12345678901234567 a.tar
+refuses 'uuid' 2 --fs-option uuid=1 a.tar
+refuses 'project-id' 2 --fs-option project-id=4294967295 a.tar
+refuses 'casefold' 2 --fs-option casefold=5 a.tar
+refuses 'squashfs has none' 2 --fs squashfs --fs-option quota a.tar
+
+# nothing is on that was not asked for, and each is on when it was
+build a.tar
+for f in casefold verity project quota ea_inode orphan_file metadata_csum_seed \
+	inline_data encrypt; do
+	features | grep -qw "$f" && fail "$f is on"
+done
+[ "$(field 'Reserved block count')" -eq 0 ] || fail "blocks are reserved"
+for f in casefold verity project quota ea_inode; do
+	build --fs-option "$f" a.tar
+	features | grep -qw "$f" || fail "$f is not on"
+	build --fs-option "$f=false" a.tar
+	features | grep -qw "$f" && fail "$f=false: it is on"
+done
+build --fs-option casefold a.tar
+[ "$(field 'Character encoding')" = utf8-12.1 ] || fail "casefold: encoding"
+build --fs-option reserved=5% --size 1G a.tar
+[ "$(field 'Reserved block count')" -eq $((262144 / 100 * 5)) ] ||
+	fail "not 5% reserved"
+build --fs-option reserved=200M --size +100M a.tar
+[ "$(field 'Reserved block count')" -eq 51200 ] || fail "not 200M reserved"
+[ "$(field 'Free blocks')" -ge 76800 ] || fail "no room beside the reserved"
+refuses 'reserved: more than half' 2 --fs-option reserved=600M --size 1G a.tar
+build --size 1G --fs-option inode-ratio=64k,label=by-option a.tar
+[ "$(field 'Inode count')" -eq 16384 ] || fail "not an inode to 64 KiB"
+[ "$(field 'Filesystem volume name')" = by-option ] || fail "label"
+build --size 1G --fs-option inode-ratio=4k a.tar
+[ "$(field 'Inode count')" -eq 262144 ] || fail "not an inode to a block"
+build --fs-option uuid=01234567-89ab-cdef-0123-456789abcdef a.tar
+[ "$(field 'Filesystem UUID')" = 01234567-89ab-cdef-0123-456789abcdef ] ||
+	fail "uuid"
+build --fs-option journal-size=8M,journal-block-size=4k a.tar
+[ "$(field 'Total journal size')" = 8M ] || fail "journal-size"
+
+# quota: e2fsck counts again; many ids, spread over the whole tree of a file
+{
+	echo 'repeat 300'
+	echo 'file d/u# size=5000 uid=# gid=#0000000'
+	echo 'file far uid=4000000000 gid=4294967294 size=1'
+	echo "pax SCHILY.xattr.user.x $(many 200)"
+	echo 'file attr size=9 uid=7'
+	echo "symlink long $(many 90)"
+	echo end
+} | "$gentar" >a.tar
+for o in quota quota,project quota,project-id=77; do
+	build --fs-option $o a.tar
+	e2fsck -fn image.raw 2>&1 | grep -i quota && fail "$o: usage"
+done
+has 'stat /d' 'Project: +77 '
+has 'stat /d' 'Flags: 0x20080000'
+has 'stat /far' 'Project: +77 '
+has 'stat <3>' 'Type: regular +Mode: +0600'
+debugfs -R 'list_quota user' image.raw >quota.log 2>&1
+grep -qE '^ *4000000000 +4096 .* 1 ' quota.log || {
+	cat quota.log
+	fail "usage of user 4000000000"
+}
+# a wrong one would be seen
+debugfs -w -R 'set_inode_field /far uid 5' image.raw 2>/dev/null
+e2fsck -fn image.raw >fsck.log 2>&1 || :
+grep -qi 'quota' fsck.log || fail "e2fsck does not check quotas"
+
+# attributes larger than a block: refused by name, or in inodes of their own
+{
+	for f in one two; do
+		echo "pax SCHILY.xattr.user.big $(many 5000)"
+		echo "file $f text=1 uid=5"
+	done
+	echo "pax SCHILY.xattr.user.huge $(many 65536)"
+	echo "pax SCHILY.xattr.user.a $(many 4000)"
+	echo "pax SCHILY.xattr.user.b $(many 3000)"
+	echo "pax SCHILY.xattr.user.small x"
+	echo 'file d/three text=1 gid=70000'
+	echo end
+} | "$gentar" >big.tar
+refuses "entry 'one': its attributes are larger than ext4 has room for without \
+--fs-option ea-inode" 1 big.tar
+build --fs-option ea-inode big.tar
+has 'ea_list /d/three' 'user.huge \(65536\)'
+[ "$(debugfs -R 'ea_get -f value /d/three user.huge' image.raw 2>&1 | grep -c .)" \
+	-le 1 ] && [ "$(md5sum <value)" = "$(many 65536 | md5sum)" ] ||
+	fail "the value is another"
+build --fs-option ea-inode,quota,project big.tar
+{
+	for i in $(seq 400); do
+		echo "pax SCHILY.xattr.user.a-name-of-an-attribute-$i v"
+	done
+	echo 'file x text=1'
+	echo end
+} | "$gentar" >many.tar
+refuses "entry 'x': its attributes are larger" 1 --fs-option ea-inode many.tar
+echo "pax SCHILY.xattr.user.big $(many 65537)
+file x text=1
+end" | "$gentar" >many.tar
+refuses "entry 'x'" 1 --fs-option ea-inode many.tar
+
+# GRUB finds its way: an index, a tree of extents, links, holes
+if command -v grub-fstest >/dev/null; then
+	{
+		echo 'repeat 5000'
+		echo 'file boot/many/a-name-in-an-indexed-directory-# text=n#'
+		echo 'file boot/vmlinuz size=3000000'
+		echo 'symlink vmlinuz boot/vmlinuz'
+		echo "symlink long-link $(printf '%080d' 0 | sed 's/00/.\//g')boot/vmlinuz"
+		echo "pax SCHILY.xattr.security.selinux $(many 200)"
+		echo 'file boot/labelled text=labelled'
+		printf 'pax GNU.sparse.name holes\npax GNU.sparse.size 8192000\n'
+		printf 'pax GNU.sparse.map 0,1'
+		i=1
+		while [ $i -lt 1000 ]; do
+			printf ',%d,1' $((i * 8192))
+			i=$((i + 1))
+		done
+		printf '\nfile x size=1000\nend\n'
+	} | "$gentar" >grub.tar
+	build grub.tar
+	grub() {
+		timeout 60 grub-fstest "$work/image.raw" "$@"
+	}
+	[ "$(grub cat '(loop0)/boot/many/a-name-in-an-indexed-directory-4321')" = \
+		n4321 ] || fail "GRUB: indexed directory"
+	for f in boot/vmlinuz vmlinuz long-link; do
+		[ "$(grub cat "(loop0)/$f" | md5sum)" = \
+			"$(head -c 3000000 /dev/zero | tr '\0' x | md5sum)" ] ||
+			fail "GRUB: $f"
+	done
+	[ "$(grub cat '(loop0)/boot/labelled')" = labelled ] || fail "GRUB: label"
+	debugfs -R 'dump /holes holes' image.raw 2>/dev/null
+	[ "$(grub cat '(loop0)/holes' | md5sum)" = "$(md5sum <holes)" ] ||
+		fail "GRUB: holes"
+fi
+
+can_mount || exit 0
+build --fs-option ea-inode big.tar
+mount -o loop image.raw "$mnt" 2>/dev/null || exit 0
+[ "$(getfattr -n user.huge --only-values "$mnt/d/three" 2>/dev/null | md5sum)" = \
+	"$(many 65536 | md5sum)" ] || fail "the kernel reads another value"
+rm "$mnt/two"
+setfattr -x user.a "$mnt/d/three"
+umount "$mnt"
+clean image.raw
