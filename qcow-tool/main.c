@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdio.h>
+#include <string.h>
 #include <vmmcore/log.h>
 #include <vmmcore/options.h>
 #include "qcow-tool/common.h"
@@ -39,6 +40,13 @@ static void log_line(enum vc_log_level level, const char *who, const char *text)
 
 int main(int argc, char **argv)
 {
+	int status;
+	size_t i;
+
 	vc_log_set(log_line, VC_LOG_WARN);
-	return vc_program_main(&program, argc, argv);
+	status = vc_program_main(&program, argc, argv);
+	for (i = 0; argc > 1 && i < VC_ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return status;
+	return !!status; /* no such command: 1, as in qemu-img */
 }

@@ -37,7 +37,7 @@ done
 rm help
 qcow-tool --help | grep -q '^Usage: qcow-tool COMMAND'
 qcow-tool --version | grep -q '^qcow-tool [0-9]'
-fails 2 "unknown command 'nix'" qcow-tool nix
+fails 1 "unknown command 'nix'" qcow-tool nix
 
 qcow-tool create -q -f qcow2 a.qcow2 64M
 qcow-tool create -q r.raw 1.5M
