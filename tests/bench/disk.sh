@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+# Rows of tests/bench/run about disk images; sourced by it.
+#   convert   raw -> qcow2 and back, on disk and in memory
+#   reflink   the same where the file system shares blocks (XFS, btrfs)
+#   compress  raw -> qcow2 -c
+#   sparse    compare, check and map of 1 TiB with 1 % allocated
+# shellcheck disable=SC2154 # work, build, runs are run's
+qcow_tool=$build/qcow-tool/qcow-tool
+
+# mixed FILE MIB: data of this system and holes, half and half
+mixed() {
+	local file=$1 size=$(($2 << 20)) tar
+	truncate -s $size "$file"
+	exec {tar}< <(tar -C / -c usr/bin usr/lib usr/share 2>/dev/null)
+	awk -v size=$size 'BEGIN {
+		srand(7)
+		for (pos = 0; pos < size; pos += n) {
+			n = 65536 * 4 ^ int(rand() * 5)
+			if (pos + n > size) n = size - pos
+			if (rand() < .5) print pos, n
+		}
+	}' | while read -r pos n; do
+		head -c "$n" <&$tar | dd of="$file" bs=1M seek="$pos" \
+			oflag=seek_bytes conv=notrunc iflag=fullblock status=none
+	done
+	exec {tar}<&-
+	sync "$file"
+	cat "$file" >/dev/null
+}
+
+# timed NAME OUTPUT COMMAND...: seconds to NAME, KiB of memory to NAME-rss
+timed() {
+	local name=$1 output=$2 out
+	shift 2
+	rm -f "$output"
+	sync -f "$(dirname "$output")"
+	out=$({ command time -f '%e %M' "$@" >/dev/null; } 2>&1 | tail -n 1)
+	echo "${out% *}" >>"$work/$name"
+	echo "$((${out#* } / 1024))" >>"$work/$name-rss"
+}
+
+# convert_pair DIR NAME: both directions, ours and the peer's in turn. Each takes
+# the memory that the file before it gave back: that of a virtual machine is
+# slow when it is touched first. Hence the first round does not count.
+convert_pair() {
+	local i
+	for ((i = 0; i <= runs; i++)); do
+		[ "$i" != 1 ] || rm -f "$work/$2"-{to,from}-*
+		timed "$2-to-ours" "$1/o" "$qcow_tool" convert -O qcow2 "$1/mix" "$1/o"
+		timed "$2-to-peer" "$1/p" qemu-img convert -W -m 16 -O qcow2 \
+			"$1/mix" "$1/p"
+		timed "$2-from-ours" "$1/r" "$qcow_tool" convert "$1/p" "$1/r"
+		timed "$2-from-peer" "$1/r" qemu-img convert -W -m 16 -O raw \
+			"$1/p" "$1/r"
+	done
+	rm -f "$1"/[opr]
+}
+
+bench_convert() {
+	mixed "$work/mix" 2048
+	convert_pair "$work" disk
+	shm=$(mktemp -d /dev/shm/vmmkit-bench.XXXXXX)
+	cp --sparse=always "$work/mix" "$shm/mix"
+	convert_pair "$shm" memory
+	rm -rf "$shm"
+}
+
+bench_reflink() {
+	local fs used i
+	[ -e "$work/mix" ] || mixed "$work/mix" 2048
+	for fs in xfs btrfs; do
+		command -v mkfs.$fs >/dev/null || continue
+		truncate -s 8G "$work/$fs.img"
+		mkfs.$fs -q "$work/$fs.img" >/dev/null
+		mkdir "$work/$fs"
+		mount -o loop "$work/$fs.img" "$work/$fs"
+		cp --sparse=always --reflink=never "$work/mix" "$work/$fs/mix"
+		sync -f "$work/$fs"
+		used=$(df --output=used -m "$work/$fs" | tail -n 1)
+		"$qcow_tool" convert -O qcow2 "$work/$fs/mix" "$work/$fs/x"
+		sync -f "$work/$fs"
+		echo $(($(df --output=used -m "$work/$fs" | tail -n 1) - used)) \
+			>"$work/$fs-space"
+		rm "$work/$fs/x"
+		convert_pair "$work/$fs" $fs
+		umount "$work/$fs"
+		rm "$work/$fs.img"
+	done
+}
+
+bench_compress() {
+	local type i
+	mixed "$work/small" 1024
+	for type in zlib zstd; do
+		for ((i = 0; i < runs; i++)); do
+			timed "$type-ours" "$work/o" "$qcow_tool" convert -c \
+				-O qcow2 -o compression_type=$type "$work/small" "$work/o"
+			timed "$type-one" "$work/p" qemu-img convert -c \
+				-O qcow2 -o compression_type=$type "$work/small" "$work/p"
+			timed "$type-many" "$work/p" qemu-img convert -c -W -m 16 \
+				-O qcow2 -o compression_type=$type "$work/small" "$work/p"
+		done
+		stat -c %s "$work/o" >"$work/$type-size-ours"
+		stat -c %s "$work/p" >"$work/$type-size-peer"
+	done
+	rm -f "$work/small" "$work"/[op]
+}
+
+# One cluster in a hundred, each with a page of data.
+bench_sparse() {
+	local i tool
+	qemu-img create -q -f qcow2 "$work/tera" 1T
+	awk 'BEGIN { for (i = 0; i < 167772; i++)
+		printf "write -q -P 5 %d 4k\n", i * 100 * 65536 }' |
+		qemu-io -f qcow2 -t unsafe "$work/tera" >/dev/null
+	cp --sparse=always "$work/tera" "$work/tera2"
+	cat "$work/tera" "$work/tera2" >/dev/null
+	for ((i = 0; i < runs; i++)); do
+		for tool in ours=$qcow_tool peer=qemu-img; do
+			timed compare-${tool%%=*} "$work/none" "${tool#*=}" compare \
+				"$work/tera" "$work/tera2"
+			timed check-${tool%%=*} "$work/none" "${tool#*=}" check \
+				"$work/tera"
+			timed map-${tool%%=*} "$work/none" "${tool#*=}" map \
+				--output=json "$work/tera"
+		done
+	done
+	rm "$work/tera" "$work/tera2"
+}
+
+# rows ROW: print what was measured
+disk_rows() {
+	local x
+	case $1 in
+	convert)
+		for x in disk memory; do
+			row "raw -> qcow2, $x, s" "$work/$x-to-ours" \
+				"$work/$x-to-peer" 0.8 'qemu-img -W -m 16'
+			row "qcow2 -> raw, $x, s" "$work/$x-from-ours" \
+				"$work/$x-from-peer" 0.8 'qemu-img -W -m 16'
+		done
+		limit 'raw -> qcow2, MiB of memory' "$work/disk-to-ours-rss" 64 MiB
+		;;
+	reflink)
+		for x in xfs btrfs; do
+			[ -e "$work/$x-space" ] || continue
+			row "raw -> qcow2, $x, s" "$work/$x-to-ours" \
+				"$work/$x-to-peer" 0.1 'qemu-img -W -m 16'
+			row "qcow2 -> raw, $x, s" "$work/$x-from-ours" \
+				"$work/$x-from-peer" 0.1 'qemu-img -W -m 16'
+			limit "raw -> qcow2, $x, new MiB" "$work/$x-space" 8 MiB
+		done
+		;;
+	compress)
+		for x in zlib zstd; do
+			row "raw -> qcow2 -c $x, s" "$work/$x-ours" \
+				"$work/$x-one" 0.55 'qemu-img -c'
+			row "raw -> qcow2 -c $x, s" "$work/$x-ours" \
+				"$work/$x-many" 0.95 'qemu-img -c -W -m 16'
+			row "raw -> qcow2 -c $x, bytes" "$work/$x-size-ours" \
+				"$work/$x-size-peer" 1.01 'qemu-img -c'
+			limit "-c $x, MiB of memory" "$work/$x-ours-rss" 64 MiB
+		done
+		;;
+	sparse)
+		for x in compare check map; do
+			row "$x 1 TiB, 1 % allocated, s" "$work/$x-ours" \
+				"$work/$x-peer" 0.8 qemu-img
+			limit "$x, MiB of memory" "$work/$x-ours-rss" 64 MiB
+		done
+		;;
+	esac
+}
