@@ -131,7 +131,7 @@ static bool add_run(struct sp_writer *w, uint16_t type, uint32_t fill,
 static bool add_raw(struct sp_writer *w, const uint8_t *data)
 {
 	size_t head = sizeof(struct sp_chunk_header);
-	uint8_t *to;
+	uint8_t *to = NULL;
 
 	if (w->raw_header) {
 		/* ends the chunk where the buffer is full */
