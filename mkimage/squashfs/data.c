@@ -48,6 +48,13 @@ int sq_fail(const struct sq_fs *fs, int code, const char *what,
 	}
 }
 
+int sq_check(const struct sq_fs *fs, int code, const char *what,
+	     struct vc_error *err)
+{
+	return code || fs->data.file->err.code ? sq_fail(fs, code, what, err)
+					       : 0;
+}
+
 static unsigned nr_threads(const struct sq_fs *fs)
 {
 	long n = fs->opts.nr_threads ? (long)fs->opts.nr_threads
@@ -83,8 +90,24 @@ int sq_data_open(struct sq_fs *fs, struct sq_file *file, struct vc_error *err)
 	return rc ? sq_fail(fs, rc, "start", err) : 0;
 }
 
+/* The library would not free blocks that are on their way, should this be an
+ * early end: let them arrive, without writing them. */
+static void drain(struct sq_data *d)
+{
+	int rc;
+
+	if (d->file && !d->file->err.code)
+		d->file->err.code = VC_E_INTERNAL;
+	rc = sqfs_block_processor_end_file(d->proc);
+	if (!rc || rc == SQFS_ERROR_SEQUENCE)
+		rc = sqfs_block_processor_finish(d->proc);
+	(void)rc; /* it is over anyway */
+}
+
 void sq_data_close(struct sq_data *d)
 {
+	if (d->proc)
+		drain(d);
 	sqfs_destroy(d->proc);
 	sqfs_destroy(d->frags);
 	sqfs_destroy(d->writer);
@@ -152,7 +175,7 @@ static int append(struct sq_fs *fs, const void *data, size_t len,
 	int rc = sqfs_block_processor_append(fs->data.proc, data, len);
 
 	fs->file_pos += len;
-	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+	return sq_check(fs, rc, "contents", err);
 }
 
 /* A hole: the processor knows zeroes when it sees them. */
@@ -281,7 +304,7 @@ static int repack_all(struct sq_fs *fs, sqfs_data_reader_t *from,
 		}
 	}
 	rc = sqfs_block_processor_finish(fs->data.proc);
-	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+	return sq_check(fs, rc, "contents", err);
 }
 
 /* `from` becomes the contents of `to` from byte `start` on. */
@@ -338,6 +361,8 @@ static int repack(struct sq_fs *fs, struct vc_error *err)
 			     ? -1
 			     : 0;
 		/* what is known of the new contents is true of the old file */
+		if (rc && fs->data.proc)
+			drain(&fs->data);
 		sqfs_destroy(vc_steal_ptr(&fs->data.proc));
 		sqfs_destroy(file);
 		fs->data.file = vc_steal_ptr(&first.file);
@@ -368,8 +393,8 @@ int sq_data_finish(struct sq_fs *fs, struct vc_error *err)
 	if (begin_holes(fs, err))
 		return -1;
 	rc = sqfs_block_processor_finish(fs->data.proc);
-	if (rc)
-		return sq_fail(fs, rc, "contents", err);
+	if (sq_check(fs, rc, "contents", err))
+		return -1;
 	return fs->has_dropped ? repack(fs, err) : 0;
 }
 

@@ -4,6 +4,9 @@
  * temporary file. Most writes are at the end and are gathered; a read of what
  * is not written yet writes it first. Only the calling thread comes here: the
  * library's own threads compress, nothing else.
+ *
+ * A write that fails is not told to the library, which would not free all it
+ * has after that: the error stays here, and is asked for (sq_check()).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +33,9 @@ static int put(struct sq_file *f, uint64_t offset, const void *data, size_t len)
 	struct vc_error err = { 0 };
 	int rc;
 
+	if (f->err.code)
+		return 0;
+
 	xxh64_update_u64(&f->sum, offset);
 	xxh64_update(&f->sum, data, len);
 	if (f->temp) {
@@ -43,7 +49,9 @@ static int put(struct sq_file *f, uint64_t offset, const void *data, size_t len)
 	} else {
 		rc = out_pwrite(f->out, offset, data, len, &err);
 	}
-	return rc ? failed(f, &err) : 0;
+	if (rc)
+		failed(f, &err);
+	return 0;
 }
 
 static int get(struct sq_file *f, uint64_t offset, void *data, size_t len)

@@ -85,8 +85,8 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 	rc = sqfs_super_write(&fs->super, &fs->data.file->base);
 	if (!rc)
 		rc = sq_file_flush(fs->data.file);
-	if (rc)
-		return sq_fail(fs, rc, "superblock", err);
+	if (sq_check(fs, rc, "superblock", err))
+		return -1;
 	*ret = (struct writer_report){
 		.size = size,
 		.used = used,

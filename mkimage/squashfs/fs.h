@@ -99,6 +99,10 @@ static inline uint32_t sq_number(const struct node *n)
 int sq_fail(const struct sq_fs *fs, int code, const char *what,
 	    struct vc_error *err);
 
+/* The same of a return value that may be 0 though a write has failed. */
+int sq_check(const struct sq_fs *fs, int code, const char *what,
+	     struct vc_error *err) VC_MUST_CHECK;
+
 int sq_data_open(struct sq_fs *fs, struct sq_file *file,
 		 struct vc_error *err) VC_MUST_CHECK; /* owned */
 void sq_data_close(struct sq_data *d);
