@@ -112,7 +112,7 @@ bench_sparse() {
 	local i tool
 	qemu-img create -q -f qcow2 "$work/tera" 1T
 	awk 'BEGIN { for (i = 0; i < 167772; i++)
-		printf "write -q -P 5 %d 4k\n", i * 100 * 65536 }' |
+		printf "write -q -P 5 %.0f 4k\n", i * 100 * 65536 }' |
 		qemu-io -f qcow2 -t unsafe "$work/tera" >/dev/null
 	cp --sparse=always "$work/tera" "$work/tera2"
 	cat "$work/tera" "$work/tera2" >/dev/null

@@ -2,6 +2,7 @@
 #include "tests/lib/test.h"
 
 Suite *suite_composite(void);
+Suite *suite_convert(void);
 Suite *suite_gpt(void);
 Suite *suite_qcow2_crash(void);
 Suite *suite_qcow2_format(void);
@@ -15,4 +16,4 @@ Suite *suite_zstd(void);
 
 TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_manage, suite_qcow2_format,
 	  suite_qcow2_hostile, suite_qcow2_crash, suite_gpt, suite_composite,
-	  suite_sequential, suite_sparse, suite_zstd)
+	  suite_convert, suite_sequential, suite_sparse, suite_zstd)
