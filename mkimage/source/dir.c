@@ -50,6 +50,7 @@ struct walker {
 	void *linked; /* of tsearch() */
 	uint8_t *buf;
 	dev_t dev; /* of where the walk began */
+	struct level *top;
 };
 
 /* One name of the host. */
@@ -552,60 +553,56 @@ static int read_names(int fd, struct names *ret, struct vc_error *err)
 	return rc;
 }
 
-static int add_item(struct walker *w, struct item *it,
-		    const struct tree_place *place, struct vc_error *err);
-
-static int add_child(struct walker *w, int fd, const char *name,
-		     struct node *dir, struct vc_error *err)
-{
-	struct item it = { .dirfd = fd, .name = name, .flags = O_NOFOLLOW };
-	struct tree_place place = { .dir = dir, .len = strlen(name) };
-	size_t len = w->len;
-	int rc = push(w, name, err);
-
-	if (!rc && !patterns_match(w->b->exclude, w->path)) {
-		memcpy(place.name, name, place.len + 1);
-		rc = add_item(w, &it, &place, err);
-	}
-	w->len = len;
-	w->path[len] = '\0';
-	return rc;
-}
-
-static int add_children(struct walker *w, const struct item *it, int fd,
-			struct node *dir, struct vc_error *err)
-{
-	struct names names = { 0 };
+/* A directory that is being read, and those it is in: a list, not the stack,
+ * as the tree may be deep. */
+struct level {
+	struct level *up;
+	int fd;
 	struct stat st;
-	size_t i;
-	int rc = read_names(fd, &names, err);
+	struct names names;
+	size_t next; /* of names */
+	struct node *dir;
+	size_t len; /* of the path before its name was put there */
+};
 
-	if (rc)
-		vc_prefix(err, "entry '%s'", tree_show(w->path).s);
-	for (i = 0; !rc && i < names.nr; i++)
-		rc = add_child(w, fd, names.v[i], dir, err);
-	names_free(&names);
-	if (rc)
-		return -1;
-	if (fstat(fd, &st) || !same_state(&st, &it->st))
-		return changed(err),
-		       vc_prefix(err, "entry '%s'", tree_show(w->path).s);
-	return 0;
+static void pop_level(struct walker *w)
+{
+	struct level *l = w->top;
+
+	w->top = l->up;
+	w->len = l->len;
+	w->path[w->len] = '\0';
+	vc_close(&l->fd);
+	names_free(&l->names);
+	free(l);
 }
 
 static int add_dir(struct walker *w, const struct item *it,
-		   const struct tree_place *place, struct vc_error *err)
+		   const struct tree_place *place, size_t len,
+		   struct vc_error *err)
 {
 	vc_auto_fd int fd = open_item(it, O_RDONLY | O_DIRECTORY, err);
 	struct tree_meta m;
+	struct level *l;
 	struct node *n;
 
 	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
 	    tree_add(&w->b->tree, place, NODE_DIR, &m, &n, NULL, err))
-		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+		return -1;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "directory");
+	*l = (struct level){
+		.up = w->top,
+		.fd = vc_steal_fd(&fd),
+		.st = it->st,
+		.dir = n,
+		.len = len,
+	};
+	w->top = l;
 	if (w->opts->one_file_system && it->st.st_dev != w->dev)
 		return 0;
-	return add_children(w, it, fd, n, err);
+	return read_names(l->fd, &l->names, err);
 }
 
 static int add_other(struct walker *w, const struct item *it,
@@ -626,18 +623,19 @@ static int add_other(struct walker *w, const struct item *it,
 				       : add_special(w, it, place, err);
 }
 
+/* `len` is that of the path without this name: a directory takes it off when
+ * it has been read. */
 static int add_item(struct walker *w, struct item *it,
-		    const struct tree_place *place, struct vc_error *err)
+		    const struct tree_place *place, size_t len,
+		    struct vc_error *err)
 {
 	const int follow = it->flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+	int rc;
 
-	if (fstatat(it->dirfd, it->name, &it->st, follow)) {
-		if (errno == ENOENT && follow)
-			changed(err);
-		else
-			vc_fail(err, VC_E_SYS, errno, "stat");
-		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
-	}
+	if (fstatat(it->dirfd, it->name, &it->st, follow))
+		return errno == ENOENT && follow
+			       ? changed(err)
+			       : vc_fail(err, VC_E_SYS, errno, "stat");
 	if (!follow)
 		w->dev = it->st.st_dev;
 	if (w->b->is_verbose)
@@ -646,10 +644,56 @@ static int add_item(struct walker *w, struct item *it,
 		w->b->progress(w->b, 0, 0);
 	w->b->nr_entries++;
 	if (S_ISDIR(it->st.st_mode))
-		return add_dir(w, it, place, err);
-	if (add_other(w, it, place, err))
-		return vc_prefix(err, "entry '%s'", tree_show(w->path).s);
-	return 0;
+		return add_dir(w, it, place, len, err);
+	rc = add_other(w, it, place, err);
+	if (!rc) {
+		w->len = len;
+		w->path[len] = '\0';
+	}
+	return rc;
+}
+
+/* The next name of the directory at the top, or its end. */
+static int step(struct walker *w, struct vc_error *err)
+{
+	struct level *l = w->top;
+	struct item it = { .dirfd = l->fd, .flags = O_NOFOLLOW };
+	struct tree_place place = { .dir = l->dir };
+	const size_t len = w->len;
+	struct stat st;
+
+	if (l->next == l->names.nr) {
+		if (fstat(l->fd, &st) || !same_state(&st, &l->st))
+			return changed(err);
+		pop_level(w);
+		return 0;
+	}
+	it.name = l->names.v[l->next++];
+	if (push(w, it.name, err))
+		return -1;
+	if (patterns_match(w->b->exclude, w->path)) {
+		w->len = len;
+		w->path[len] = '\0';
+		return 0;
+	}
+	place.len = strlen(it.name);
+	memcpy(place.name, it.name, place.len + 1);
+	return add_item(w, &it, &place, len, err);
+}
+
+static int walk(struct walker *w, struct item *it,
+		const struct tree_place *place, struct vc_error *err)
+{
+	int rc = add_item(w, it, place, w->len, err);
+
+	while (!rc && w->top)
+		rc = step(w, err);
+	/* the path is still that of what failed */
+	if (rc)
+		vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+	while (w->top)
+		pop_level(w);
+	return rc;
 }
 
 /* A descriptor for each level of the deepest tree: as many as we may have. */
@@ -681,7 +725,7 @@ int source_dir(struct build *b, const char *path, const char *guest,
 	if (!rc)
 		rc = push(&w, guest, err);
 	if (!rc)
-		rc = add_item(&w, &it, &place, err);
+		rc = walk(&w, &it, &place, err);
 	tdestroy(w.linked, free_linked);
 	free(w.path);
 	free(w.buf);

@@ -72,7 +72,8 @@ static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 		at = 0;
 	}
 	t->cur_fed = t->cur_len;
-	*ret = t->cur + at;
+	/* there is no piece at the end */
+	*ret = t->cur_len ? t->cur + at : NULL;
 	return (ssize_t)(t->cur_len - at);
 }
 

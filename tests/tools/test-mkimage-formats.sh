@@ -36,7 +36,7 @@
 #	whiteouts (O)
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs tar cpio gzip zstd
-size=+4M
+image_size=+4M
 
 gen() {
 	"$gentar" >a.tar || fail gentar
@@ -288,7 +288,7 @@ gzip -c 1.tar >cat.c
 gzip -c a.tar >>cat.c
 build --strict cat.c
 cmp image.raw first.raw || fail "two gzip archives: another image"
-cat 1.tar a.tar | cat | mkimage -q --size $size --force -o image.raw -
+cat 1.tar a.tar | cat | mkimage -q --size $image_size --force -o image.raw -
 cmp image.raw first.raw || fail "two archives from a pipe: another image"
 cat 1.tar a.tar | head -c 2000 >cut.tar
 refuses cut.tar 1 cut.tar
@@ -324,7 +324,7 @@ for c in gzip xz zstd bzip2; do
 	$c -c 1.tar >g.c
 	echo garbage >>g.c
 	rc=0
-	mkimage -q --size $size --force -o image.raw g.c 2>err.log || rc=$?
+	mkimage -q --size $image_size --force -o image.raw g.c 2>err.log || rc=$?
 	[ $rc -eq 1 ] || {
 		clean image.raw
 		has 'cat /both' '^first$'

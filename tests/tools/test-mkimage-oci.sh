@@ -88,11 +88,11 @@ same_each() {
 	tar -C l -czf l.tar.gz oci-layout index.json blobs
 	build l.tar.gz
 	cmp image.raw first.raw || fail "compressed archive: another image"
-	mkimage -q --size $size --force -o image.raw - <l.tar
+	mkimage -q --size $image_size --force -o image.raw - <l.tar
 	cmp image.raw first.raw || fail "standard input: another image"
-	mkimage -q --size $size --force -o image.raw - <l.tar.gz
+	mkimage -q --size $image_size --force -o image.raw - <l.tar.gz
 	cmp image.raw first.raw || fail "compressed, from a file: another"
-	tar -C l -c . | cat | mkimage -q --size $size --force -o image.raw -
+	tar -C l -c . | cat | mkimage -q --size $image_size --force -o image.raw -
 	cmp image.raw first.raw || fail "pipe: another image"
 }
 
@@ -455,7 +455,7 @@ sed -i "s|2/layer|$h2/layer|" s/manifest.json
 tar -C s -cf s.tar "$h" "$h2" "$c.json" manifest.json
 build s.tar
 cmp image.raw saved.raw || fail "docker save: another image"
-gzip -c s.tar | cat | mkimage -q --size $size --force -o image.raw -
+gzip -c s.tar | cat | mkimage -q --size $image_size --force -o image.raw -
 cmp image.raw saved.raw || fail "docker save from a pipe: another image"
 build --image x:2 s.tar
 refuses 'no image of that name' 1 --image x:3 s.tar
@@ -517,11 +517,11 @@ has 'cat /index.json' '^1$'
 tar -C root -c index.json bin | cat >/dev/null
 rc=0
 tar -C root -c index.json bin |
-	mkimage -q --size $size --force -o image.raw - 2>err.log || rc=$?
+	mkimage -q --size $image_size --force -o image.raw - 2>err.log || rc=$?
 [ $rc -eq 1 ] && grep -q -e '--source-type tar' err.log ||
 	fail "pipe that begins like an image: $(cat err.log)"
 tar -C root -c index.json bin |
-	mkimage -q --size $size --force -o image.raw --source-type tar -
+	mkimage -q --size $image_size --force -o image.raw --source-type tar -
 build root
 has 'cat /index.json' '^1$'
 refuses 'no container image' 1 --source-type oci root

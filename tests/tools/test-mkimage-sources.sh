@@ -71,7 +71,7 @@ socket.socket(socket.AF_UNIX).bind("d/socket")' 2>/dev/null ||
 sleep 0.3
 kill $! 2>/dev/null || :
 if [ -S d/socket ]; then
-	mkimage --size $size --force -o image.raw d 2>err.log
+	mkimage --size $image_size --force -o image.raw d 2>err.log
 	grep -q "warning: entry 'socket' left out: a socket" err.log ||
 		fail "$(cat err.log)"
 	refuses "entry 'socket' left out: a socket (--strict)" 1 --strict d
@@ -150,7 +150,7 @@ file etc/c text=app
 link etc/d etc/a
 end
 X
-mkimage --size $size --force -o image.raw base.tar over a.tar 2>err.log
+mkimage --size $image_size --force -o image.raw base.tar over a.tar 2>err.log
 clean image.raw
 grep -q "warning: entry 'lib', a directory, replaces a symbolic link" err.log ||
 	grep -c . err.log | grep -q '^[01]$' || fail "$(cat err.log)"
@@ -163,7 +163,7 @@ dir lib
 file lib/y text=1
 end
 X
-mkimage --size $size --force -o image.raw base.tar a.tar 2>err.log
+mkimage --size $image_size --force -o image.raw base.tar a.tar 2>err.log
 grep -q "warning: entry 'lib', a directory, replaces a symbolic link" err.log ||
 	fail "$(cat err.log)"
 refuses 'replaces a symbolic link of an earlier source (--strict)' 1 --strict \
@@ -188,7 +188,7 @@ gen <<'X'
 dir d
 end
 X
-cat a.tar | mkimage -q --size $size --force -o image.raw over - base.tar
+cat a.tar | mkimage -q --size $image_size --force -o image.raw over - base.tar
 clean image.raw
 has 'stat /d' 'Type: directory'
 
