@@ -319,6 +319,7 @@ END_TEST
 /* --- errors of the host ------------------------------------------------- */
 
 static unsigned nr_ops, fail_from, fail_to;
+static int fail_with;
 
 static int inject(const struct eng_io *io)
 {
@@ -326,7 +327,40 @@ static int inject(const struct eng_io *io)
 
 	if (io->op == ENG_READ)
 		return 0;
-	return n >= fail_from && n < fail_to ? -ENOSPC : 0;
+	return n >= fail_from && n < fail_to ? -fail_with : 0;
+}
+
+struct packed_write {
+	struct vc_disk_req req;
+	int error;
+};
+
+static void packed_done(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	struct packed_write *w = vc_container_of(req, struct packed_write, req);
+
+	w->error = vc_disk_status_errno(status);
+}
+
+/* A cluster that compresses to almost nothing. Returns 0 or an errno. */
+static int write_packed(struct image *im, uint64_t at, const uint8_t *buf)
+{
+	uint8_t packed[BLOCK];
+	struct iovec iov = { packed, vc_disk_compress(compressor, buf, BLOCK,
+						      packed, BLOCK - 1) };
+	struct packed_write w = {
+		.req = { .op = VC_DISK_WRITE_COMPRESSED,
+			 .offset_bytes = at,
+			 .length_bytes = iov.iov_len,
+			 .iov = &iov,
+			 .nr_iov = 1,
+			 .done = packed_done },
+	};
+
+	ck_assert_uint_gt(iov.iov_len, 0);
+	vc_disk_submit(im->disk, &w.req);
+	vc_disk_drain(im->disk);
+	return w.error;
 }
 
 /* The same writes with the disk full from operation `fail_from` to `fail_to`:
@@ -341,18 +375,54 @@ static void write_with_errors(struct image *im, size_t len, bool retry)
 		bool zero = i % 5 == 4, ok;
 
 		memset(buf, zero ? 0 : (int)(i + 1), len);
+		if (compressor && i % 3 == 1) {
+			at = at / BLOCK * BLOCK;
+			while ((err.sys = write_packed(im, at, buf)) && retry)
+				ck_assert_int_eq(err.sys, fail_with);
+			memcpy(im->model + at, buf, BLOCK);
+			continue;
+		}
 		do
 			ok = (zero ? vc_disk_zero(im->disk, at, len, &err)
 				   : vc_disk_write(im->disk, at, buf, len,
 						   &err)) == 0;
 		while (!ok && retry);
 		if (!ok)
-			ck_assert_int_eq(err.sys, ENOSPC);
+			ck_assert_int_eq(err.sys, fail_with);
 		memcpy(im->model + at, buf, len);
 		if (i % 8 == 7)
 			while (vc_disk_flush(im->disk, &err) < 0 && retry)
-				ck_assert_int_eq(err.sys, ENOSPC);
+				ck_assert_int_eq(err.sys, fail_with);
 	}
+}
+
+/* Of each kind. */
+static void make_image(struct image *im, int kind)
+{
+	image_create(im, DISK_BYTES, kind == 1 ? 16384u : 4096u, 16, 3, 1);
+	im->opts.extended_l2 = kind == 1;
+	im->opts.lazy_refcounts = kind == 2;
+	data_fd = -1;
+	if (kind == 3) {
+		data_fd = memfd_create("data", MFD_CLOEXEC);
+		im->opts.data_file = "data";
+		im->opts.data_fd = data_fd;
+	}
+	if (kind == 4)
+		ck_ok(vc_disk_compressor_new(VC_DISK_ZLIB, 1, &compressor,
+					     &err),
+		      &err);
+	ck_assert_int_eq(ftruncate(im->fd, 0), 0);
+	ck_ok(vc_disk_create(im->fd, &im->opts, &err), &err);
+	open_it(im);
+}
+
+static void unmake_image(struct image *im)
+{
+	image_fini(im);
+	compressor = vc_disk_compressor_free(compressor);
+	if (data_fd >= 0)
+		close(data_fd);
 }
 
 START_TEST(full_disk_passes)
@@ -360,12 +430,12 @@ START_TEST(full_disk_passes)
 	unsigned from, len;
 
 	sync_engine_inject = inject;
-	for (from = 0; from < 120; from++)
+	fail_with = _i % 2 ? EIO : ENOSPC;
+	for (from = (unsigned)_i % 2; from < 120; from += 2)
 		for (len = 1; len < 8; len += 3) {
 			struct image im;
 
-			image_create(&im, DISK_BYTES, 4096, 16, 3, 1);
-			image_open(&im, NULL);
+			make_image(&im, _i / 2);
 			nr_ops = 0;
 			fail_from = from;
 			fail_to = from + len;
@@ -373,7 +443,7 @@ START_TEST(full_disk_passes)
 			fail_to = 0;
 			image_compare(&im);
 			image_close(&im);
-			image_fini(&im);
+			unmake_image(&im);
 		}
 	sync_engine_inject = NULL;
 }
@@ -417,12 +487,44 @@ START_TEST(refcount_table_grows)
 }
 END_TEST
 
+/* The same for the other kinds of image. */
+START_TEST(stops_anywhere_whatever_the_kind)
+{
+	unsigned from;
+
+	sync_engine_inject = inject;
+	fail_with = EIO;
+	for (from = 0; from < 200; from += 2) {
+		struct vc_disk_check chk = { 0 };
+		struct image im;
+
+		make_image(&im, _i);
+		nr_ops = 0;
+		fail_from = from;
+		fail_to = UINT32_MAX;
+		write_with_errors(&im, 10000, false);
+		im.disk = vc_disk_drop(im.disk);
+		if (_i == 2) { /* lazy: repaired by who opens it */
+			fail_to = 0;
+			open_it(&im);
+			im.disk = vc_disk_drop(im.disk);
+		}
+		ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		      &err);
+		ck_assert_uint_eq(chk.nr_corruptions, 0);
+		unmake_image(&im);
+	}
+	sync_engine_inject = NULL;
+}
+END_TEST
+
 /* Nothing is written from some operation on: as if the power went there. */
 START_TEST(stops_anywhere_without_corruption)
 {
 	unsigned from;
 
 	sync_engine_inject = inject;
+	fail_with = ENOSPC;
 	for (from = 0; from < (_i ? 600 : 200); from += _i ? 3 : 1) {
 		struct vc_disk_check chk = { 0 };
 		struct image im;
@@ -453,7 +555,8 @@ TEST_SUITE(suite_qcow2_crash)
 
 	tcase_add_loop_test(tc, killed_writer_loses_nothing, 0,
 			    2 * (int)VC_ARRAY_SIZE(shapes));
-	tcase_add_test(tc, full_disk_passes);
+	tcase_add_loop_test(tc, full_disk_passes, 0, 10);
+	tcase_add_loop_test(tc, stops_anywhere_whatever_the_kind, 1, 5);
 	tcase_add_test(tc, refcount_table_grows);
 	tcase_add_loop_test(tc, stops_anywhere_without_corruption, 0, 2);
 	return s;
