@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "qcow-tool/common.h"
 #include "qcow-tool/manage.h"
 
 struct info_opts {
 	enum vc_disk_format format;
-	bool json;
+	bool json, chain;
 };
 
 static const struct vc_option info_options[] = {
 	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
 	{ "output", 0, "STYLE", "human (the default) or json" },
+	{ "backing-chain", 0, NULL,
+	  "tell of the files it is based on, too: opens what they name" },
 	{ "force-share", 'U', NULL, "accepted; reading headers needs no lock" },
 };
 
@@ -23,50 +27,74 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		return parse_format(value, &o->format, err);
 	if (opt->letter == 'U')
 		return 0;
+	if (!strcmp(opt->name, "backing-chain")) {
+		o->chain = true;
+		return 0;
+	}
 	return parse_output(value, &o->json, err);
 }
 
 static const struct vc_command command = {
 	.name = "qcow-tool info",
 	.synopsis = "[OPTION]... IMAGE",
-	.summary =
-		"Tell what an image is. Only its header, and what that points "
-		"to, is read; files that it\nnames are not opened.",
+	.summary = "Tell what an image is. Files that it names are not opened "
+		   "unless asked for.",
 	.options = info_options,
 	.nr_options = VC_ARRAY_SIZE(info_options),
 	.on_option = on_option,
 };
-
-/* What the header points to. */
-struct lists {
-	struct vc_qcow2_snapshots snapshots;
-	struct vc_qcow2_bitmaps bitmaps;
-};
-
-static int load_lists(int fd, const struct vc_disk_info *info, struct lists *l,
-		      struct vc_error *err)
-{
-	if (info->format != VC_DISK_FORMAT_QCOW2)
-		return 0;
-	if (vc_qcow2_snapshot_list(fd, &l->snapshots, err) < 0)
-		return -1;
-	return vc_qcow2_bitmap_list(fd, &l->bitmaps, err);
-}
-
-static void lists_fini(struct lists *l)
-{
-	vc_qcow2_snapshots_fini(&l->snapshots);
-	vc_qcow2_bitmaps_fini(&l->bitmaps);
-}
 
 static const char *yes_no(bool b)
 {
 	return b ? "true" : "false";
 }
 
+/* One image of the chain. */
+struct subject {
+	char *path; /* owned */
+	int fd;
+	struct vc_disk_info info;
+	struct vc_qcow2_snapshots snapshots;
+	struct vc_qcow2_bitmaps bitmaps;
+};
+
+static void subject_free(struct subject *s)
+{
+	if (!s)
+		return;
+	vc_qcow2_snapshots_fini(&s->snapshots);
+	vc_qcow2_bitmaps_fini(&s->bitmaps);
+	vc_close(&s->fd);
+	free(s->path);
+	free(s);
+}
+VC_DEFINE_CLEANUP(subject, struct subject *, subject_free)
+
+/* What cannot be opened has no more than its header. */
+static int look(struct subject *s, enum vc_disk_format format,
+		struct vc_error *err)
+{
+	const struct vc_disk_info *info = &s->info;
+	char shown[256];
+	int ret = vc_disk_info_fd(s->fd, format, &s->info, err);
+
+	if (ret == 0 && info->format == VC_DISK_FORMAT_QCOW2 &&
+	    !info->is_encrypted && !info->unknown_features) {
+		ret = vc_qcow2_snapshot_list(s->fd, &s->snapshots, err);
+		if (ret == 0)
+			ret = vc_qcow2_bitmap_list(s->fd, &s->bitmaps, err);
+	}
+	return ret == 0
+		       ? 0
+		       : vc_prefix(err, "'%s'",
+				   vc_printable(s->path, shown, sizeof(shown)));
+}
+
+/* --- human ----------------------------------------------------------------- */
+
 static void print_bitmaps(const struct vc_qcow2_bitmaps *b)
 {
-	char shown[VC_QCOW2_MAX_BITMAP_NAME + 1];
+	char shown[4 * VC_QCOW2_MAX_BITMAP_NAME + 1];
 	unsigned i, n;
 
 	if (b->nr)
@@ -86,8 +114,11 @@ static void print_bitmaps(const struct vc_qcow2_bitmaps *b)
 	}
 }
 
-static void print_qcow2(const struct vc_disk_info *info, const struct lists *l)
+static void print_qcow2(const struct subject *s)
 {
+	const struct vc_disk_info *info = &s->info;
+	char shown[4 * sizeof(info->data_file)];
+
 	printf("Format specific information:\n"
 	       "    compat: %s\n"
 	       "    compression type: %s\n",
@@ -95,13 +126,18 @@ static void print_qcow2(const struct vc_disk_info *info, const struct lists *l)
 	if (info->version > 2)
 		printf("    lazy refcounts: %s\n",
 		       yes_no(info->has_lazy_refcounts));
-	print_bitmaps(&l->bitmaps);
+	print_bitmaps(&s->bitmaps);
 	printf("    refcount bits: %u\n", info->refcount_bits);
 	if (info->version > 2)
-		printf("    corrupt: %s\n    extended l2: %s\n",
-		       yes_no(info->is_corrupt), yes_no(info->has_extended_l2));
+		printf("    corrupt: %s\n", yes_no(info->is_corrupt));
 	if (info->has_data_file)
-		puts("    data file: external");
+		printf("    data file: %s\n    data file raw: %s\n",
+		       vc_printable(info->data_file, shown, sizeof(shown)),
+		       yes_no(info->is_data_file_raw));
+	if (info->version > 2)
+		printf("    extended l2: %s\n", yes_no(info->has_extended_l2));
+	if (info->is_for_crosvm)
+		puts("    for crosvm: true");
 }
 
 /* What the parts of a format are called, in human and JSON; NULL: no parts. */
@@ -123,6 +159,89 @@ static void print_parts(const struct vc_disk_info *info)
 		printf("    version: %u\n", info->version);
 }
 
+static void print_backing(const struct subject *s)
+{
+	const struct vc_disk_info *info = &s->info;
+	char shown[4 * sizeof(info->backing_file)];
+	vc_auto_free char *full = beside(s->path, info->backing_file);
+
+	printf("backing file: %s",
+	       vc_printable(info->backing_file, shown, sizeof(shown)));
+	if (full && strcmp(full, info->backing_file) != 0)
+		printf(" (actual path: %s)",
+		       vc_printable(full, shown, sizeof(shown)));
+	putchar('\n');
+	if (info->backing_format[0])
+		printf("backing file format: %s\n",
+		       vc_printable(info->backing_format, shown,
+				    sizeof(shown)));
+}
+
+static void print_human(const struct subject *s)
+{
+	const struct vc_disk_info *info = &s->info;
+	char size[32], disk[32], file[32], shown[4096];
+
+	vc_printable(s->path, shown, sizeof(shown));
+	human_size(info->allocated_bytes, disk, sizeof(disk));
+	printf("image: %s\nfile format: %s\n"
+	       "virtual size: %s (%llu bytes)\ndisk size: %s\n",
+	       shown, format_name(info->format),
+	       human_size(info->virtual_bytes, size, sizeof(size)),
+	       (unsigned long long)info->virtual_bytes, disk);
+	if (info->is_encrypted)
+		puts("encrypted: yes");
+	if (info->cluster_bytes)
+		printf("cluster_size: %u\n", info->cluster_bytes);
+	if (info->is_dirty)
+		puts("cleanly shut down: no");
+	if (info->backing_file[0])
+		print_backing(s);
+	if (s->snapshots.nr) {
+		puts("Snapshot list:");
+		print_snapshots(&s->snapshots);
+	}
+	if (info->format == VC_DISK_FORMAT_QCOW2)
+		print_qcow2(s);
+	else if (parts_name(info->format))
+		print_parts(info);
+	printf("Child node '/file':\n    filename: %s\n"
+	       "    protocol type: file\n    file length: %s (%llu bytes)\n"
+	       "    disk size: %s\n",
+	       shown, human_size(info->file_bytes, file, sizeof(file)),
+	       (unsigned long long)info->file_bytes, disk);
+}
+
+/* --- JSON ------------------------------------------------------------------ */
+
+static json_t *qcow2_data(const struct subject *s)
+{
+	const struct vc_disk_info *info = &s->info;
+	json_t *d = json_pack("{s:s, s:s, s:i}", "compat",
+			      info->version == 2 ? "0.10" : "1.1",
+			      "compression-type", info->compression,
+			      "refcount-bits", (int)info->refcount_bits);
+
+	if (info->version > 2) {
+		json_object_set_new(d, "lazy-refcounts",
+				    json_boolean(info->has_lazy_refcounts));
+		json_object_set_new(d, "corrupt",
+				    json_boolean(info->is_corrupt));
+		json_object_set_new(d, "extended-l2",
+				    json_boolean(info->has_extended_l2));
+	}
+	if (info->has_data_file) {
+		json_object_set_new(d, "data-file", json_text(info->data_file));
+		json_object_set_new(d, "data-file-raw",
+				    json_boolean(info->is_data_file_raw));
+	}
+	if (s->bitmaps.nr)
+		json_object_set_new(d, "bitmaps", bitmaps_as_json(&s->bitmaps));
+	if (info->is_for_crosvm)
+		json_object_set_new(d, "for-crosvm", json_true());
+	return json_pack("{s:s, s:o}", "type", "qcow2", "data", d);
+}
+
 static json_t *parts_data(const struct vc_disk_info *info)
 {
 	json_t *d = json_pack("{s:I}", parts_name(info->format),
@@ -138,144 +257,176 @@ static json_t *parts_data(const struct vc_disk_info *info)
 			 "data", d);
 }
 
-static int print_human(const char *path, const struct vc_disk_info *info,
-		       const struct lists *l)
-{
-	vc_auto_free char *full = NULL;
-	char size[32], disk[32], shown[4 * sizeof(info->backing_file)];
-
-	printf("image: %s\nfile format: %s\n"
-	       "virtual size: %s (%llu bytes)\ndisk size: %s\n",
-	       vc_printable(path, shown, sizeof(shown)),
-	       format_name(info->format),
-	       human_size(info->virtual_bytes, size, sizeof(size)),
-	       (unsigned long long)info->virtual_bytes,
-	       human_size(info->allocated_bytes, disk, sizeof(disk)));
-	if (info->is_encrypted)
-		puts("encrypted: yes");
-	if (info->cluster_bytes)
-		printf("cluster_size: %u\n", info->cluster_bytes);
-	if (info->is_dirty)
-		puts("cleanly shut down: no");
-	if (info->backing_file[0]) {
-		full = beside(path, info->backing_file);
-		printf("backing file: %s",
-		       vc_printable(info->backing_file, shown, sizeof(shown)));
-		if (full && strcmp(full, info->backing_file) != 0)
-			printf(" (actual path: %s)",
-			       vc_printable(full, shown, sizeof(shown)));
-		putchar('\n');
-		if (info->backing_format[0])
-			printf("backing file format: %s\n",
-			       vc_printable(info->backing_format, shown,
-					    sizeof(shown)));
-	}
-	if (l->snapshots.nr) {
-		puts("Snapshot list:");
-		print_snapshots(&l->snapshots);
-	}
-	if (info->format == VC_DISK_FORMAT_QCOW2)
-		print_qcow2(info, l);
-	else if (parts_name(info->format))
-		print_parts(info);
-	return 0;
-}
-
-static json_t *qcow2_data(const struct vc_disk_info *info,
-			  const struct lists *l)
-{
-	json_t *d = json_pack("{s:s, s:s, s:i}", "compat",
-			      info->version == 2 ? "0.10" : "1.1",
-			      "compression-type", info->compression,
-			      "refcount-bits", (int)info->refcount_bits);
-
-	if (info->version > 2) {
-		json_object_set_new(d, "lazy-refcounts",
-				    json_boolean(info->has_lazy_refcounts));
-		json_object_set_new(d, "corrupt",
-				    json_boolean(info->is_corrupt));
-		json_object_set_new(d, "extended-l2",
-				    json_boolean(info->has_extended_l2));
-	}
-	if (l->bitmaps.nr)
-		json_object_set_new(d, "bitmaps", bitmaps_as_json(&l->bitmaps));
-	return json_pack("{s:s, s:o}", "type", "qcow2", "data", d);
-}
-
 /* The file under the format, as newer versions of qemu-img show it. */
-static json_t *file_child(const char *path, const struct vc_disk_info *info)
+static json_t *file_child(const struct subject *s)
 {
 	return json_pack(
 		"{s:s, s:{s:[], s:I, s:o, s:s, s:I, s:{s:s, s:{}}, s:b}}",
 		"name", "file", "info", "children", "virtual-size",
-		(json_int_t)info->file_bytes, "filename", json_text(path),
+		(json_int_t)s->info.file_bytes, "filename", json_text(s->path),
 		"format", "file", "actual-size",
-		(json_int_t)info->allocated_bytes, "format-specific", "type",
+		(json_int_t)s->info.allocated_bytes, "format-specific", "type",
 		"file", "data", "dirty-flag", 0);
 }
 
-static int print_as_json(const char *path, const struct vc_disk_info *info,
-			 const struct lists *l)
+static void add_backing(json_t *j, const struct subject *s)
 {
+	const struct vc_disk_info *info = &s->info;
 	vc_auto_free char *full = NULL;
-	json_t *j =
-		json_pack("{s:[o], s:I, s:o, s:s, s:I, s:b}", "children",
-			  file_child(path, info), "virtual-size",
-			  (json_int_t)info->virtual_bytes, "filename",
-			  json_text(path), "format", format_name(info->format),
-			  "actual-size", (json_int_t)info->allocated_bytes,
-			  "dirty-flag", (int)info->is_dirty);
+
+	if (info->backing_format[0])
+		json_object_set_new(j, "backing-filename-format",
+				    json_text(info->backing_format));
+	if (!info->backing_file[0])
+		return;
+	full = beside(s->path, info->backing_file);
+	json_object_set_new(j, "backing-filename",
+			    json_text(info->backing_file));
+	if (full)
+		json_object_set_new(j, "full-backing-filename",
+				    json_text(full));
+}
+
+/* What somebody who takes images from others wants to know. */
+static json_t *security(const struct vc_disk_info *info)
+{
+	return json_pack("{s:b, s:b, s:b}", "has-backing-file",
+			 info->backing_file[0] != '\0', "has-data-file",
+			 (int)info->has_data_file, "has-unknown-features",
+			 info->unknown_features != 0);
+}
+
+static json_t *as_json(const struct subject *s)
+{
+	const struct vc_disk_info *info = &s->info;
+	json_t *j = json_pack("{s:[o], s:I, s:o, s:s, s:I, s:b}", "children",
+			      file_child(s), "virtual-size",
+			      (json_int_t)info->virtual_bytes, "filename",
+			      json_text(s->path), "format",
+			      format_name(info->format), "actual-size",
+			      (json_int_t)info->allocated_bytes, "dirty-flag",
+			      (int)info->is_dirty);
 
 	if (info->cluster_bytes)
 		json_object_set_new(j, "cluster-size",
 				    json_integer(info->cluster_bytes));
 	if (info->is_encrypted)
 		json_object_set_new(j, "encrypted", json_true());
-	if (info->backing_file[0]) {
-		full = beside(path, info->backing_file);
-		json_object_set_new(j, "backing-filename",
-				    json_text(info->backing_file));
-		if (full)
-			json_object_set_new(j, "full-backing-filename",
-					    json_text(full));
-	}
-	if (info->backing_format[0])
-		json_object_set_new(j, "backing-filename-format",
-				    json_text(info->backing_format));
-	if (l->snapshots.nr)
+	add_backing(j, s);
+	if (s->snapshots.nr)
 		json_object_set_new(j, "snapshots",
-				    snapshots_as_json(&l->snapshots));
+				    snapshots_as_json(&s->snapshots));
 	if (info->format == VC_DISK_FORMAT_QCOW2)
-		json_object_set_new(j, "format-specific", qcow2_data(info, l));
+		json_object_set_new(j, "format-specific", qcow2_data(s));
 	else if (parts_name(info->format))
 		json_object_set_new(j, "format-specific", parts_data(info));
-	return print_json(j);
+	json_object_set_new(j, "security", security(info));
+	return j;
+}
+
+/* --- the chain ------------------------------------------------------------- */
+
+static int first_of_chain(const char *path, struct subject **ret,
+			  struct vc_error *err)
+{
+	vc_auto(subject) struct subject *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "info");
+	s->fd = -1;
+	s->path = strdup(path);
+	if (!s->path)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "info");
+	if (open_for_reading(path, &s->fd, err) < 0)
+		return -1;
+	*ret = vc_steal_ptr(&s);
+	return 0;
+}
+
+static bool is_url(const char *name)
+{
+	return name[strcspn(name, ":/")] == ':';
+}
+
+/* The file that `above` is based on, and the format that it says. */
+static int next_of_chain(const struct subject *above, struct subject **ret,
+			 enum vc_disk_format *ret_format, struct vc_error *err)
+{
+	vc_auto(subject) struct subject *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "info");
+	s->fd = -1;
+	if (!above->info.backing_format[0])
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file: the image does not say its "
+			       "format");
+	if (parse_format(above->info.backing_format, ret_format, err) < 0)
+		return -1;
+	if (is_url(above->info.backing_file))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "backing file: not a file name");
+	s->path = beside(above->path, above->info.backing_file);
+	if (!s->path)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "info");
+	s->fd = vc_disk_open_named("backing file", s->path, false, err);
+	if (s->fd < 0)
+		return -1;
+	*ret = vc_steal_ptr(&s);
+	return 0;
+}
+
+static int info_chain(const char *path, const struct info_opts *o,
+		      json_t *array, struct vc_error *err)
+{
+	vc_auto(subject) struct subject *s = NULL;
+	enum vc_disk_format format = o->format;
+	unsigned depth = 0;
+
+	if (first_of_chain(path, &s, err) < 0)
+		return -1;
+	for (;;) {
+		struct subject *next = NULL;
+
+		if (look(s, format, err) < 0)
+			return -1;
+		if (o->json)
+			json_array_append_new(array, as_json(s));
+		else
+			print_human(s);
+		if (!o->chain || !s->info.backing_file[0])
+			return 0;
+		if (++depth == VC_DISK_MAX_DEPTH)
+			return vc_fail(err, VC_E_LIMIT, 0,
+				       "backing chain: deeper than %d, or a "
+				       "loop",
+				       VC_DISK_MAX_DEPTH);
+		if (next_of_chain(s, &next, &format, err) < 0)
+			return -1;
+		subject_free(s);
+		s = next;
+		if (!o->json)
+			putchar('\n');
+	}
 }
 
 int cmd_info(int argc, char **argv)
 {
-	struct info_opts o = { VC_DISK_FORMAT_PROBE, false };
-	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	struct info_opts o = { VC_DISK_FORMAT_PROBE, false, false };
+	json_t *array, *root;
 	struct vc_error err;
-	vc_auto_fd int fd = -1;
-	struct lists lists = { { NULL, 0 }, { NULL, 0 } };
 	int status, first, nr;
-	char shown[256];
 
 	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
-	if (status >= 0 || !info)
-		return status >= 0 ? status : 1;
-	if (open_for_reading(argv[first], &fd, &err) < 0)
-		return report(&err);
-	if (vc_disk_info_fd(fd, o.format, info, &err) < 0 ||
-	    load_lists(fd, info, &lists, &err) < 0) {
-		lists_fini(&lists);
-		vc_prefix(&err, "'%s'",
-			  vc_printable(argv[first], shown, sizeof(shown)));
-		return report(&err);
+	if (status >= 0)
+		return status;
+	array = json_array();
+	if (!array || info_chain(argv[first], &o, array, &err) < 0) {
+		json_decref(array);
+		return array ? report(&err) : 1;
 	}
-	status = o.json ? print_as_json(argv[first], info, &lists)
-			: print_human(argv[first], info, &lists);
-	lists_fini(&lists);
-	return status;
+	root = o.chain ? array : json_incref(json_array_get(array, 0));
+	if (!o.chain)
+		json_decref(array);
+	return o.json ? print_json(root) : 0;
 }

@@ -305,8 +305,12 @@ static void set_nr_slots(struct copy *c)
 static int set_units(struct copy *c, struct vc_error *err)
 {
 	const struct vc_convert_opts *o = c->opts;
-	uint32_t unit = vc_disk_get_discard_granularity(c->dst);
+	uint32_t unit = vc_disk_get_discard_granularity(c->dst), cluster = 0;
 
+	/* a cluster may be more than that, and is compressed as a whole */
+	if (o->compress && vc_disk_get_compression(c->dst, &cluster) &&
+	    cluster > unit)
+		unit = cluster;
 	if (o->granule && (!vc_is_pow2(o->granule) || o->granule < 512))
 		return vc_fail(err, VC_E_ARG, 0, "copy: granule");
 	if (!vc_is_pow2(unit))

@@ -21,13 +21,16 @@ static size_t hash_of(const struct qc_disk *q, uint64_t offset)
 bool qc_cache_init(struct qc_disk *q)
 {
 	struct qc_cache *c = &q->cache;
+	uint32_t bytes = QC_CACHE_BYTES;
 
 	c->page_bytes = q->h.cluster_bytes < QC_PAGE_BYTES ? q->h.cluster_bytes
 							   : QC_PAGE_BYTES;
 	q->page_bits = (unsigned)__builtin_ctz(c->page_bytes);
-	c->max_pages =
-		(q->base.cache_bytes ? q->base.cache_bytes : QC_CACHE_BYTES) /
-		c->page_bytes;
+	if (q->base.cache_bytes)
+		bytes = q->base.cache_bytes;
+	else if (q->h.l1_size > QC_MAX_L1_BYTES / 8 / 2)
+		bytes /= 2; /* so that all together stays within bounds */
+	c->max_pages = bytes / c->page_bytes;
 	for (c->hash_size = QC_MIN_PAGES; c->hash_size < c->max_pages;)
 		c->hash_size *= 2;
 	if (c->max_pages < QC_MIN_PAGES)

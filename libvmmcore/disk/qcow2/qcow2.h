@@ -283,6 +283,7 @@ struct qc_job {
 	uint64_t fill_bytes;  /* of the first and last of these is kept... */
 	uint8_t *head, *tail; /* ... this: */
 	uint64_t head_len, tail_len;
+	uint64_t reserved; /* of QC_MAX_FILL_BYTES */
 	/* a compressed cluster */
 	uint8_t *packed;
 	uint64_t packed_host, packed_len;
@@ -302,7 +303,11 @@ struct qc_unpacked {
 };
 #define QC_NR_UNPACKED 4
 /* Bytes of compressed clusters being read, at most (or one cluster). */
-#define QC_MAX_PACKED_BYTES (4u << 20)
+#define QC_MAX_PACKED_BYTES (2u << 20)
+
+/* Memory for the kept parts of clusters that are filled, at most (or of one
+ * write). */
+#define QC_MAX_FILL_BYTES (4u << 20)
 
 struct qc_packing {
 	struct codec_decoder *decoder;
@@ -339,6 +344,8 @@ struct qc_disk {
 	bool reftable_moved;	/* the header must be told */
 	struct qc_run *fixed;	/* snapshot L1 tables and the like: no data */
 	size_t nr_fixed;
+	uint64_t nr_fill_bytes;
+	struct qc_waitlist fill_waiters;
 	struct qc_lock locks; /* ring of held locks */
 	struct qc_job *free_jobs;
 };
@@ -380,6 +387,8 @@ void qc_unlock(struct qc_job *job);
 void qc_read_step(struct qc_job *job);
 /* write.c */
 void qc_write_step(struct qc_job *job);
+/* Free what was kept for a fill. */
+void qc_fill_release(struct qc_job *job);
 /* zero.c */
 void qc_zero_step(struct qc_job *job);
 /* compressed.c */

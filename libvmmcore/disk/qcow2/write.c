@@ -259,10 +259,45 @@ static void start_fill(struct qc_job *job, uint8_t **buf, uint64_t offset,
 	qc_make_runnable(job->q, &child->waiter, QC_OK);
 }
 
+/* Memory for what is kept; who holds it now does not wait for anybody who has
+ * to wait here. */
+static enum qc_result reserve(struct qc_job *job)
+{
+	struct qc_disk *q = job->q;
+	uint64_t want = job->head_len + job->tail_len;
+
+	if (job->reserved || !want)
+		return QC_OK;
+	if (q->nr_fill_bytes && q->nr_fill_bytes + want > QC_MAX_FILL_BYTES) {
+		qc_wait_on(&q->fill_waiters, &job->waiter);
+		return QC_WAIT;
+	}
+	job->reserved = want;
+	q->nr_fill_bytes += want;
+	return QC_OK;
+}
+
+void qc_fill_release(struct qc_job *job)
+{
+	struct qc_disk *q = job->q;
+
+	free(job->head);
+	free(job->tail);
+	job->head = job->tail = NULL;
+	if (!job->reserved)
+		return;
+	q->nr_fill_bytes -= job->reserved;
+	job->reserved = 0;
+	qc_wake(q, &q->fill_waiters, QC_OK);
+}
+
 static void fill_head_step(struct qc_job *job)
 {
 	uint64_t start = guest_offset(job) - job->head_len;
 
+	job->step = fill_head_step;
+	if (reserve(job) != QC_OK)
+		return;
 	job->own_status = VC_DISK_OK;
 	if (job->head_len)
 		start_fill(job, &job->head, start, job->head_len,
@@ -401,9 +436,7 @@ static void link_step(struct qc_job *job)
 		return;
 	for (n = 0; n < job->new_count; n++)
 		link_one(job, p, i + n, n);
-	free(job->head);
-	free(job->tail);
-	job->head = job->tail = NULL;
+	qc_fill_release(job);
 	job->new_count = 0;
 	job->is_new = job->is_fresh = false;
 	job->pos += job->ext.len;

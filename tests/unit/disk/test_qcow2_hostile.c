@@ -246,27 +246,35 @@ START_TEST(check_sees_wrong_counts)
 }
 END_TEST
 
-/* The dirty bit: what is wrong is mended, then it is lifted. The corrupt bit:
- * lifted only by a look that finds nothing. */
+/* The corrupt bit is lifted by a check that finds nothing wrong, if asked. */
 START_TEST(repair_verifies)
 {
-	put64(72, 1);
+	put64(72, 2);
 	im.open.repair = true;
 	image_open(&im, NULL);
 	image_close(&im);
 	ck_assert_uint_eq(get64(72), 0);
-	put64(72, 1);
-	put64(REFTABLE, 0);
-	image_open(&im, NULL);
-	image_compare(&im);
-	image_close(&im);
-	ck_assert_uint_eq(get64(72), 0);
 	put64(72, 2);
-	put64(get64(48), 0);
+	put64(REFTABLE, 0);
 	ck_fails(vc_disk_open_fd(im.fd, &im.open, NULL, &im.disk, &err), &err,
 		 VC_E_CORRUPT);
 	im.disk = NULL;
 	ck_assert_uint_eq(get64(72), 2);
+}
+END_TEST
+
+/* With the dirty bit, refcounts are made anew: here there are none left. */
+START_TEST(dirty_image_is_rebuilt)
+{
+	put64(72, 1);
+	put64(REFTABLE, 0);
+	image_open(&im, NULL);
+	ck_assert_uint_eq(get64(72), 0);
+	image_compare(&im);
+	ck_ok(vc_disk_write(im.disk, 4 * MIB, im.model, 65536, &err), &err);
+	memcpy(im.model + 4 * MIB, im.model, 65536);
+	image_compare(&im);
+	image_close(&im);
 }
 END_TEST
 
@@ -342,6 +350,7 @@ TEST_SUITE(suite_qcow2_hostile)
 	tcase_add_test(tc, bad_stream_fails_alone);
 	tcase_add_test(tc, check_sees_wrong_counts);
 	tcase_add_test(tc, repair_verifies);
+	tcase_add_test(tc, dirty_image_is_rebuilt);
 	tcase_add_test(tc, backing_needs_permission);
 	return s;
 }
