@@ -21,8 +21,9 @@ static const struct vc_option options[] = {
 	  "add to the kernel command line (can be repeated)" },
 	{ "block", 'b', "PATH[,K=V]...",
 	  "a disk: ro, root (boot from it), id=TEXT, direct,\n"
-	  "lock=BOOL, backing=on, format=raw|qcow2|zstd (default: look at\n"
-	  "its header), num-queues=N, block-size=N" },
+	  "lock=BOOL, backing=on, num-queues=N, block-size=N,\n"
+	  "format=raw|qcow2|zstd|android-sparse|composite\n"
+	  "(default: look at its header)" },
 	{ "serial", 0, "K=V,...",
 	  "type=stdout|file|sink, hardware=serial|virtio-console,\n"
 	  "path=FILE, input=FILE, stdin, console, earlycon.\n"

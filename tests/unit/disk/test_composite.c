@@ -217,6 +217,30 @@ static void many_done(struct vc_disk_req *req, enum vc_disk_status status)
 	vc_container_of(req, struct many, req)->status = status;
 }
 
+/* Parts that are written belong to one writer, others may be shared. */
+START_TEST(locks_its_parts)
+{
+	struct vc_disk *d, *other;
+
+	make_file("a", 4 * KIB, 1);
+	make_file("b", 4 * KIB, 1);
+	add("a", 0, false);
+	add("b", 4 * KIB, true);
+	write_list("one", 8 * KIB);
+	add("a", 0, false);
+	add("b", 4 * KIB, true);
+	write_list("two", 8 * KIB);
+	ck_ok(try_open("one", true, &d), &err);
+	ck_assert_int_eq(try_open("two", false, &other), -1);
+	ck_assert_msg(strstr(err.msg, "'b'"), "%s", err.msg);
+	ck_ok(vc_disk_close(d, &err), &err);
+	ck_ok(try_open("one", false, &d), &err);
+	ck_ok(try_open("two", false, &other), &err);
+	ck_ok(vc_disk_close(other, &err), &err);
+	ck_ok(vc_disk_close(d, &err), &err);
+}
+END_TEST
+
 /* Requests of many pieces, over many parts, many at a time. */
 START_TEST(many_pieces_at_once)
 {
@@ -692,6 +716,7 @@ TEST_SUITE(suite_composite)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, parts_read_and_write);
 	tcase_add_test(tc, parts_of_any_format);
+	tcase_add_test(tc, locks_its_parts);
 	tcase_add_test(tc, many_pieces_at_once);
 	tcase_add_test(tc, no_header_is_written_to_a_raw_part);
 	tcase_add_test(tc, opens_by_descriptors);
