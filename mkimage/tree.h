@@ -183,7 +183,11 @@ bool tree_remove(struct tree *t, const struct tree_place *place);
 /* Was the name at `place` brought by an earlier layer? */
 bool tree_is_older(const struct tree *t, const struct tree_place *place);
 
-/* For tree.c and layer.c alone. */
+/* For tree.c, links.c and layer.c alone. */
+/* The dent of the name, made if need be. */
+struct dent *tree_get_dent(struct tree *t, struct node *dir, const char *name,
+			   size_t len, struct vc_error *err);
+void tree_bind_dent(struct tree *t, struct dent *d, struct node *n);
 struct dent *tree_find_dent(const struct tree *t, const struct node *dir,
 			    const char *name, size_t len);
 void tree_clear_dent(struct tree *t, struct dent *d);
