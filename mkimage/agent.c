@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "mkimage/agent.h"
+#include "mkimage/guest.h"
 
 #define AGENT_PATH "/usr/lib/vmm/vmm-agent"
 #define INIT_PATH "/usr/lib/vmm/vmm-init"
@@ -98,48 +99,6 @@ static int find_program(const char *name, char *ret, struct vc_error *err)
 
 /* --- the image's side ----------------------------------------------------- */
 
-static int add(struct build *b, const char *path, enum node_type type,
-	       uint16_t mode, struct node **ret, struct vc_error *err)
-{
-	const struct tree_time now = { .sec = build_time(b) };
-	const struct tree_meta meta = {
-		.mode = mode,
-		.mtime = now,
-		.atime = now,
-		.ctime = now,
-	};
-	struct tree_place place;
-	struct node *old;
-
-	if (tree_walk(&b->tree, path, TREE_MAKE_PARENTS | TREE_CHROOT, &place,
-		      err))
-		return vc_prefix(err, "'%s'", path);
-	old = tree_child(&b->tree, place.dir, place.name, place.len);
-	if (old && node_is_dir(old))
-		return vc_fail(err, VC_E_SYS, EISDIR, "'%s'", path);
-	return tree_add(&b->tree, &place, type, &meta, ret, NULL, err);
-}
-
-static int add_file(struct build *b, const char *path, uint16_t mode,
-		    const void *data, size_t len, struct vc_error *err)
-{
-	struct node *n;
-
-	if (add(b, path, NODE_FILE, mode, &n, err))
-		return -1;
-	return build_file(b, n, data, len, err);
-}
-
-static int add_symlink(struct build *b, const char *path, const char *target,
-		       struct vc_error *err)
-{
-	struct node *n;
-
-	if (add(b, path, NODE_SYMLINK, 0777, &n, err))
-		return -1;
-	return tree_set_target(&b->tree, n, target, err);
-}
-
 static int add_program(struct build *b, const char *to, const char *from,
 		       const char *name, struct vc_error *err)
 {
@@ -153,15 +112,7 @@ static int add_program(struct build *b, const char *to, const char *from,
 		return -1;
 	if (read_program(path, &data, &len, err))
 		return -1;
-	return add_file(b, to, 0755, data, len, err);
-}
-
-static bool has(struct build *b, const char *const *paths)
-{
-	for (; *paths; paths++)
-		if (tree_find(&b->tree, *paths))
-			return true;
-	return false;
+	return guest_put_file(b, to, 0755, data, len, err);
 }
 
 /* A name that exists, even as a link whose target is not there, is an init:
@@ -187,18 +138,27 @@ static int start_by_systemd(struct build *b, const char *dir,
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/system/" UNIT_NAME, dir);
-	if (add_file(b, path, 0644, unit, sizeof(unit) - 1, err))
+	if (guest_put_file(b, path, 0644, unit, sizeof(unit) - 1, err))
 		return -1;
-	return add_symlink(b, WANTS_DIR UNIT_NAME, path, err);
+	return guest_put_symlink(b, WANTS_DIR UNIT_NAME, path, err);
 }
 
 static int start_by_openrc(struct build *b, struct vc_error *err)
 {
-	if (add_file(b, "/etc/init.d/vmm-agent", 0755, script,
-		     sizeof(script) - 1, err))
+	if (guest_put_file(b, "/etc/init.d/vmm-agent", 0755, script,
+			   sizeof(script) - 1, err))
 		return -1;
-	return add_symlink(b, "/etc/runlevels/default/vmm-agent",
-			   "/etc/init.d/vmm-agent", err);
+	return guest_put_symlink(b, "/etc/runlevels/default/vmm-agent",
+				 "/etc/init.d/vmm-agent", err);
+}
+
+/* It looks for the agent where it is itself. */
+static int start_by_vmm_init(struct build *b, const struct agent_opts *opts,
+			     struct vc_error *err)
+{
+	if (add_program(b, INIT_PATH, opts->init_path, "vmm-init", err))
+		return -1;
+	return guest_put_symlink(b, "/sbin/init", INIT_PATH, err);
 }
 
 static int choose_starter(struct build *b, const struct agent_opts *opts,
@@ -211,22 +171,24 @@ static int choose_starter(struct build *b, const struct agent_opts *opts,
 					  "/usr/bin/openrc-run",
 					  "/bin/openrc-run", NULL };
 
-	if (has(b, usr) || has(b, lib)) {
-		*ret = AGENT_BY_SYSTEMD;
-		return start_by_systemd(
-			b, has(b, usr) ? "/usr/lib/systemd" : "/lib/systemd",
-			err);
+	if (opts->is_init) {
+		*ret = AGENT_BY_VMM_INIT;
+		return start_by_vmm_init(b, opts, err);
 	}
-	if (has(b, rc)) {
+	if (guest_has(b, usr) || guest_has(b, lib)) {
+		*ret = AGENT_BY_SYSTEMD;
+		return start_by_systemd(b,
+					guest_has(b, usr) ? "/usr/lib/systemd"
+							  : "/lib/systemd",
+					err);
+	}
+	if (guest_has(b, rc)) {
 		*ret = AGENT_BY_OPENRC;
 		return start_by_openrc(b, err);
 	}
 	if (!has_init(b)) {
 		*ret = AGENT_BY_VMM_INIT;
-		/* it looks for the agent where it is itself */
-		if (add_program(b, INIT_PATH, opts->init_path, "vmm-init", err))
-			return -1;
-		return add_symlink(b, "/sbin/init", INIT_PATH, err);
+		return start_by_vmm_init(b, opts, err);
 	}
 	*ret = AGENT_BY_NOBODY;
 	return warn_add(&b->warn, err,

@@ -8,6 +8,7 @@
 struct agent_opts {
 	const char *agent_path; /* on the host; NULL: look for it */
 	const char *init_path;	/* of vmm-init; NULL: look for it */
+	bool is_init; /* vmm-init is PID 1, whatever init the image has */
 };
 
 enum agent_starter {

@@ -51,6 +51,8 @@ void build_fini(struct build *b)
 	}
 	free(b->passwd.text);
 	free(b->group.text);
+	free(b->shadow.text);
+	free(b->hosts.text);
 	tree_fini(&b->tree);
 	warn_fini(&b->warn);
 }
@@ -144,6 +146,10 @@ struct accounts *build_capture_for(struct build *b, const struct tree_place *p)
 		acc = &b->passwd;
 	else if (!strcmp(p->name, "group"))
 		acc = &b->group;
+	else if (!strcmp(p->name, "shadow"))
+		acc = &b->shadow;
+	else if (!strcmp(p->name, "hosts"))
+		acc = &b->hosts;
 	else
 		return NULL;
 	if (p->dir != tree_find(&b->tree, "etc"))

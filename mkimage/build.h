@@ -45,7 +45,7 @@ struct build {
 	int64_t max_time; /* the latest in the input */
 	bool has_time;
 	uint64_t nr_entries;
-	struct accounts passwd, group;
+	struct accounts passwd, group, shadow, hosts;
 	struct named_acl *acls;
 	/* called now and then; may be NULL */
 	void (*progress)(struct build *b, uint64_t pos, uint64_t size);

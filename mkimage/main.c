@@ -43,6 +43,8 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 		return -1;
 	if (s->has_agent && agent_install(b, &s->agent, &p->starter, err))
 		return -1;
+	if (guest_apply(b, &s->guest, err))
+		return -1;
 	return build_complete(b, err);
 }
 

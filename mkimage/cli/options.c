@@ -88,8 +88,10 @@ static int check(struct settings *s, struct vc_error *err)
 {
 	if (!s->nr_sources)
 		return vc_fail(err, VC_E_ARG, 0, "no input given");
-	return options_check_output(s, err) || options_check_fs(s, err) ? -1
-									: 0;
+	return options_check_output(s, err) || options_check_fs(s, err) ||
+			       options_check_guest(s, err)
+		       ? -1
+		       : 0;
 }
 
 void settings_init(struct settings *s)

@@ -57,6 +57,7 @@ void settings_fini(struct settings *s);
 int settings_parse(struct settings *s, int argc, char **argv, bool *ret_is_done,
 		   struct vc_error *err) VC_MUST_CHECK;
 /* Checks of a group once all options are in. */
+int options_check_guest(struct settings *s, struct vc_error *err) VC_MUST_CHECK;
 int options_check_fs(struct settings *s, struct vc_error *err) VC_MUST_CHECK;
 int options_check_output(struct settings *s,
 			 struct vc_error *err) VC_MUST_CHECK;

@@ -4,6 +4,7 @@
 #define MKIMAGE_CLI_SETTINGS_H
 
 #include "mkimage/agent.h"
+#include "mkimage/guest.h"
 #include "mkimage/ops.h"
 #include "mkimage/target.h"
 
@@ -32,6 +33,7 @@ struct settings {
 	size_t nr_fs_options;
 	/* guest */
 	struct agent_opts agent;
+	struct guest_opts guest;
 	bool has_agent;
 	/* the program */
 	bool is_json, is_quiet, is_verbose, is_strict, has_version;

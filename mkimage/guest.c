@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Links in the image are followed as in a chroot, so that nothing leads out of
+ * it. Files that are edited (shadow, hosts) are those the sources brought: their
+ * contents were kept when they went by.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "mkimage/guest.h"
+
+/* --- options -------------------------------------------------------------- */
+
+int guest_set_hostname(struct guest_opts *o, const char *text,
+		       struct vc_error *err)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+	size_t len = strlen(text);
+
+	if (!len || len > GUEST_MAX_HOSTNAME || strspn(text, good) != len ||
+	    text[0] == '-' || text[0] == '.')
+		return vc_fail(err, VC_E_ARG, 0,
+			       "not 1 to %d letters, digits, '-' and '.'",
+			       GUEST_MAX_HOSTNAME);
+	o->hostname = text;
+	return 0;
+}
+
+int guest_add_ssh_key(struct guest_opts *o, const char *path,
+		      struct vc_error *err)
+{
+	if (o->nr_ssh_keys == GUEST_MAX_SSH_KEYS)
+		return vc_fail(err, VC_E_ARG, 0, "given more than %d times",
+			       GUEST_MAX_SSH_KEYS);
+	o->ssh_keys[o->nr_ssh_keys++] = path;
+	return 0;
+}
+
+int guest_set_password(struct guest_opts *o, const char *hash,
+		       struct vc_error *err)
+{
+	size_t len = strlen(hash), i;
+
+	for (i = 0; i < len; i++)
+		if (hash[i] <= ' ' || hash[i] > '~' || hash[i] == ':')
+			break;
+	if (!len || i < len || len > GUEST_MAX_HASH)
+		return vc_fail(err, VC_E_ARG, 0, "not a hash of crypt(5)");
+	o->password_hash = hash;
+	return 0;
+}
+
+int guest_set_network(struct guest_opts *o, const char *text,
+		      struct vc_error *err)
+{
+	if (!strcmp(text, "dhcp"))
+		o->network = GUEST_NETWORK_DHCP;
+	else if (!strcmp(text, "none"))
+		o->network = GUEST_NETWORK_NONE;
+	else
+		return vc_fail(err, VC_E_ARG, 0, "neither dhcp nor none");
+	return 0;
+}
+
+/* --- files of the image --------------------------------------------------- */
+
+static int add(struct build *b, const char *path, enum node_type type,
+	       uint16_t mode, struct node **ret, struct vc_error *err)
+{
+	const struct tree_time now = { .sec = build_time(b) };
+	const struct tree_meta meta = {
+		.mode = mode,
+		.mtime = now,
+		.atime = now,
+		.ctime = now,
+	};
+	struct tree_place place;
+	struct node *old;
+
+	if (tree_walk(&b->tree, path, TREE_MAKE_PARENTS | TREE_CHROOT, &place,
+		      err))
+		return vc_prefix(err, "'%s'", path);
+	old = tree_child(&b->tree, place.dir, place.name, place.len);
+	if (old && node_is_dir(old) && type != NODE_DIR)
+		return vc_fail(err, VC_E_SYS, EISDIR, "'%s'", path);
+	return tree_add(&b->tree, &place, type, &meta, ret, NULL, err);
+}
+
+int guest_put_file(struct build *b, const char *path, uint16_t mode,
+		   const void *data, size_t len, struct vc_error *err)
+{
+	struct node *n;
+
+	if (add(b, path, NODE_FILE, mode, &n, err))
+		return -1;
+	return build_file(b, n, data, len, err);
+}
+
+int guest_put_symlink(struct build *b, const char *path, const char *target,
+		      struct vc_error *err)
+{
+	struct node *n;
+
+	if (add(b, path, NODE_SYMLINK, 0777, &n, err))
+		return -1;
+	return tree_set_target(&b->tree, n, target, err);
+}
+
+bool guest_has(struct build *b, const char *const *paths)
+{
+	for (; *paths; paths++)
+		if (tree_find(&b->tree, *paths))
+			return true;
+	return false;
+}
+
+static int put_text(struct build *b, const char *path, const char *text,
+		    struct vc_error *err)
+{
+	return guest_put_file(b, path, 0644, text, strlen(text), err);
+}
+
+/* A file that is there keeps its inode: owner, mode, attributes. */
+static int rewrite(struct build *b, const char *path, uint16_t mode,
+		   const char *data, size_t len, struct vc_error *err)
+{
+	struct node *n = tree_find(&b->tree, path);
+
+	if (!n || n->type != NODE_FILE)
+		return guest_put_file(b, path, mode, data, len, err);
+	b->writer->ops->file_drop(b->writer, n);
+	return build_file(b, n, data, len, err);
+}
+
+/* The contents of a file of /etc, "" if there is none. */
+static int kept(struct build *b, const char *path, const struct accounts *acc,
+		const char **ret, size_t *ret_len, struct vc_error *err)
+{
+	const struct node *n = tree_find(&b->tree, path);
+
+	*ret = "";
+	*ret_len = 0;
+	if (!n || !n->size_bytes)
+		return 0;
+	if (n->type != NODE_FILE || !acc->text || acc->len != n->size_bytes)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "'%s': not a file that can be edited", path);
+	*ret = acc->text;
+	*ret_len = acc->len;
+	return 0;
+}
+
+/* --- each of them --------------------------------------------------------- */
+
+static int put_hostname(struct build *b, const char *name, struct vc_error *err)
+{
+	static const char local[] = "127.0.0.1\tlocalhost\n"
+				    "::1\tlocalhost ip6-localhost "
+				    "ip6-loopback\n";
+	vc_auto_free char *text = NULL, *line = NULL;
+	const char *old;
+	size_t len;
+	int n;
+
+	if (asprintf(&line, "%s\n", name) < 0)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "hostname");
+	if (put_text(b, "/etc/hostname", line, err) ||
+	    kept(b, "/etc/hosts", &b->hosts, &old, &len, err))
+		return -1;
+	n = asprintf(&text, "%.*s%s127.0.1.1\t%s\n",
+		     len ? (int)len : (int)sizeof(local) - 1, len ? old : local,
+		     len && old[len - 1] != '\n' ? "\n" : "", name);
+	if (n < 0)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "hostname");
+	return rewrite(b, "/etc/hosts", 0644, text, (size_t)n, err);
+}
+
+static int read_key(const char *path, char *to, size_t *len,
+		    struct vc_error *err)
+{
+	vc_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const size_t start = *len;
+	char shown[200];
+	ssize_t n = 1;
+
+	vc_printable(path, shown, sizeof(shown));
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "'%s': open", shown);
+	while (n && *len < GUEST_MAX_KEY_BYTES) {
+		n = read(fd, to + *len, GUEST_MAX_KEY_BYTES - *len);
+		if (n < 0)
+			return vc_fail(err, VC_E_SYS, errno, "'%s': read",
+				       shown);
+		*len += (size_t)n;
+	}
+	if (n)
+		return vc_fail(err, VC_E_LIMIT, 0, "'%s': too long", shown);
+	to[*len] = '\0';
+	if (strstr(to + start, "PRIVATE KEY") || strlen(to) != *len ||
+	    !strstr(to + start, " AAAA"))
+		return vc_fail(err, VC_E_CORRUPT, 0, "'%s': not a public key",
+			       shown);
+	if (to[*len - 1] != '\n')
+		to[(*len)++] = '\n';
+	return 0;
+}
+
+static int put_ssh_keys(struct build *b, const struct guest_opts *o,
+			struct vc_error *err)
+{
+	static const char *const there[] = { "/root/.ssh/authorized_keys",
+					     NULL };
+	/* a newline more than the limit, and a NUL */
+	vc_auto_free char *text = malloc(GUEST_MAX_KEY_BYTES + 2);
+	struct node *dir;
+	size_t len = 0, i;
+
+	if (!text)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "ssh-key");
+	for (i = 0; i < o->nr_ssh_keys; i++)
+		if (read_key(o->ssh_keys[i], text, &len, err))
+			return vc_prefix(err, "--ssh-key");
+	if (guest_has(b, there) &&
+	    warn_add(&b->warn, err, "'%s' of the image replaced", there[0]))
+		return -1;
+	if (!tree_find(&b->tree, "/root") &&
+	    add(b, "/root", NODE_DIR, 0700, &dir, err))
+		return -1;
+	/* sshd refuses keys in a folder that others can write to */
+	dir = tree_find(&b->tree, "/root/.ssh");
+	if (!dir && add(b, "/root/.ssh", NODE_DIR, 0700, &dir, err))
+		return -1;
+	if (!node_is_dir(dir))
+		return vc_fail(err, VC_E_SYS, ENOTDIR, "'/root/.ssh'");
+	dir->mode = 0700;
+	dir->uid = dir->gid = 0;
+	return guest_put_file(b, there[0], 0600, text, len, err);
+}
+
+/* The line of root, with its second field replaced. */
+static int put_password(struct build *b, const char *hash, struct vc_error *err)
+{
+	vc_auto_free char *text = NULL;
+	const char *old, *at, *end, *rest;
+	size_t len;
+	int n;
+
+	if (kept(b, "/etc/shadow", &b->shadow, &old, &len, err))
+		return -1;
+	end = old + len;
+	for (at = old; at < end; at = rest + 1) {
+		if (end - at >= 5 && !memcmp(at, "root:", 5))
+			break;
+		rest = memchr(at, '\n', (size_t)(end - at));
+		if (!rest)
+			rest = end - 1;
+	}
+	if (at < end) {
+		for (rest = at + 5; rest < end; rest++)
+			if (*rest == ':' || *rest == '\n')
+				break;
+		n = asprintf(&text, "%.*sroot:%s%.*s", (int)(at - old), old,
+			     hash, (int)(end - rest), rest);
+	} else {
+		n = asprintf(&text, "root:%s::0:99999:7:::\n%.*s", hash,
+			     (int)len, old);
+	}
+	if (n < 0)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "shadow");
+	return rewrite(b, "/etc/shadow", 0600, text, (size_t)n, err);
+}
+
+static int put_fstab(struct build *b, const struct guest_opts *o,
+		     struct vc_error *err)
+{
+	char text[120], name[40];
+	const char *l;
+	int i, at = 0;
+
+	if (o->has_root_uuid) {
+		for (i = 0; i < 16; i++)
+			at += snprintf(name + at, sizeof(name) - (size_t)at,
+				       i == 4 || i == 6 || i == 8 || i == 10
+					       ? "-%02x"
+					       : "%02x",
+				       o->root_uuid[i]);
+	} else {
+		for (l = o->root_label; *l; l++)
+			if (*l <= ' ' || *l > '~' || strchr("\"\\#", *l))
+				return vc_fail(err, VC_E_ARG, 0,
+					       "--fstab: a label of letters "
+					       "and digits is needed");
+		snprintf(name, sizeof(name), "%s", o->root_label);
+	}
+	snprintf(text, sizeof(text), "%s=%s\t/\text4\tdefaults\t0\t1\n",
+		 o->has_root_uuid ? "UUID" : "LABEL", name);
+	return put_text(b, "/etc/fstab", text, err);
+}
+
+/* --- network -------------------------------------------------------------- */
+
+static int enable_networkd(struct build *b, struct vc_error *err)
+{
+	static const char *const usr[] = {
+		"/usr/lib/systemd/system/systemd-networkd.service", NULL
+	};
+	static const char *const resolved[] = {
+		"/usr/lib/systemd/system/systemd-resolved.service",
+		"/lib/systemd/system/systemd-resolved.service", NULL
+	};
+	const char *dir = guest_has(b, usr) ? "/usr/lib/systemd/system"
+					    : "/lib/systemd/system";
+	static const char *const units[] = { "systemd-networkd.service",
+					     "systemd-resolved.service" };
+	size_t i, nr = guest_has(b, resolved) ? 2 : 1;
+	char path[200], target[200];
+
+	for (i = 0; i < nr; i++) {
+		snprintf(path, sizeof(path),
+			 "/etc/systemd/system/multi-user.target.wants/%s",
+			 units[i]);
+		snprintf(target, sizeof(target), "%s/%s", dir, units[i]);
+		if (guest_put_symlink(b, path, target, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int put_networkd(struct build *b, bool is_dhcp, struct vc_error *err)
+{
+	static const char dhcp[] = "[Match]\n"
+				   "Type=ether\n"
+				   "\n"
+				   "[Network]\n"
+				   "DHCP=yes\n";
+	static const char none[] = "[Match]\n"
+				   "Type=ether\n"
+				   "\n"
+				   "[Link]\n"
+				   "Unmanaged=yes\n";
+
+	if (put_text(b, "/etc/systemd/network/10-vmm.network",
+		     is_dhcp ? dhcp : none, err))
+		return -1;
+	return is_dhcp ? enable_networkd(b, err) : 0;
+}
+
+static int put_ifupdown(struct build *b, bool is_dhcp, struct vc_error *err)
+{
+	static const char none[] = "auto lo\n"
+				   "iface lo inet loopback\n";
+	static const char dhcp[] = "auto lo\n"
+				   "iface lo inet loopback\n"
+				   "\n"
+				   "auto eth0\n"
+				   "iface eth0 inet dhcp\n";
+	static const char *const udev[] = { "/usr/lib/systemd/systemd-udevd",
+					    "/lib/systemd/systemd-udevd",
+					    "/usr/bin/udevadm", "/bin/udevadm",
+					    NULL };
+
+	/* with udev the first card would have a name by where it sits */
+	if (is_dhcp && guest_has(b, udev) &&
+	    guest_put_symlink(b, "/etc/systemd/network/99-default.link",
+			      "/dev/null", err))
+		return -1;
+	return put_text(b, "/etc/network/interfaces", is_dhcp ? dhcp : none,
+			err);
+}
+
+/* By what the image has; NetworkManager asks for addresses by itself. */
+static int put_network(struct build *b, bool is_dhcp, struct vc_error *err)
+{
+	static const char *const ifup[] = { "/sbin/ifup", "/usr/sbin/ifup",
+					    NULL };
+	static const char *const nm[] = { "/usr/sbin/NetworkManager",
+					  "/usr/bin/NetworkManager", NULL };
+	static const char *const networkd[] = {
+		"/usr/lib/systemd/systemd-networkd",
+		"/lib/systemd/systemd-networkd", NULL
+	};
+
+	if (guest_has(b, ifup))
+		return put_ifupdown(b, is_dhcp, err);
+	if (guest_has(b, nm) && is_dhcp)
+		return 0;
+	if (guest_has(b, networkd))
+		return put_networkd(b, is_dhcp, err);
+	if (!is_dhcp)
+		return 0;
+	return warn_add(&b->warn, err,
+			"--network: the image has neither ifupdown nor "
+			"systemd-networkd nor NetworkManager: nothing written");
+}
+
+int guest_apply(struct build *b, const struct guest_opts *o,
+		struct vc_error *err)
+{
+	if (o->hostname && put_hostname(b, o->hostname, err))
+		return -1;
+	if (o->nr_ssh_keys && put_ssh_keys(b, o, err))
+		return -1;
+	if (o->password_hash && put_password(b, o->password_hash, err))
+		return -1;
+	if (o->has_fstab && put_fstab(b, o, err))
+		return -1;
+	if (o->network == GUEST_NETWORK_AS_IS)
+		return 0;
+	return put_network(b, o->network == GUEST_NETWORK_DHCP, err);
+}

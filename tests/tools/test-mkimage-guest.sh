@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The files that make a container's root file system a machine's: each is
+# written when asked for, and nothing else is touched.
+. "$top_srcdir/tests/tools/mkimage-functions.sh"
+need e2fsck debugfs
+
+gen() {
+	"$gentar" >a.tar || fail gentar
+}
+hasnot() {
+	debugfs -R "stat $1" image.raw 2>&1 | grep -q 'Type:' &&
+		fail "$1 is there" || :
+}
+echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 someone@somewhere' >key.pub
+printf 'ssh-rsa AAAAB3NzaC1yc2E another' >key2.pub
+printf '%s\n' '-----BEGIN OPENSSH PRIVATE KEY-----' AAAA >key
+hash='$6$salt$abcdefghijklmnopqrstuvwxyz./0123456789'
+
+# nothing unless asked
+gen <<'X'
+file etc/shadow text=root:*:1::::::\x0ajoe:!:2::::::\x0a mode=640 gid=42
+file etc/hosts text=127.0.0.1\x20localhost mode=644
+file usr/lib/systemd/systemd-networkd text=x
+end
+X
+build a.tar
+for f in /etc/hostname /root /etc/fstab /etc/systemd /sbin; do
+	hasnot $f
+done
+has 'cat /etc/shadow' '^root:\*:1::::::$'
+
+build --hostname guest-1.example --ssh-key key.pub --ssh-key key2.pub \
+	--root-password-hash "$hash" --fstab --label rootfs --network dhcp a.tar
+has 'cat /etc/hostname' '^guest-1.example$'
+has 'cat /etc/hosts' '^127.0.0.1 localhost$'
+has 'cat /etc/hosts' '^127.0.1.1	guest-1.example$'
+has 'stat /root' 'Mode: +0700'
+has 'stat /root/.ssh' 'Mode: +0700'
+has 'stat /root/.ssh/authorized_keys' 'Mode: +0600'
+has 'cat /root/.ssh/authorized_keys' '^ssh-ed25519 AAAA.* someone@somewhere$'
+has 'cat /root/.ssh/authorized_keys' '^ssh-rsa AAAA.* another$'
+debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
+printf 'root:%s:1::::::\njoe:!:2::::::\n' "$hash" | cmp - shadow ||
+	fail "$(cat shadow)"
+has 'stat /etc/shadow' 'Mode: +0640'
+has 'stat /etc/shadow' 'Group: +42'
+has 'cat /etc/fstab' '^LABEL=rootfs	/	ext4	defaults	0	1$'
+has 'cat /etc/systemd/network/10-vmm.network' '^DHCP=yes$'
+has 'stat /etc/systemd/system/multi-user.target.wants/systemd-networkd.service' \
+	'Type: symlink'
+build --network none --fstab \
+	--fs-option uuid=01234567-89ab-cdef-0123-456789abcdef a.tar
+has 'cat /etc/fstab' '^UUID=01234567-89ab-cdef-0123-456789abcdef	/'
+has 'cat /etc/systemd/network/10-vmm.network' '^Unmanaged=yes$'
+hasnot /etc/systemd/system
+
+# nothing there yet, or through links that lead out of the tree
+gen <<'X'
+symlink etc /../outside
+symlink root ../../home-of-root
+file sbin/ifup text=x
+file usr/bin/udevadm text=x
+end
+X
+build --hostname h --root-password-hash "$hash" --network dhcp a.tar
+has 'cat /outside/hostname' '^h$'
+has 'cat /outside/hosts' '^127.0.0.1	localhost$'
+has 'cat /outside/shadow' '^root:\$6\$salt'
+has 'stat /outside/shadow' 'Mode: +0600'
+has 'cat /outside/network/interfaces' '^iface eth0 inet dhcp$'
+has 'stat /outside/systemd/network/99-default.link' 'link dest: "/dev/null"'
+build --network none a.tar
+has 'cat /outside/network/interfaces' '^iface lo inet loopback$'
+
+# an init of its own, and vmm-init in its place
+printf '\177ELF-agent' >agent
+printf '\177ELF-init' >init
+gen <<'X'
+file usr/lib/systemd/systemd text=x
+symlink sbin/init ../usr/lib/systemd/systemd
+end
+X
+build --init --agent-binary agent --init-binary init a.tar
+has 'stat /sbin/init' 'link dest: "/usr/lib/vmm/vmm-init"'
+has 'cat /usr/lib/vmm/vmm-init' 'ELF-init'
+has 'cat /usr/lib/vmm/vmm-agent' 'ELF-agent'
+
+# what is refused
+for h in '' -x .x 'a b' 'a/b' \
+	0123456789012345678901234567890123456789012345678901234567890123456789; do
+	refuses '--hostname' 2 --hostname "$h" a.tar
+done
+for h in '' 'a:b' 'a b' "$(printf 'a\nb')"; do
+	refuses '--root-password-hash' 2 --root-password-hash "$h" a.tar
+done
+refuses '--network' 2 --network static a.tar
+refuses '--fstab' 2 --fstab a.tar
+refuses 'not a public key' 1 --ssh-key key a.tar
+refuses 'No such file' 1 --ssh-key missing a.tar
+refuses 'nothing written' 1 --strict --network dhcp a.tar
+gen <<'X'
+dir etc/hostname
+file root/.ssh text=x
+dir etc/shadow
+end
+X
+refuses "'/etc/hostname': Is a directory" 1 --hostname h a.tar
+refuses "'/root/.ssh': Not a directory" 1 --ssh-key key.pub a.tar
+refuses "'/etc/shadow': Is a directory" 1 --root-password-hash x a.tar
