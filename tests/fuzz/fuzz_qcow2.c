@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vmmcore/disk.h>
+#include <vmmcore/qcow2.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -113,6 +114,50 @@ static bool write_some(struct vc_disk *d, const uint8_t *data, size_t size,
 	return vc_disk_flush(d, &err) == 0 && ok;
 }
 
+/* Every error has a text. */
+static bool did(int ret, const struct vc_error *err)
+{
+	if (ret < 0 && !err->msg[0])
+		abort();
+	return ret == 0;
+}
+
+/* What manages images: on damaged ones it may refuse, on one that was repaired
+ * it leaves nothing wrong. */
+static void manage(int fd)
+{
+	struct vc_disk_check chk = { .repair = VC_DISK_REPAIR_ALL },
+			     after = { 0 };
+	struct vc_qcow2_snapshots s;
+	struct vc_qcow2_bitmaps b;
+	struct vc_error err;
+
+	if (did(vc_qcow2_snapshot_list(fd, &s, &err), &err)) {
+		if (s.nr && s.items[0].id[0])
+			did(vc_qcow2_snapshot_apply(fd, s.items[0].id, &err),
+			    &err);
+		vc_qcow2_snapshots_fini(&s);
+	}
+	if (did(vc_qcow2_bitmap_list(fd, &b, &err), &err)) {
+		if (b.nr)
+			did(vc_qcow2_bitmap_clear(fd, b.items[0].name, &err),
+			    &err);
+		vc_qcow2_bitmaps_fini(&b);
+	}
+	did(vc_qcow2_snapshot_create(fd, "fuzz", &err), &err);
+	did(vc_qcow2_bitmap_add(fd, "fuzz", 0, true, &err), &err);
+	if (!did(vc_disk_check_fd(fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		 &err) ||
+	    chk.nr_corruptions || chk.nr_leaks)
+		return;
+	did(vc_qcow2_snapshot_create(fd, "again", &err), &err);
+	did(vc_qcow2_bitmap_add(fd, "again", 512, false, &err), &err);
+	did(vc_qcow2_snapshot_delete(fd, "again", &err), &err);
+	if (vc_disk_check_fd(fd, VC_DISK_FORMAT_QCOW2, &after, &err) < 0 ||
+	    after.nr_corruptions || after.nr_leaks)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
@@ -141,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		look(fd);
 	}
+	manage(fd);
 	close(fd);
 	return 0;
 }

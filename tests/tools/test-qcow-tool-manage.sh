@@ -219,6 +219,46 @@ for shape in cluster_size=64k cluster_size=512,refcount_bits=64 \
 	chains
 done
 
+# What check says and mends, with the exit statuses that scripts know.
+shape=repair
+status() {
+	local want=$1 got=0
+	shift
+	"$@" >out 2>err || got=$?
+	[ $got = "$want" ] || die "$*: $got, not $want: $(cat err)"
+}
+word() { # FILE OFFSET BYTES
+	printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+rm -f ./*
+qemu-img create -q -f qcow2 r.qcow2 4M
+qemu-io -c 'write -P 5 0 128k' r.qcow2 >/dev/null
+status 0 qcow-tool check r.qcow2
+word r.qcow2 $((0x20000 + 40)) '\0\1'
+status 3 qcow-tool check r.qcow2
+grep -q 'Leaked cluster 20 refcount=1 reference=0' err
+status 0 qcow-tool check -r leaks --output json r.qcow2
+grep -q '"leaks-fixed": 1' out
+status 0 qemu-img check r.qcow2
+table=$(qemu-img map --output=json r.qcow2 | sed -n '1s/.*"offset": \([0-9]*\).*/\1/p')
+l1=$(od -An -tu8 --endian=big -j 40 -N 8 r.qcow2 | tr -d ' ')
+l2=$(($(od -An -tu8 --endian=big -j "$l1" -N 8 r.qcow2 | tr -d ' ') &
+	0xfffffffffffe00))
+[ "$table" -gt 0 ]
+word r.qcow2 $((l2 + 8)) '\200\0\0\0\0\4\2\0'
+status 2 qcow-tool check r.qcow2
+grep -q "L2 table $(printf %#x $l2) entry 1 (guest offset 0x10000)" err
+status 2 qcow-tool check -r leaks r.qcow2
+status 0 qcow-tool check -r all r.qcow2
+grep -q 'inconsistencies were found and repaired' out
+status 0 qemu-img check r.qcow2
+qemu-io -c 'read -P 5 0 64k' r.qcow2 >out
+! grep -q 'verification failed' out
+truncate -s 1M r.raw
+status 63 qcow-tool check r.raw
+status 1 qcow-tool check nothere
+status 1 qcow-tool check -r some r.qcow2
+
 # An image in use is left alone, whoever uses it.
 shape=locks
 qcow-tool create -q -f qcow2 l.qcow2 1M

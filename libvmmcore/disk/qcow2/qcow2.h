@@ -12,7 +12,9 @@
  *	            compressed.c: clusters that are compressed
  *	qcow2.c     open, close, and the table of operations
  *
- * and beside them, on files that are not open: create.c, check.c, info.c.
+ * and beside them, on files that are not open: create.c, info.c, check.c and
+ * repair.c; edit.c changes metadata as one step, with head.c (the header) and
+ * tree.c (L1 and L2 tables), for snapshot.c, bitmap.c, resize.c and amend.c.
  *
  * Everything happens on one thread. What cannot go on yet (a page is being
  * loaded, a range is locked, metadata is frozen) is a waiter in a list; when

@@ -121,9 +121,11 @@ int qc_repair(int fd, struct vc_disk_check *chk, struct vc_error *err)
 		return -1;
 	if (!after.nr_corruptions && clear_bits(fd, err) < 0)
 		return -1;
+	/* what else is in it is the caller's */
 	after.repair = repair;
 	after.report = before.report;
 	after.opaque = before.opaque;
+	after.format = before.format;
 	after.nr_leaks_fixed = gone(before.nr_leaks, after.nr_leaks);
 	after.nr_corruptions_fixed =
 		gone(before.nr_corruptions, after.nr_corruptions);
