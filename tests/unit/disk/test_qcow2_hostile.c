@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <vmmcore/checked.h>
 #include <vmmcore/endian.h>
 #include <vmmcore/util.h>
 #include "tests/lib/test.h"
@@ -107,6 +108,7 @@ static const struct {
 	{ 112, 64, UINT64_C(0xe2792aca00000010), VC_E_CORRUPT, "backing form" },
 	{ 112, 64, UINT64_C(0x2385287500000001), VC_E_CORRUPT, "bitmaps" },
 	{ 112, 64, UINT64_C(0x0537be7700000001), VC_E_CORRUPT, "encryption" },
+	{ 112, 64, UINT64_C(0x4441544100000000), VC_E_CORRUPT, "data file" },
 };
 
 START_TEST(refuses_field)
@@ -142,6 +144,83 @@ START_TEST(refuses_truncated)
 END_TEST
 
 /* Entries that must make a read or a write fail, and check complain. */
+/* A name of an extension or file, put where the header keeps it. */
+static void put_name(uint32_t extension, const char *name)
+{
+	uint32_t len = (uint32_t)strlen(name);
+
+	put32(112, extension);
+	put32(116, len);
+	ck_assert_int_eq(vc_pwrite_full(im.fd, name, len, 120), 0);
+	put64(vc_align_up(120 + len, 8), 0);
+}
+
+/* An external data file is whatever the image's maker says: not opened, and
+ * not even when that is allowed if it is not a file. */
+START_TEST(data_file_needs_permission)
+{
+	static const char *const names[] = {
+		"/etc/shadow", "/proc/kcore", "/dev/zero", "json:{}",
+		"nbd://x/y",   "nothere",     "fd:0",	   "/sys/kernel/uevent"
+	};
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_QCOW2 };
+	char path[] = "/tmp/data-file-XXXXXX", all[0x60000];
+	struct vc_disk_info *info = malloc(sizeof(*info));
+	struct vc_disk *d;
+	int fd = mkstemp(path);
+
+	put64(72, 4);
+	put_name(0x44415441, names[_i]);
+	ck_assert(fd >= 0 && info);
+	ck_assert_int_eq(vc_pread_full(im.fd, all, 0x50000, 0), 0);
+	ck_assert_int_eq(vc_pwrite_full(fd, all, 0x50000, 0), 0);
+	ck_ok(vc_disk_info_fd(fd, VC_DISK_FORMAT_QCOW2, info, &err), &err);
+	ck_assert_str_eq(info->data_file, names[_i]);
+	ck_fails(vc_disk_open(path, &oo, &d, &err), &err, VC_E_UNSUPPORTED);
+	ck_assert_ptr_nonnull(strstr(err.msg, "external data file"));
+	ck_assert_ptr_nonnull(strstr(err.msg, names[_i]));
+	if (_i) {
+		oo.allow_backing = true;
+		ck_assert_int_eq(vc_disk_open(path, &oo, &d, &err), -1);
+		ck_assert_ptr_nonnull(strstr(err.msg, "external data file"));
+	}
+	free(info);
+	unlink(path);
+	close(fd);
+}
+END_TEST
+
+/* A stream that would make far more than a cluster, one that makes too little,
+ * and one that ends with the file: no more than a cluster is ever made. */
+START_TEST(bomb_makes_one_cluster)
+{
+	struct vc_disk_compressor *c = NULL;
+	size_t len = (size_t)(_i ? 4096 : 16 * MIB), n;
+	uint8_t *big = calloc(1, len), packed[60000], buf[512];
+
+	ck_assert_ptr_nonnull(big);
+	ck_ok(vc_disk_compressor_new(VC_DISK_ZLIB, 9, &c, &err), &err);
+	n = vc_disk_compress(c, big, len, packed, sizeof(packed));
+	ck_assert_uint_gt(n, 0);
+	vc_disk_compressor_free(c);
+	free(big);
+	ck_assert_int_eq(vc_pwrite_full(im.fd, packed, n, DATA), 0);
+	put64(L2 + 8,
+	      UINT64_C(0x4000000000000000) | UINT64_C(127) << 54 | DATA);
+	image_open(&im, NULL);
+	memset(buf, 1, sizeof(buf));
+	if (_i) {
+		ck_fails(vc_disk_read(im.disk, 65536, buf, 512, &err), &err,
+			 VC_E_SYS);
+		ck_assert_int_eq(err.sys, EIO);
+	} else {
+		ck_ok(vc_disk_read(im.disk, 65536, buf, 512, &err), &err);
+		ck_assert_uint_eq(buf[511], 0);
+	}
+	im.disk = vc_disk_drop(im.disk);
+}
+END_TEST
+
 static const struct {
 	unsigned where;
 	uint64_t value;
@@ -348,6 +427,8 @@ TEST_SUITE(suite_qcow2_hostile)
 	tcase_add_loop_test(tc, survives_entry, 0, VC_ARRAY_SIZE(entries));
 	tcase_add_loop_test(tc, does_not_allocate_metadata, 0, 5);
 	tcase_add_test(tc, bad_stream_fails_alone);
+	tcase_add_loop_test(tc, data_file_needs_permission, 0, 8);
+	tcase_add_loop_test(tc, bomb_makes_one_cluster, 0, 2);
 	tcase_add_test(tc, check_sees_wrong_counts);
 	tcase_add_test(tc, repair_verifies);
 	tcase_add_test(tc, dirty_image_is_rebuilt);
