@@ -19,6 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_EXTENTS 64
 #define PIECE 1536
 
+static int data_fd;
+
 static int duplicate(int fd)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -35,12 +37,21 @@ static struct vc_disk *open_image(int fd, bool writable)
 					.no_sync = true,
 					.repair = true,
 					.io = VC_DISK_IO_SYNC };
+	struct vc_disk_open_opts data_opts = oo;
 	struct vc_disk *d = NULL;
 	struct vc_error err;
-	int copy = duplicate(fd);
+	int copy = duplicate(fd), data;
 
 	if (vc_disk_open_fd(copy, &oo, NULL, &d, &err) == 0)
 		return d;
+	/* perhaps its data is in another file */
+	data = duplicate(data_fd);
+	data_opts.format = VC_DISK_FORMAT_RAW;
+	if (vc_disk_open_fd(data, &data_opts, NULL, &oo.data_file, &err) < 0)
+		abort();
+	if (vc_disk_open_fd(copy, &oo, NULL, &d, &err) == 0)
+		return d;
+	vc_disk_drop(oo.data_file);
 	close(copy);
 	return NULL;
 }
@@ -86,6 +97,32 @@ static void read_some(struct vc_disk *d)
 	}
 }
 
+static void ignore(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	(void)req;
+	(void)status;
+}
+
+/* Something that is no stream: packed as it is. */
+static void write_packed(struct vc_disk *d, uint64_t at)
+{
+	uint32_t cluster = 0;
+	uint8_t junk[100];
+	struct iovec iov = { junk, sizeof(junk) };
+	struct vc_disk_req req = { .op = VC_DISK_WRITE_COMPRESSED,
+				   .length_bytes = sizeof(junk),
+				   .iov = &iov,
+				   .nr_iov = 1,
+				   .done = ignore };
+
+	memset(junk, 0x5c, sizeof(junk));
+	if (!vc_disk_get_compression(d, &cluster))
+		return;
+	req.offset_bytes = at / cluster * cluster;
+	vc_disk_submit(d, &req);
+	vc_disk_drain(d);
+}
+
 static bool write_some(struct vc_disk *d, const uint8_t *data, size_t size,
 		       uint64_t *ret_where)
 {
@@ -105,6 +142,9 @@ static bool write_some(struct vc_disk *d, const uint8_t *data, size_t size,
 		at = (((uint64_t)r << 9) ^ r) % (disk - PIECE + 1);
 		if (r % 5 == 0) {
 			ok = ok && vc_disk_zero(d, at, PIECE, &err) == 0;
+			ok = false;
+		} else if (r % 7 == 0) {
+			write_packed(d, at);
 			ok = false;
 		} else {
 			ok = vc_disk_write(d, at, buf, PIECE, &err) == 0;
@@ -167,6 +207,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t where = 0;
 	bool ok = false;
 
+	data_fd = memfd_create("data", MFD_CLOEXEC);
+	if (data_fd < 0)
+		abort();
 	if (size > MAX_INPUT)
 		size = MAX_INPUT;
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
@@ -188,5 +231,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	manage(fd);
 	close(fd);
+	close(data_fd);
 	return 0;
 }
