@@ -116,7 +116,6 @@ bench_sparse() {
 		printf "write -q -P 5 %.0f 4k\n", i * 100 * 65536 }' |
 		qemu-io -f qcow2 -t unsafe "$work/tera" >/dev/null
 	cp --sparse=always "$work/tera" "$work/tera2"
-	cat "$work/tera" "$work/tera2" >/dev/null
 	for ((i = 0; i < runs; i++)); do
 		for tool in ours=$qcow_tool peer=qemu-img; do
 			timed compare-${tool%%=*} "$work/none" "${tool#*=}" compare \
