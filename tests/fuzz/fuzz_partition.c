@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct part_opts o;
 	char *text, *line, *at;
 	uint64_t root;
-	int rc = 0;
+	int nr_refused = 0; /* which is as good an answer as any */
 
 	if (size > 65536)
 		return 0;
@@ -47,14 +47,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	     line = strtok_r(NULL, "\n", &at))
 		if (*line == '/')
 			/* an empty file, for any name */
-			rc |= fat_add(&o.files, "/proc/self/status", line,
-				      &err);
+			nr_refused += !!fat_add(&o.files, "/proc/self/status",
+						line, &err);
 		else
-			rc |= part_add(&o, line, &err);
+			nr_refused += !!part_add(&o, line, &err);
 	if (!part_place(&o, &root, &err) && root % PART_ALIGN)
 		abort();
-	if (fat_write(&o.files, FAT_BYTES, 1, 0, &out, &err))
-		rc = -1;
+	nr_refused += !!fat_write(&o.files, FAT_BYTES, 1, 0, &out, &err);
+	(void)nr_refused;
 	part_opts_fini(&o);
 	free(text);
 	return 0;
