@@ -128,8 +128,11 @@ static int resolve_dent(struct tree *t, struct dent *d, uint32_t visit,
 
 	if (link->type == NODE_PENDING && resolve_one(t, d, visit, err))
 		return -1;
-	if (check_link(link->bound, "its target", err))
-		return -1;
+	/* the target's name went when the link was bound */
+	if (link->bound->nr_links == TREE_MAX_LINKS)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "its target has more than %d hard links",
+			       TREE_MAX_LINKS);
 	link->nr_links--;
 	tree_bind_dent(t, d, link->bound);
 	return 0;

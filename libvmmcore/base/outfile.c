@@ -135,12 +135,13 @@ static int resolve(struct vc_outfile *of, struct vc_error *err)
 	char *slash;
 
 	if (stat(of->path, &st) == 0) {
-		if (!of->force)
-			return vc_fail(err, VC_E_SYS, EEXIST,
-				       "not replaced without --force");
+		/* first: --force would not help */
 		if (!S_ISREG(st.st_mode))
 			return vc_fail(err, VC_E_UNSUPPORTED, 0,
 				       "replace: not a regular file");
+		if (!of->force)
+			return vc_fail(err, VC_E_SYS, EEXIST,
+				       "not replaced without --force");
 		real = realpath(of->path, NULL);
 		if (!real)
 			return vc_fail(err, VC_E_SYS, errno, "resolve");

@@ -209,6 +209,10 @@ int options_check_output(struct settings *s, struct vc_error *err)
 {
 	if (!s->output)
 		return vc_fail(err, VC_E_ARG, 0, "no --output given");
+	if (!strcmp(s->output, "-"))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--output -: an image is not written in order: "
+			       "it must be a file");
 	return take_suffix(s, err) || choose_fs(s, err) ||
 			       choose_format(s, err) ||
 			       choose_compression(s, err)

@@ -137,6 +137,8 @@ START_TEST(refuses_what_is_no_file)
 	ck_fails(vc_outfile_open(dir, true, &of, &err), &err, VC_E_UNSUPPORTED);
 	ck_fails(vc_outfile_open("/dev/null", true, &of, &err), &err,
 		 VC_E_UNSUPPORTED);
+	ck_fails(vc_outfile_open("/dev/null", false, &of, &err), &err,
+		 VC_E_UNSUPPORTED);
 	ck_fails(vc_outfile_open("/nonexistent/x", true, &of, &err), &err,
 		 VC_E_SYS);
 	ck_fails(vc_outfile_open("", true, &of, &err), &err, VC_E_SYS);
