@@ -14,9 +14,10 @@
  *	end | zeroes N | text T		  end mark, plain bytes
  *	repeat N			  the next line N times, # is the number
  *
- * Keys of every entry: mode=, uid=, gid= (octal in the header or, when too
- * large, base 256), mtime=, format=v7|ustar|gnu|star, prefix=TEXT (of the name), declared=N
- * (size in the header other than that of the contents). \xHH stands for a byte.
+ * Keys of every entry: mode=, uid=, gid=, mtime=, format=v7|ustar|gnu|star,
+ * prefix=TEXT (of the name), declared=N (size in the header other than that of
+ * the contents), base256=1 (numbers, which are octal unless too large). \xHH
+ * stands for a byte, in a value and a text also for 0.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ struct entry {
 	int64_t mtime;
 	uint64_t major, minor;
 	const char *text, *format, *prefix;
-	int is_zero, has_declared;
+	int is_zero, has_declared, is_base256;
 };
 
 static char pax[MAX_LINE];
@@ -70,11 +71,11 @@ static void put_padding(uint64_t len)
 		put_fill(BLOCK - len % BLOCK, 0);
 }
 
-static void put_number(char *to, size_t width, uint64_t v)
+static void put_number(char *to, size_t width, uint64_t v, int is_base256)
 {
 	size_t i;
 
-	if (v < UINT64_C(1) << (3 * (width - 1))) {
+	if (!is_base256 && v < UINT64_C(1) << (3 * (width - 1))) {
 		snprintf(to, width, "%0*llo", (int)width - 1,
 			 (unsigned long long)v);
 		return;
@@ -98,11 +99,12 @@ static void put_header(const struct entry *e)
 	size_t i;
 
 	copy_field(h, 100, e->name);
-	put_number(h + 100, 8, e->mode);
-	put_number(h + 108, 8, e->uid);
-	put_number(h + 116, 8, e->gid);
-	put_number(h + 124, 12, e->has_declared ? e->declared : e->size);
-	put_number(h + 136, 12, (uint64_t)e->mtime);
+	put_number(h + 100, 8, e->mode, 0);
+	put_number(h + 108, 8, e->uid, e->is_base256);
+	put_number(h + 116, 8, e->gid, e->is_base256);
+	put_number(h + 124, 12, e->has_declared ? e->declared : e->size,
+		   e->is_base256);
+	put_number(h + 136, 12, (uint64_t)e->mtime, e->is_base256);
 	if (e->mtime < 0)
 		memset(h + 136, 0xff, 4); /* base 256, two's complement */
 	h[156] = e->type;
@@ -113,14 +115,14 @@ static void put_header(const struct entry *e)
 	else if (strcmp(e->format, "v7") != 0)
 		memcpy(h + 257, "ustar\00000", 8);
 	if (strcmp(e->format, "v7") != 0) {
-		put_number(h + 329, 8, e->major);
-		put_number(h + 337, 8, e->minor);
+		put_number(h + 329, 8, e->major, 0);
+		put_number(h + 337, 8, e->minor, 0);
 	}
 	if (e->prefix)
 		copy_field(h + 345, 155, e->prefix);
 	if (!strcmp(e->format, "star")) {
-		put_number(h + 476, 12, 1234567890); /* atime */
-		put_number(h + 488, 12, 1234567891); /* ctime */
+		put_number(h + 476, 12, 1234567890, 0); /* atime */
+		put_number(h + 488, 12, 1234567891, 0); /* ctime */
 		memcpy(h + 508, "tar", 4);
 	}
 	memset(h + 148, ' ', 8);
@@ -145,9 +147,9 @@ static void put_extra(char type, const char *data, size_t len)
 	put_padding(len);
 }
 
-static void add_pax(const char *key, const char *value)
+static void add_pax(const char *key, const char *value, size_t value_len)
 {
-	size_t body = strlen(key) + strlen(value) + 3, len = body + 1, digits;
+	size_t body = strlen(key) + value_len + 3, len = body + 1, digits;
 	char num[32];
 
 	/* the length counts its own digits */
@@ -159,8 +161,10 @@ static void add_pax(const char *key, const char *value)
 	}
 	if (pax_len + len > sizeof(pax))
 		die("pax records too long");
-	pax_len +=
-		(size_t)sprintf(pax + pax_len, "%s %s=%s\n", num, key, value);
+	pax_len += (size_t)sprintf(pax + pax_len, "%s %s=", num, key);
+	memcpy(pax + pax_len, value, value_len);
+	pax_len += value_len;
+	pax[pax_len++] = '\n';
 }
 
 static void put_entry(const struct entry *e)
@@ -176,9 +180,10 @@ static void put_entry(const struct entry *e)
 	put_padding(e->size);
 }
 
-static void unescape(char *s)
+/* Returns the length: a byte may be 0. */
+static size_t unescape(char *s)
 {
-	char *to = s;
+	char *to = s, *start = s;
 	unsigned v;
 
 	for (; *s; s++) {
@@ -191,6 +196,7 @@ static void unescape(char *s)
 		}
 	}
 	*to = '\0';
+	return (size_t)(to - start);
 }
 
 static void set_key(struct entry *e, char *word)
@@ -206,9 +212,8 @@ static void set_key(struct entry *e, char *word)
 		e->size = strtoull(v, NULL, 0);
 		e->is_zero = 1;
 	} else if (!strcmp(word, "text")) {
-		unescape(v);
+		e->size = unescape(v);
 		e->text = v;
-		e->size = strlen(v);
 	} else if (!strcmp(word, "mode")) {
 		e->mode = strtoull(v, NULL, 8);
 	} else if (!strcmp(word, "uid")) {
@@ -225,6 +230,8 @@ static void set_key(struct entry *e, char *word)
 	} else if (!strcmp(word, "declared")) {
 		e->declared = strtoull(v, NULL, 0);
 		e->has_declared = 1;
+	} else if (!strcmp(word, "base256")) {
+		e->is_base256 = atoi(v);
 	} else {
 		die("unknown key");
 	}
@@ -290,13 +297,11 @@ static void do_line(char *line)
 	} else if (!strcmp(w[0], "zeroes") && n == 2) {
 		put_fill(strtoull(w[1], NULL, 0), 0);
 	} else if (!strcmp(w[0], "text") && n == 2) {
-		unescape(w[1]);
-		put(w[1], strlen(w[1]));
+		put(w[1], unescape(w[1]));
 	} else if (!strcmp(w[0], "pax") && n == 3) {
-		unescape(w[2]);
-		add_pax(w[1], w[2]);
+		add_pax(w[1], w[2], unescape(w[2]));
 	} else if (!strcmp(w[0], "pax") && n == 2) {
-		add_pax(w[1], "");
+		add_pax(w[1], "", 0);
 	} else if (!strcmp(w[0], "global") || !strcmp(w[0], "solaris")) {
 		put_extra(w[0][0] == 'g' ? 'g' : 'X', pax, pax_len);
 		pax_len = 0;

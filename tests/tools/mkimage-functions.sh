@@ -86,6 +86,21 @@ has() {
 	}
 }
 
+# minbase: $rootfs is a Debian, made once and then kept, as those of the other
+# tests are
+minbase() {
+	cache=${VMMKIT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vmmkit}
+	rootfs=$cache/rootfs-minbase.tar
+	[ ! -f "$rootfs" ] || return 0
+	need mmdebstrap
+	mkdir -p "$cache"
+	mmdebstrap --quiet --variant=minbase bookworm minbase.tar \
+		>mmdebstrap.log 2>&1 || skip "mmdebstrap: $(tail -1 mmdebstrap.log)"
+	cp minbase.tar "$rootfs.$$"
+	mv "$rootfs.$$" "$rootfs"
+	rm minbase.tar
+}
+
 can_mount() {
 	[ "$(id -u)" -eq 0 ] || return 1
 	mkdir -p "$mnt"

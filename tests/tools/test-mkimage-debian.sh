@@ -1,17 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# A real root file system: the one $VMMKIT_ROOTFS names, or a Debian made now.
+# A real root file system: the one $VMMKIT_ROOTFS names, or a Debian. There is
+# more of this in check-rootfs.sh.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck mke2fs tar getfattr getfacl
 can_mount || skip "a loop mount is needed"
 
 rootfs=${VMMKIT_ROOTFS:-}
-if [ ! -r "$rootfs" ]; then
-	need mmdebstrap
-	mmdebstrap --quiet --variant=minbase bookworm rootfs.tar \
-		>mmdebstrap.log 2>&1 || skip "mmdebstrap: $(tail -1 mmdebstrap.log)"
-	rootfs=rootfs.tar
-fi
+[ -r "$rootfs" ] || minbase
 mkdir ref
 tar -C ref --xattrs --xattrs-include='*' --acls --numeric-owner -xpf "$rootfs"
 build "$rootfs"

@@ -1,7 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # Bad input, bad usage, a full disk, a signal: one line, the right status, no
-# output file.
+# output file. What there is, and where:
+#
+#	truncated, corrupt				cut off
+#	lying: sizes, maps, numbers			lies, numbers
+#	.., write through a link (absolute names: T)	names
+#	names over 255, paths over 64 KiB, too deep	names
+#	hard links to nothing, to a directory, itself	links
+#	more than 65,000 links, before and behind	links
+#	attributes that fit nowhere			attributes
+#	an output that is there, or cannot be		an output
+#	too small a size, a full disk			too small, a full disk
+#	SIGINT, SIGTERM, SIGHUP in the middle		a signal
+#
+# (T: test-mkimage-tar.sh; more of attributes, owners, outputs:
+# test-mkimage-meta.sh; of container images: test-mkimage-oci.sh.)
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck tar gzip xz zstd
 
@@ -49,6 +63,12 @@ for at in 1 100 511 513 600 1000 1500 2000 2100 3000 6000 50000 105000; do
 	head -c $at a.tar >cut.tar
 	refuses cut.tar 1 cut.tar
 done
+# in contents: whose
+head -c 3000 a.tar >cut.tar
+refuses "entry 'd/one': " 1 cut.tar
+head -c 50000 a.tar >cut.tar
+refuses "entry 'two': " 1 cut.tar
+head -c 50000 a.tar | refuses "entry 'two': " 1 -
 for c in gzip xz zstd; do
 	$c -c a.tar >a.tar.c
 	size=$(stat -c %s a.tar.c)
@@ -99,6 +119,10 @@ refuses "entry 'a/b':" 1 a.tar
 	echo 'file x text=1'
 } | gen
 refuses 'longer than 255' 1 a.tar
+grep -q "^mkimage: a.tar: entry 'nnnnnn" err.log || fail "$(cat err.log)"
+printf 'pax path a/%s/c\nfile x text=1\n' "$(many 256)" | gen
+refuses 'longer than 255' 1 a.tar
+grep -q "^mkimage: a.tar: entry 'a/nnnnnn" err.log || fail "$(cat err.log)"
 {
 	echo "pax path $(many 255)"
 	echo 'file x text=1'
@@ -161,7 +185,36 @@ repeat 65000
 link l# x
 end
 X
-refuses 'more than 65000 hard links' 1 a.tar
+refuses "entry 'l64999': 'x' has more than 65000 hard links" 1 a.tar
+# those before it are counted when it is there
+gen <<'X'
+repeat 65000
+link l# x
+file x text=1
+end
+X
+refuses "entry 'l64999': " 1 a.tar
+grep -q 'more than 65000 hard links' err.log || fail "$(cat err.log)"
+gen <<'X'
+file x text=1
+link a/b x
+link c/d c/e
+link f/g c/d
+end
+X
+refuses "hard link to 'c/e', which is not there" 1 a.tar
+grep -q "entry 'c/d': \|entry 'f/g': " err.log || fail "$(cat err.log)"
+gen <<'X'
+symlink away /etc
+link x away/passwd
+end
+X
+refuses "entry 'x': hard link to 'away/passwd'" 1 a.tar
+gen <<'X'
+link x ../../etc/passwd
+end
+X
+refuses "entry 'x': hard link to '../../etc/passwd'" 1 a.tar
 gen <<'X'
 file x text=1
 repeat 64999
@@ -240,7 +293,7 @@ echo precious >there.raw
 rc=0
 mkimage -o there.raw a.tar 2>err.log || rc=$?
 [ $rc -eq 1 ] && [ "$(cat there.raw)" = precious ] || fail "overwrote a file"
-mkimage -q --force -o there.raw a.tar
+mkimage -q --force --size 12M -o there.raw a.tar
 clean there.raw
 cp there.raw before.raw
 head -c 5000 a.tar >cut.tar
@@ -269,7 +322,7 @@ refuses 'does not fit' 1 --size 4k a.tar
 # a full disk
 if [ "$(id -u)" -eq 0 ] && mkdir -p "$mnt" &&
 	mount -t tmpfs -o size=10M tmpfs "$mnt" 2>/dev/null; then
-	for f in raw qcow2; do
+	for f in raw qcow2 simg img.zst cpio; do
 		rc=0
 		mkimage -o "$mnt/full.$f" a.tar 2>err.log || rc=$?
 		[ $rc -eq 1 ] || fail "full disk: status $rc"
@@ -280,17 +333,35 @@ if [ "$(id -u)" -eq 0 ] && mkdir -p "$mnt" &&
 	umount "$mnt"
 fi
 
-# a signal while it waits for input
-mkdir quiet
+# a signal in the middle of an entry; the shell ignores SIGINT for what is in
+# its background
+signal() { # SIGNAL STATUS OUTPUT OPTION...
+	sig=$1 want=$2 out=$3
+	shift 3
+	rm -rf quiet
+	mkdir quiet
+	echo old >quiet/there.raw
+	env --default-signal=$sig \
+		mkimage "$@" -o "quiet/$out" - <pipe 2>err.log &
+	pid=$!
+	exec 3>pipe
+	# far more than a pipe holds: it has been reading for a while
+	head -c 2000000 a.tar >&3
+	kill -$sig $pid
+	rc=0
+	wait $pid || rc=$?
+	exec 3>&-
+	[ $rc -eq "$want" ] || fail "$out: status $rc after SIG$sig"
+	[ "$(ls -A quiet)" = there.raw ] ||
+		fail "$out: left after SIG$sig: $(ls -A quiet)"
+	[ "$(cat quiet/there.raw)" = old ] || fail "SIG$sig: lost what was there"
+	[ ! -s err.log ] || fail "SIG$sig: $(cat err.log)"
+}
 mkfifo pipe
-mkimage -o quiet/signal.raw - <pipe 2>err.log &
-pid=$!
-exec 3>pipe
-head -c 5000 a.tar >&3
-sleep 0.5
-kill -TERM $pid
-rc=0
-wait $pid || rc=$?
-exec 3>&-
-[ $rc -eq 143 ] || fail "status $rc after SIGTERM"
-[ -z "$(ls -A quiet)" ] || fail "left after SIGTERM: $(ls -A quiet)"
+signal INT 130 x.raw
+signal INT 130 there.raw --force
+signal INT 130 x.qcow2 -c zstd
+signal INT 130 x.squashfs
+signal INT 130 x.cpio.gz
+signal TERM 143 x.raw
+signal HUP 129 x.qcow2
