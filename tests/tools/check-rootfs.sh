@@ -47,8 +47,16 @@ new_reference() {
 	mkdir "$ref/tree"
 }
 
+# With --acls tar passes over ACLs that are in the archive as attributes, as
+# mmdebstrap puts them there.
 extract() {
-	tar -C "$ref/tree" --xattrs --xattrs-include='*' --acls \
+	acls=--acls
+	if grep -aq '[0-9] SCHILY\.xattr\.system\.posix_acl_[a-z]*=' "$1" &&
+		! grep -aq '[0-9] SCHILY\.acl\.[a-z]*=[a-z]*:' "$1"; then
+		acls=
+	fi
+	# shellcheck disable=SC2086
+	tar -C "$ref/tree" --xattrs --xattrs-include='*' $acls \
 		--numeric-owner -xpf "$@"
 }
 
