@@ -9,6 +9,9 @@
  * an entry itself is reported on the first walk, and put right there, if that
  * is wanted: each entry by a write of its own, which makes nothing worse than
  * it was. What refcounts should be goes to an edit (see repair.c).
+ *
+ * Where clusters with a wrong count are referred to is found by another walk of
+ * the window, if there are such clusters and somebody listens (check-refs.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -43,6 +46,7 @@ struct many {
 struct owner {
 	const char *what; /* "" or "snapshot N: " */
 	bool is_active;
+	uint32_t snapshot; /* index, or QC_ACTIVE */
 	uint64_t l1_offset;
 };
 
@@ -61,7 +65,10 @@ struct checker {
 	uint64_t next;	    /* first cluster in use after it, or UINT64_MAX */
 	uint64_t last_used; /* highest cluster in use, plus 1 */
 	bool is_first_walk;
-	bool is_over; /* too many large counts */
+	bool is_over;	 /* too many large counts */
+	bool is_tracing; /* nothing is counted: who refers to the suspects? */
+	struct qc_suspects suspects;
+	struct qc_place at; /* what is counted now is referred to there */
 	struct owner owner;
 	be64_t *table; /* L1 */
 	uint64_t table_entries;
@@ -74,7 +81,7 @@ struct checker {
 static void VC_PRINTF(3, 4)
 	found(struct checker *c, bool is_leak, const char *fmt, ...)
 {
-	char text[200];
+	char text[800];
 	va_list ap;
 
 	if (is_leak)
@@ -151,6 +158,10 @@ static void count(struct checker *c, uint64_t first, uint64_t nr, uint32_t as)
 {
 	uint64_t i;
 
+	if (c->is_tracing) {
+		qc_suspects_note(&c->suspects, first, nr, &c->at);
+		return;
+	}
 	for (i = first; i < first + nr; i++) {
 		uint16_t *v;
 
@@ -385,7 +396,8 @@ static void bad_l1(struct checker *c, uint64_t i, uint64_t fixed,
 {
 	if (!c->is_first_walk)
 		return;
-	found(c, false, "ERROR %sL1 entry %llu: %s: %#llx", c->owner.what,
+	found(c, false, "ERROR %sL1 table %#llx entry %llu: %s: %#llx",
+	      c->owner.what, (unsigned long long)c->owner.l1_offset,
 	      (unsigned long long)i, what,
 	      (unsigned long long)be64_get(c->table[i]));
 	fix_word(c, c->owner.l1_offset + i * 8, &c->table[i], fixed);
@@ -407,6 +419,8 @@ static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
 		bad_l1(c, i, 0, "offset not aligned");
 		return 0;
 	}
+	c->at = (struct qc_place){ QC_AT_L2, c->owner.snapshot,
+				   c->owner.l1_offset, i, 0 };
 	if (!count_bytes(c, l2, c->h.cluster_bytes, as)) {
 		bad_l1(c, i, 0, "beyond the end of the file");
 		return 0;
@@ -414,6 +428,8 @@ static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
 	if (read_table(c, c->l2, c->h.cluster_bytes, l2, err) < 0)
 		return -1;
 	c->next_host = 0;
+	c->at.kind = QC_AT_DATA;
+	c->at.table = l2;
 	per = c->h.cluster_bytes / 8 / step;
 	for (k = 0; k < c->h.cluster_bytes / 8; k += step) {
 		struct entry e = { l2, k, &c->l2[k], 0 };
@@ -422,6 +438,8 @@ static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
 		    (step == 1 || !be64_get(c->l2[k + 1])))
 			continue;
 		e.guest = (i * per + k / step) << c->h.cluster_bits;
+		c->at.index = k / step;
+		c->at.guest = e.guest;
 		walk_entry(c, &e);
 	}
 	return 0;
@@ -442,6 +460,8 @@ static int walk_l1(struct checker *c, uint64_t offset, uint32_t nr,
 			return vc_fail(err, VC_E_SYS, ENOMEM, "check");
 	}
 	c->owner.l1_offset = offset;
+	c->at = (struct qc_place){ .kind = QC_AT_L1,
+				   .owner = c->owner.snapshot };
 	count_bytes(c, offset, (uint64_t)nr * 8, IS_META);
 	if (read_table(c, c->table, (size_t)nr * 8, offset, err) < 0)
 		return -1;
@@ -463,13 +483,14 @@ static int walk_snapshots(struct checker *c, struct vc_error *err)
 
 		snprintf(what, sizeof(what), "snapshot %u: ", i);
 		if (qc_snapshot_read(c->fd, &c->h, &offset, &snap, err) < 0)
-			return -1;
-		c->owner = (struct owner){ what, false, 0 };
+			return vc_prefix(err, "snapshot %u", i);
+		c->owner = (struct owner){ what, false, i, 0 };
 		ret = walk_l1(c, snap.l1_offset, snap.l1_size, err);
-		c->owner = (struct owner){ "", false, 0 };
+		c->owner = (struct owner){ "", false, QC_ACTIVE, 0 };
 		if (ret < 0)
 			return -1;
 	}
+	c->at = (struct qc_place){ .kind = QC_AT_SNAPSHOTS };
 	if (c->h.nr_snapshots)
 		count_bytes(c, c->h.snapshots_offset,
 			    offset - c->h.snapshots_offset, IS_META);
@@ -478,43 +499,56 @@ static int walk_snapshots(struct checker *c, struct vc_error *err)
 
 /* --- bitmaps ------------------------------------------------------------------- */
 
-static int walk_bitmap_table(struct checker *c, uint64_t offset, uint32_t nr,
-			     struct vc_error *err)
+/* 0: zeroes, 1: ones, or the offset of a cluster of bits. */
+static bool bitmap_entry_ok(struct checker *c, uint64_t e)
+{
+	uint64_t host = e & QC_OFFSET_MASK, rest = e & ~QC_OFFSET_MASK;
+
+	if (!host)
+		return rest <= 1;
+	return !rest && is_aligned(c, host) &&
+	       count_bytes(c, host, c->h.cluster_bytes, IS_META);
+}
+
+static void walk_bitmap_entry(struct checker *c, size_t k)
+{
+	uint64_t e = be64_get(c->l2[k]);
+
+	if (bitmap_entry_ok(c, e) || !c->is_first_walk)
+		return;
+	found(c, false,
+	      "ERROR bitmap %u: table %#llx entry %llu: bad value: "
+	      "%#llx",
+	      c->at.owner, (unsigned long long)c->at.table,
+	      (unsigned long long)c->at.index, (unsigned long long)e);
+	/* all ones: what it says may have changed */
+	fix_word(c, c->at.table + c->at.index * 8, &c->l2[k], 1);
+}
+
+static int walk_bitmap_table(struct checker *c, uint32_t bitmap,
+			     uint64_t offset, uint32_t nr, struct vc_error *err)
 {
 	uint64_t i, k, per = c->h.cluster_bytes / 8;
 
+	c->at = (struct qc_place){ .kind = QC_AT_BITMAP_TABLE,
+				   .owner = bitmap };
 	if (!is_aligned(c, offset) ||
 	    !count_bytes(c, offset, (uint64_t)nr * 8, IS_META)) {
 		if (c->is_first_walk)
-			found(c, false, "ERROR bitmap table %#llx: bad offset",
-			      (unsigned long long)offset);
+			found(c, false,
+			      "ERROR bitmap %u: table %#llx: bad offset",
+			      bitmap, (unsigned long long)offset);
 		return 0;
 	}
+	c->at.kind = QC_AT_BITMAP;
+	c->at.table = offset;
 	for (i = 0; i < nr; i += per) {
 		if (read_table(c, c->l2, c->h.cluster_bytes, offset + i * 8,
 			       err) < 0)
 			return -1;
 		for (k = 0; k < per && i + k < nr; k++) {
-			uint64_t e = be64_get(c->l2[k]);
-			uint64_t host = e & QC_OFFSET_MASK;
-
-			uint64_t rest = e & ~QC_OFFSET_MASK;
-
-			/* 1 without an offset: all ones */
-			if ((!rest || (rest == 1 && !host)) &&
-			    (!host || (is_aligned(c, host) &&
-				       count_bytes(c, host, c->h.cluster_bytes,
-						   IS_META))))
-				continue;
-			if (!c->is_first_walk)
-				continue;
-			found(c, false,
-			      "ERROR bitmap table %#llx entry %llu: %#llx",
-			      (unsigned long long)offset,
-			      (unsigned long long)(i + k),
-			      (unsigned long long)e);
-			/* all ones: what it says may have changed */
-			fix_word(c, offset + (i + k) * 8, &c->l2[k], 1);
+			c->at.index = i + k;
+			walk_bitmap_entry(c, k);
 		}
 	}
 	return 0;
@@ -529,6 +563,7 @@ static int walk_bitmaps(struct checker *c, struct vc_error *err)
 	/* without the bit, whoever wrote last did not keep them */
 	if (!(c->h.autoclear & QC_AUTOCLEAR_BITMAPS) || !c->h.nr_bitmaps)
 		return 0;
+	c->at = (struct qc_place){ .kind = QC_AT_BITMAP_DIR };
 	if (end < pos || !is_aligned(c, pos) ||
 	    !count_bytes(c, pos, c->h.bitmap_dir_bytes, IS_META))
 		return vc_fail(err, VC_E_CORRUPT, 0,
@@ -539,9 +574,11 @@ static int walk_bitmaps(struct checker *c, struct vc_error *err)
 
 		if (end - pos < sizeof(e))
 			return vc_fail(err, VC_E_CORRUPT, 0,
-				       "qcow2: bitmap directory: cut short");
+				       "qcow2: bitmap directory: cut short at "
+				       "entry %u",
+				       i);
 		if (read_at(c, &e, sizeof(e), pos, err) < 0 ||
-		    walk_bitmap_table(c, be64_get(e.table_offset),
+		    walk_bitmap_table(c, i, be64_get(e.table_offset),
 				      be32_get(e.table_size), err) < 0)
 			return -1;
 		pos += vc_align_up(sizeof(e) +
@@ -550,7 +587,9 @@ static int walk_bitmaps(struct checker *c, struct vc_error *err)
 				   8);
 		if (pos > end)
 			return vc_fail(err, VC_E_CORRUPT, 0,
-				       "qcow2: bitmap directory: cut short");
+				       "qcow2: bitmap directory: cut short in "
+				       "entry %u",
+				       i);
 	}
 	return 0;
 }
@@ -562,6 +601,7 @@ static void walk_reftable(struct checker *c)
 	uint64_t i,
 		per = ((uint64_t)c->h.cluster_bytes * 8) >> c->h.refcount_order;
 
+	c->at = (struct qc_place){ .kind = QC_AT_REFTABLE };
 	/* the ones that a repair makes come into their place */
 	if (!c->sink)
 		count(c, c->h.reftable_offset >> c->h.cluster_bits,
@@ -571,6 +611,8 @@ static void walk_reftable(struct checker *c)
 
 		if (!e)
 			continue;
+		c->at = (struct qc_place){ QC_AT_REFBLOCK, QC_ACTIVE,
+					   c->h.reftable_offset, i, 0 };
 		if (is_aligned(c, e) &&
 		    (e >> c->h.cluster_bits) < c->file_clusters) {
 			if (!c->sink)
@@ -584,8 +626,9 @@ static void walk_reftable(struct checker *c)
 		}
 		if (c->is_first_walk)
 			found(c, false,
-			      "ERROR refcount table entry %llu: bad offset: "
-			      "%#llx",
+			      "ERROR refcount table %#llx entry %llu: bad "
+			      "offset: %#llx",
+			      (unsigned long long)c->h.reftable_offset,
 			      (unsigned long long)i, (unsigned long long)e);
 		qc_table_set(&c->reftable, i, 0);
 	}
@@ -594,12 +637,13 @@ static void walk_reftable(struct checker *c)
 static int walk(struct checker *c, struct vc_error *err)
 {
 	c->table_bytes = 0;
+	c->at = (struct qc_place){ .kind = QC_AT_HEADER };
 	count(c, 0, 1, IS_META);
 	walk_reftable(c);
-	c->owner = (struct owner){ "", true, 0 };
+	c->owner = (struct owner){ "", true, QC_ACTIVE, 0 };
 	if (walk_l1(c, c->h.l1_offset, c->h.l1_size, err) < 0)
 		return -1;
-	c->owner = (struct owner){ "", false, 0 };
+	c->owner = (struct owner){ "", false, QC_ACTIVE, 0 };
 	if (walk_snapshots(c, err) < 0 || walk_bitmaps(c, err) < 0)
 		return -1;
 	if (c->is_over)
@@ -610,48 +654,137 @@ static int walk(struct checker *c, struct vc_error *err)
 	return 0;
 }
 
-static void compare_one(struct checker *c, uint64_t cluster, uint64_t refcount)
+static uint64_t refcounts_per_block(const struct checker *c)
 {
-	uint32_t v = c->counts[cluster - c->first];
-	uint64_t refs = count_of(c, cluster);
-	unsigned long long n = cluster, at = cluster << c->h.cluster_bits;
+	return ((uint64_t)c->h.cluster_bytes * 8) >> c->h.refcount_order;
+}
 
-	if (refs != refcount) {
-		bool is_leak = refs < refcount;
+/* Where the refcount of a cluster is. */
+static void refcount_place(const struct checker *c, const struct qc_suspect *s,
+			   char *buf, size_t size)
+{
+	uint64_t per = refcounts_per_block(c);
+	unsigned long long i = s->cluster / per, k = s->cluster % per;
+	unsigned long long table = c->h.reftable_offset;
 
+	if (s->block)
+		snprintf(buf, size,
+			 "refcount block %#llx entry %llu (refcount table "
+			 "%#llx entry %llu)",
+			 (unsigned long long)s->block, k, table, i);
+	else
+		snprintf(buf, size,
+			 "no refcount block (refcount table %#llx entry %llu)",
+			 table, i);
+}
+
+static bool is_miscounted(const struct qc_suspect *s)
+{
+	return s->references != s->refcount;
+}
+static bool is_overlap(const struct qc_suspect *s)
+{
+	return ((s->as & IS_META) && s->references > 1) ||
+	       ((s->as & IS_TABLE) && (s->as & IS_DATA));
+}
+static bool is_wrongly_copied(const struct qc_suspect *s)
+{
+	return (s->as & IS_COPIED) && s->refcount != 1;
+}
+static bool lacks_copied(const struct qc_suspect *s)
+{
+	return (s->as & NOT_COPIED) && s->refcount == 1;
+}
+
+static void report_suspect(struct checker *c, const struct qc_suspect *s)
+{
+	unsigned long long n = s->cluster, at = n << c->h.cluster_bits;
+	const char *what = s->as & IS_TABLE ? "an L2 table" : "data";
+	char count[160], by[QC_MAX_PLACES * 160];
+	bool is_leak = s->references < s->refcount;
+
+	refcount_place(c, s, count, sizeof(count));
+	qc_suspect_by(s, by, sizeof(by));
+	if (is_miscounted(s))
 		found(c, is_leak,
-		      "%s cluster %llu refcount=%llu reference=%llu",
+		      "%s cluster %llu refcount=%llu reference=%llu: %s%s",
 		      is_leak ? "Leaked" : "ERROR", n,
-		      (unsigned long long)refcount, (unsigned long long)refs);
-	}
-	if (((v & IS_META) && refs > 1) || ((v & IS_TABLE) && (v & IS_DATA)))
+		      (unsigned long long)s->refcount,
+		      (unsigned long long)s->references, count, by);
+	if (is_overlap(s))
 		found(c, false,
 		      "ERROR cluster %llu (offset %#llx) is %s and something "
-		      "else",
-		      n, at, v & IS_META ? "metadata" : "an L2 table");
-	if ((v & IS_COPIED) && refcount != 1)
+		      "else%s",
+		      n, at, s->as & IS_META ? "metadata" : "an L2 table", by);
+	if (is_wrongly_copied(s))
 		found(c, false,
 		      "ERROR cluster %llu (%s at offset %#llx) 'copied' but "
-		      "refcount=%llu",
-		      n, v & IS_TABLE ? "an L2 table" : "data", at,
-		      (unsigned long long)refcount);
-	if ((v & NOT_COPIED) && refcount == 1)
+		      "refcount=%llu: %s%s",
+		      n, what, at, (unsigned long long)s->refcount, count, by);
+	if (lacks_copied(s))
 		found(c, false,
 		      "ERROR cluster %llu (%s at offset %#llx) not 'copied' "
-		      "but refcount=1",
-		      n, v & IS_TABLE ? "an L2 table" : "data", at);
+		      "but refcount=1: %s%s",
+		      n, what, at, count, by);
+}
+
+/* Walk once more to see who refers to the suspects, and report them. */
+static int report_suspects(struct checker *c, struct vc_error *err)
+{
+	bool is_first_walk = c->is_first_walk;
+	unsigned i;
+	int ret;
+
+	if (!c->suspects.nr)
+		return 0;
+	c->is_first_walk = false;
+	c->is_tracing = true;
+	ret = walk(c, err);
+	c->is_tracing = false;
+	c->is_first_walk = is_first_walk;
+	for (i = 0; i < c->suspects.nr; i++)
+		report_suspect(c, &c->suspects.items[i]);
+	qc_suspects_clear(&c->suspects);
+	return ret;
+}
+
+/* `block`: offset of the block with its refcount, or 0. */
+static int compare_one(struct checker *c, uint64_t cluster, uint64_t refcount,
+		       uint64_t block, struct vc_error *err)
+{
+	uint32_t v = c->counts[cluster - c->first];
+	struct qc_suspect s;
+
+	/* one reference, that is counted and knows it */
+	if (refcount == 1 && (v & (COUNT_MASK | NOT_COPIED)) == 1)
+		return 0;
+	s = (struct qc_suspect){ .cluster = cluster,
+				 .refcount = refcount,
+				 .references = count_of(c, cluster),
+				 .block = block,
+				 .as = v };
+	if (!is_miscounted(&s) && !is_overlap(&s) && !is_wrongly_copied(&s) &&
+	    !lacks_copied(&s))
+		return 0;
+	if (!c->chk->report || !qc_suspects_add(&c->suspects, &s))
+		report_suspect(c, &s);
+	/* those that are too many come after these */
+	else if (qc_suspects_full(&c->suspects))
+		return report_suspects(c, err);
+	return 0;
 }
 
 /* With a sink: what the refcount is to be. */
 static int compare_or_set(struct checker *c, uint64_t cluster,
-			  uint64_t refcount, struct vc_error *err)
+			  uint64_t refcount, uint64_t block,
+			  struct vc_error *err)
 {
 	uint64_t refs;
 
 	if (!c->sink) {
-		if (refcount || c->counts[cluster - c->first])
-			compare_one(c, cluster, refcount);
-		return 0;
+		if (!refcount && !c->counts[cluster - c->first])
+			return 0;
+		return compare_one(c, cluster, refcount, block, err);
 	}
 	refs = count_of(c, cluster);
 	if (c->repair == VC_DISK_REPAIR_LEAKS && refcount < refs)
@@ -661,8 +794,7 @@ static int compare_or_set(struct checker *c, uint64_t cluster,
 
 static int compare(struct checker *c, struct vc_error *err)
 {
-	uint64_t per =
-		((uint64_t)c->h.cluster_bytes * 8) >> c->h.refcount_order;
+	uint64_t per = refcounts_per_block(c);
 	uint64_t cluster = c->first, end = c->first + c->nr;
 
 	while (cluster < end) {
@@ -674,20 +806,20 @@ static int compare(struct checker *c, struct vc_error *err)
 		if (offset &&
 		    read_at(c, c->block, c->h.cluster_bytes, offset, err) < 0)
 			return -1;
-		for (; i < per && cluster < end; i++, cluster++)
-			if (compare_or_set(c, cluster,
-					   offset ? qc_refcount_get(
-							    c->block,
-							    c->h.refcount_order,
-							    i)
-						  : 0,
-					   err) < 0)
+		for (; i < per && cluster < end; i++, cluster++) {
+			uint64_t v = 0;
+
+			if (offset)
+				v = qc_refcount_get(c->block,
+						    c->h.refcount_order, i);
+			if (compare_or_set(c, cluster, v, offset, err) < 0)
 				return -1;
+		}
 		/* nothing beyond what is in use and what has refcounts */
 		if (block >= c->reftable.nr && cluster >= c->last_used)
 			break;
 	}
-	return 0;
+	return report_suspects(c, err);
 }
 
 /* --- the whole ------------------------------------------------------------------- */
@@ -723,9 +855,7 @@ static int check_windows(struct checker *c, struct vc_error *err)
  * much. */
 static uint64_t window_size(const struct checker *c)
 {
-	uint64_t per =
-		((uint64_t)c->h.cluster_bytes * 8) >> c->h.refcount_order;
-	uint64_t i = c->reftable.nr;
+	uint64_t per = refcounts_per_block(c), i = c->reftable.nr;
 
 	while (i && !qc_table_get(&c->reftable, i - 1))
 		i--;
@@ -782,6 +912,7 @@ int qc_check_pass(int fd, struct vc_disk_check *chk, enum vc_disk_repair repair,
 	if (ret == 0)
 		ret = check_windows(&c, err);
 	qc_table_fini(&c.reftable);
+	qc_suspects_fini(&c.suspects);
 	free(c.counts);
 	free(c.many);
 	free(c.table);

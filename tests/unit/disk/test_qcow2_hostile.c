@@ -143,7 +143,6 @@ START_TEST(refuses_truncated)
 }
 END_TEST
 
-/* Entries that must make a read or a write fail, and check complain. */
 /* A name of an extension or file, put where the header keeps it. */
 static void put_name(uint32_t extension, const char *name)
 {
@@ -221,6 +220,7 @@ START_TEST(bomb_makes_one_cluster)
 }
 END_TEST
 
+/* Entries that must make a read or a write fail, and check complain. */
 static const struct {
 	unsigned where;
 	uint64_t value;
@@ -325,6 +325,155 @@ START_TEST(check_sees_wrong_counts)
 }
 END_TEST
 
+/* What check says of each: where it is and who refers to it. */
+static const struct {
+	unsigned where, bits;
+	uint64_t value;
+	const char *text;
+} findings[] = {
+	{ REFBLOCK, 16, 0,
+	  "ERROR cluster 0 refcount=0 reference=1: refcount block 0x20000 "
+	  "entry 0 (refcount table 0x10000 entry 0); referred to by the header "
+	  "itself\n" },
+	{ REFBLOCK + 2, 16, 2,
+	  "Leaked cluster 1 refcount=2 reference=1: refcount block 0x20000 "
+	  "entry 1 (refcount table 0x10000 entry 0); referred to by the header "
+	  "(refcount table)\n" },
+	{ REFBLOCK + 4, 16, 0,
+	  " entry 0); referred to by refcount table 0x10000 entry 0\n" },
+	{ REFBLOCK + 6, 16, 0,
+	  " entry 0); referred to by the header (L1 table)\n" },
+	{ REFBLOCK + 8, 16, 2,
+	  "ERROR cluster 4 (an L2 table at offset 0x40000) 'copied' but "
+	  "refcount=2: refcount block 0x20000 entry 4 (refcount table 0x10000 "
+	  "entry 0); referred to by L1 table 0x30000 entry 0\n" },
+	{ REFBLOCK + 10, 16, 0,
+	  "ERROR cluster 5 refcount=0 reference=1: refcount block 0x20000 "
+	  "entry 5 (refcount table 0x10000 entry 0); referred to by L2 table "
+	  "0x40000 entry 0 (guest offset 0)\n" },
+	{ REFBLOCK + 12, 16, 1,
+	  "Leaked cluster 6 refcount=1 reference=0: refcount block 0x20000 "
+	  "entry 6 (refcount table 0x10000 entry 0)\n" },
+	{ L2, 64, DATA,
+	  "ERROR cluster 5 (data at offset 0x50000) not 'copied' but "
+	  "refcount=1: refcount block 0x20000 entry 5 (refcount table 0x10000 "
+	  "entry 0); referred to by L2 table 0x40000 entry 0 (guest offset 0)"
+	  "\n" },
+	{ L2 + 8, 64, UINT64_C(0x8000000000000000) | L2,
+	  "ERROR cluster 4 (offset 0x40000) is an L2 table and something else; "
+	  "referred to by L1 table 0x30000 entry 0, L2 table 0x40000 entry 1 "
+	  "(guest offset 0x10000)\n" },
+	{ L2 + 16, 64, UINT64_C(0x8000000000000000) | L1,
+	  "ERROR cluster 3 (offset 0x30000) is metadata and something else; "
+	  "referred to by the header (L1 table), L2 table 0x40000 entry 2 "
+	  "(guest offset 0x20000)\n" },
+	{ L2 + 8, 64, UINT64_C(0x8000000000000200) | DATA,
+	  "ERROR L2 table 0x40000 entry 1 (guest offset 0x10000): offset not "
+	  "aligned: 0x8000000000050200\n" },
+	{ L1, 64, UINT64_C(0x8000400000000000),
+	  "ERROR L1 table 0x30000 entry 0: beyond the end of the file: "
+	  "0x8000400000000000\n" },
+	{ REFTABLE, 64, 0,
+	  "ERROR cluster 5 refcount=0 reference=1: no refcount block (refcount "
+	  "table 0x10000 entry 0); referred to by L2 table 0x40000 entry 0 "
+	  "(guest offset 0)\n" },
+	{ REFTABLE, 64, 0x12345,
+	  "ERROR refcount table 0x10000 entry 0: bad offset: 0x12345\n" },
+};
+
+static char all_findings[8192];
+
+static void note_finding(struct vc_disk_check *chk, bool is_leak,
+			 const char *text)
+{
+	size_t n = strlen(all_findings);
+
+	(void)chk;
+	(void)is_leak;
+	snprintf(all_findings + n, sizeof(all_findings) - n, "%s\n", text);
+}
+
+START_TEST(check_names_places)
+{
+	struct vc_disk_check chk = { .report = note_finding };
+	be64_t be = be64_put(findings[_i].value << (64 - findings[_i].bits));
+
+	ck_assert_int_eq(vc_pwrite_full(im.fd, &be, findings[_i].bits / 8,
+					findings[_i].where),
+			 0);
+	all_findings[0] = '\0';
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_msg(strstr(all_findings, findings[_i].text) != NULL,
+		      "not '%s' in '%s'", findings[_i].text, all_findings);
+}
+END_TEST
+
+/* Of many that refer to one cluster, some are named. */
+START_TEST(check_counts_places)
+{
+	struct vc_disk_check chk = { .report = note_finding };
+	unsigned i;
+
+	for (i = 1; i < 6; i++)
+		put64(L2 + i * 8, UINT64_C(0x8000000000000000) | DATA);
+	all_findings[0] = '\0';
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_msg(strstr(all_findings,
+			     "L2 table 0x40000 entry 2 (guest offset 0x20000) "
+			     "and 3 more\n") != NULL,
+		      "%s", all_findings);
+	ck_assert_uint_eq(chk.nr_corruptions, 1);
+}
+END_TEST
+
+static unsigned nr_places, nr_explained;
+
+static void count_finding(struct vc_disk_check *chk, bool is_leak,
+			  const char *text)
+{
+	(void)chk;
+	ck_assert(!is_leak);
+	/* some are explained, and come before the others */
+	if (strstr(text, "referred to by")) {
+		ck_assert_uint_eq(nr_explained, nr_places);
+		nr_explained++;
+	}
+	nr_places++;
+}
+
+/* More than anybody wants to read: none is lost, nor counted twice. */
+START_TEST(check_survives_many_findings)
+{
+	struct vc_disk_check quiet = { 0 };
+	struct vc_disk_check chk = { .report = count_finding };
+	struct image many;
+	static const uint8_t none[512];
+	be64_t table;
+
+	image_create(&many, 8 * MIB, 512, 16, 3, 1);
+	image_open(&many, NULL);
+	memset(many.model, 'x', MIB);
+	ck_ok(vc_disk_write(many.disk, 0, many.model, MIB, &err), &err);
+	image_close(&many);
+	ck_assert_int_eq(vc_pread_full(many.fd, &table, 8, 48), 0);
+	ck_assert_int_eq(vc_pwrite_full(many.fd, none, sizeof(none),
+					be64_get(table)),
+			 0);
+	ck_ok(vc_disk_check_fd(many.fd, VC_DISK_FORMAT_QCOW2, &quiet, &err),
+	      &err);
+	/* each is counted wrongly, and most are 'copied' */
+	ck_assert_uint_gt(quiet.nr_corruptions, 4096);
+	nr_places = nr_explained = 0;
+	ck_ok(vc_disk_check_fd(many.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+	      &err);
+	ck_assert_uint_eq(chk.nr_corruptions, quiet.nr_corruptions);
+	ck_assert_uint_eq(nr_places, quiet.nr_corruptions);
+	ck_assert_uint_ge(nr_explained, 1000);
+	ck_assert_uint_lt(nr_explained, nr_places);
+	image_fini(&many);
+}
+END_TEST
+
 /* The corrupt bit is lifted by a check that finds nothing wrong, if asked. */
 START_TEST(repair_verifies)
 {
@@ -388,21 +537,13 @@ START_TEST(backing_needs_permission)
 		oo.allow_backing = true;
 		ck_assert_int_eq(vc_disk_open(a, &oo, &d, &err), -1);
 	}
-	/* a loop: b -> b */
-	unlink(b);
-	fd = open(b, O_RDWR | O_CREAT | O_EXCL, 0600);
-	ck_assert_int_ge(fd, 0);
-	co.backing_file = "b";
-	ck_ok(vc_disk_create(fd, &co, &err), &err);
-	close(fd);
-	ck_fails(vc_disk_open(b, &oo, &d, &err), &err, VC_E_LIMIT);
 	/* and one that is all right */
 	unlink(a);
 	fd = open(a, O_RDWR | O_CREAT | O_EXCL, 0600);
 	ck_assert_int_ge(fd, 0);
+	co.backing_file = "b";
 	ck_ok(vc_disk_create(fd, &co, &err), &err);
 	close(fd);
-	unlink(b);
 	fd = open(b, O_RDWR | O_CREAT | O_EXCL, 0600);
 	ck_assert_int_ge(fd, 0);
 	co.backing_file = co.backing_format = NULL;
@@ -413,6 +554,125 @@ START_TEST(backing_needs_permission)
 	unlink(a);
 	unlink(b);
 	rmdir(dir);
+}
+END_TEST
+
+/* --- chains -------------------------------------------------------------------- */
+
+#define LONG_CHAIN 1000u
+
+static char chain_dir[32];
+
+static void link_name(char *buf, size_t size, unsigned i)
+{
+	snprintf(buf, size, "%s/%u", chain_dir, i);
+}
+
+/* Image `i`, over `backing`, or over nothing. */
+static void make_link(unsigned i, int backing)
+{
+	char path[64], name[16];
+	struct vc_disk_create_opts co = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = MIB,
+					  .cluster_bytes = 512 };
+	int fd;
+
+	link_name(path, sizeof(path), i);
+	snprintf(name, sizeof(name), "%d", backing);
+	if (backing >= 0) {
+		co.backing_file = name;
+		co.backing_format = "qcow2";
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	close(fd);
+}
+
+static void begin_chain(void)
+{
+	strcpy(chain_dir, "/tmp/chain-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(chain_dir));
+}
+
+static void end_chain(unsigned nr)
+{
+	char path[64];
+
+	while (nr--) {
+		link_name(path, sizeof(path), nr);
+		unlink(path);
+	}
+	rmdir(chain_dir);
+}
+
+static void refuse_chain(unsigned top)
+{
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_QCOW2,
+					.allow_backing = true };
+	struct vc_disk_check chk = { 0 };
+	struct vc_disk_info *info = malloc(sizeof(*info));
+	struct vc_disk *d;
+	char path[64];
+	int fd;
+
+	link_name(path, sizeof(path), top);
+	ck_fails(vc_disk_open(path, &oo, &d, &err), &err, VC_E_LIMIT);
+	ck_assert_msg(strstr(err.msg, path) != NULL &&
+			      strstr(err.msg, "backing chain: deeper than 64, "
+					      "or a loop") != NULL,
+		      "%s", err.msg);
+	/* what opens nothing else has nothing to refuse */
+	fd = open(path, O_RDONLY);
+	ck_assert(fd >= 0 && info);
+	ck_ok(vc_disk_info_fd(fd, VC_DISK_FORMAT_QCOW2, info, &err), &err);
+	ck_ok(vc_disk_check_fd(fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(chk.nr_corruptions, 0);
+	close(fd);
+	free(info);
+}
+
+/* A -> A */
+START_TEST(refuses_own_backing)
+{
+	begin_chain();
+	make_link(0, 0);
+	refuse_chain(0);
+	end_chain(1);
+}
+END_TEST
+
+/* A -> B -> A */
+START_TEST(refuses_loop)
+{
+	begin_chain();
+	make_link(0, 1);
+	make_link(1, 0);
+	refuse_chain(0);
+	refuse_chain(1);
+	end_chain(2);
+}
+END_TEST
+
+/* 64 are opened and read through, one more is too many, as are 1000. */
+START_TEST(limits_depth)
+{
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_QCOW2,
+					.allow_backing = true };
+	struct vc_disk *d;
+	char path[64], buf[512];
+	unsigned i;
+
+	begin_chain();
+	for (i = 0; i < LONG_CHAIN; i++)
+		make_link(i, (int)i - 1);
+	link_name(path, sizeof(path), VC_DISK_MAX_DEPTH - 1);
+	ck_ok(vc_disk_open(path, &oo, &d, &err), &err);
+	ck_ok(vc_disk_read(d, 0, buf, sizeof(buf), &err), &err);
+	vc_disk_drop(d);
+	refuse_chain(VC_DISK_MAX_DEPTH);
+	refuse_chain(LONG_CHAIN - 1);
+	end_chain(LONG_CHAIN);
 }
 END_TEST
 
@@ -432,6 +692,12 @@ TEST_SUITE(suite_qcow2_hostile)
 	tcase_add_test(tc, check_sees_wrong_counts);
 	tcase_add_test(tc, repair_verifies);
 	tcase_add_test(tc, dirty_image_is_rebuilt);
+	tcase_add_loop_test(tc, check_names_places, 0, VC_ARRAY_SIZE(findings));
+	tcase_add_test(tc, check_counts_places);
+	tcase_add_test(tc, check_survives_many_findings);
 	tcase_add_test(tc, backing_needs_permission);
+	tcase_add_test(tc, refuses_own_backing);
+	tcase_add_test(tc, refuses_loop);
+	tcase_add_test(tc, limits_depth);
 	return s;
 }
