@@ -28,6 +28,11 @@ same() {
 		"$(stat -c %s "$2")" ] || die "$1: size"
 }
 
+# compressed IMAGE: some of its clusters are
+compressed() {
+	qcow-tool check --output json "$1" | grep -q '"compressed-clusters"'
+}
+
 # both IMAGE MODEL COMMAND...: the same change to both
 both() {
 	local image=$1 model=$2 args=() c
@@ -139,6 +144,7 @@ chains() {
 	qemu-img create -q -f qcow2 -o "$shape" -b mid.qcow2 -F qcow2 top.qcow2
 	both top.qcow2 m.raw 'write -P 4 1030k 10k' 'write -z 5M 4k'
 	same top.qcow2 m.raw
+	cp top.qcow2 packed.qcow2
 	# to a backing file that lacks what the old one has, and back, and to none
 	cp base.raw other.raw
 	qemu-io -f raw -c 'write -P 7 512k 1M' other.raw >/dev/null
@@ -151,6 +157,13 @@ chains() {
 	qcow-tool info alone.qcow2 >info
 	! grep -q backing info
 	same alone.qcow2 m.raw
+	# what has to move is compressed, where the image can have that
+	qcow-tool rebase -c -b '' packed.qcow2
+	same packed.qcow2 m.raw
+	compressed packed.qcow2 || die "rebase -c: nothing is compressed"
+	! compressed alone.qcow2 || die "rebase: something is compressed"
+	[ "$(du -B1 packed.qcow2 | cut -f1)" -lt \
+		"$(du -B1 alone.qcow2 | cut -f1)" ] || die "rebase -c: no smaller"
 	fails "needs its format" qcow-tool rebase -b mid.qcow2 top.qcow2
 	qcow-tool rebase -u -b mid.qcow2 -F qcow2 top.qcow2
 	qcow-tool commit -q top.qcow2
@@ -219,6 +232,45 @@ for shape in cluster_size=64k cluster_size=512,refcount_bits=64 \
 	chains
 done
 
+# The size of an image whose data is elsewhere is that of the data file, too.
+shape=data-file
+for raw in off on; do
+	rm -f ./*
+	qemu-img create -q -f qcow2 -o data_file=d,data_file_raw=$raw a.qcow2 3M
+	qemu-img create -q -f raw a.raw 3M
+	both a.qcow2 a.raw 'write -P 1 0 100k' 'write -P 2 2900k 172k'
+	same a.qcow2 a.raw
+	sum=$(sha256sum <d)
+	fails "data would be lost" qcow-tool resize a.qcow2 1M
+	[ "$(sha256sum <d)" = "$sum" ] || die "a refused resize changed it"
+	for size in 2999808 1M 6M +1M; do
+		qcow-tool resize -q --shrink a.qcow2 $size
+		truncate -s $size a.raw
+		same a.qcow2 a.raw
+		[ "$(stat -c %s d)" = "$(stat -c %s a.raw)" ] ||
+			die "$size: the data file has $(stat -c %s d)"
+	done
+	# what was cut off does not come back
+	both a.qcow2 a.raw 'write -P 3 3000k 100k'
+	for mode in metadata falloc full; do
+		qcow-tool resize -q --preallocation $mode a.qcow2 +300k
+		truncate -s +300k a.raw
+		same a.qcow2 a.raw
+		[ "$(stat -c %s d)" = "$(stat -c %s a.raw)" ] ||
+			die "$mode: the data file has $(stat -c %s d)"
+	done
+	both a.qcow2 a.raw 'write -P 4 7200k 100k'
+	same a.qcow2 a.raw
+	if [ $raw = on ]; then
+		cmp d a.raw || die "the data file is no raw image"
+	fi
+	# one that is not there
+	mv d e
+	fails "external data file" qcow-tool resize a.qcow2 +1M
+	mv e d
+	same a.qcow2 a.raw
+done
+
 # What check says and mends, with the exit statuses that scripts know.
 shape=repair
 status() {
@@ -236,7 +288,7 @@ qemu-io -c 'write -P 5 0 128k' r.qcow2 >/dev/null
 status 0 qcow-tool check r.qcow2
 word r.qcow2 $((0x20000 + 40)) '\0\1'
 status 3 qcow-tool check r.qcow2
-grep -q 'Leaked cluster 20 refcount=1 reference=0' err
+grep -q 'Leaked cluster 20 refcount=1 reference=0: refcount block 0x20000' err
 status 0 qcow-tool check -r leaks --output json r.qcow2
 grep -q '"leaks-fixed": 1' out
 status 0 qemu-img check r.qcow2

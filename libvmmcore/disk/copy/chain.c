@@ -195,7 +195,9 @@ static bool is_zero(const uint8_t *buf, uint64_t len)
 static int write_differences(struct mover *m, struct vc_disk *top, uint64_t pos,
 			     uint64_t len, struct vc_error *err)
 {
-	uint32_t granule = vc_disk_get_discard_granularity(top);
+	/* a cluster of several units is compressed as a whole */
+	uint32_t granule = m->compressor ? m->cluster
+					 : vc_disk_get_discard_granularity(top);
 	uint64_t at, n;
 	int ret = 0;
 

@@ -172,13 +172,17 @@ static int fill_table(struct resize *r, uint32_t i, be64_t *l2, uint64_t first,
 	struct qc_edit *e = &r->e;
 	size_t step = qe_entry_words(e), k;
 	uint64_t per = e->cluster_bytes / 8 / step, cluster, nr = end - first;
+	uint64_t bytes = nr << e->bits;
 
 	if (cut_table(r, l2, first, err) < 0)
 		return -1;
 	cluster = i * per + first;
 	if (r->data_fd < 0 && qe_alloc(e, nr, &cluster, err) < 0)
 		return -1;
-	if (reserve(r, cluster << e->bits, nr << e->bits, err) < 0)
+	/* a data file ends where the disk does, as it may be one by itself */
+	if (r->data_fd >= 0)
+		bytes = vc_min_u64(bytes, r->size - (cluster << e->bits));
+	if (reserve(r, cluster << e->bits, bytes, err) < 0)
 		return -1;
 	for (k = first * step; k < end * step; k += step) {
 		l2[k] = be64_put(cluster++ << e->bits | QC_COPIED);
