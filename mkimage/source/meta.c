@@ -242,6 +242,33 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 	return 0;
 }
 
+/* tar puts "%25" and "%3D" for the '%' and '=' in a name, and libarchive hands
+ * that out as it is. Returns `name`, or a copy in the arena, or NULL. */
+static const char *decode_name(struct build *b, const char *name)
+{
+	const char *from;
+	char *copy, *to;
+
+	if (!strstr(name, "%25") && !strcasestr(name, "%3d"))
+		return name;
+	copy = arena_alloc(&b->tree.arena, strlen(name) + 1);
+	if (!copy)
+		return NULL;
+	for (from = name, to = copy; *from; from++) {
+		if (!strncmp(from, "%25", 3)) {
+			*to++ = '%';
+			from += 2;
+		} else if (!strncasecmp(from, "%3d", 3)) {
+			*to++ = '=';
+			from += 2;
+		} else {
+			*to++ = *from;
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
 static int get_xattrs(struct build *b, struct archive_entry *e,
 		      struct tree_meta *m, struct vc_error *err)
 {
@@ -264,11 +291,17 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 	if (!attrs)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
 	x.attrs = attrs;
-	for (i = 0; i < count; i++)
-		if (archive_entry_xattr_next(e, &name, &value, &len) ==
-			    ARCHIVE_OK &&
-		    name && meta_add_xattr(b, &x, name, value, len, m, err))
+	for (i = 0; i < count; i++) {
+		if (archive_entry_xattr_next(e, &name, &value, &len) !=
+			    ARCHIVE_OK ||
+		    !name)
+			continue;
+		name = decode_name(b, name);
+		if (!name)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
+		if (meta_add_xattr(b, &x, name, value, len, m, err))
 			return -1;
+	}
 	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, x.nr,
 			   &m->xset, err);
 }

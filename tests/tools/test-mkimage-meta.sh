@@ -187,6 +187,22 @@ end
 X
 build --strict a.tar
 cmp image.raw first.raw || fail "both at once: another image"
+# as tar and libarchive write names with a '%' or '='
+gen <<'X'
+pax SCHILY.xattr.user.p%25q%3Dr v
+pax SCHILY.xattr.user.%2525%3d%41 w
+file x text=1
+pax LIBARCHIVE.xattr.user.p%25q%3Dr dg
+pax SCHILY.xattr.user.p%25q%3Dr v
+file y text=1
+end
+X
+build --strict a.tar
+value /x user.p%q=r v
+value /x user.%25=%41 w
+value /y user.p%q=r v
+has 'ea_list /y' 'user.p'
+[ "$(grep -c user debugfs.log)" -eq 1 ] || fail "$(cat debugfs.log)"
 
 cap1='\001\000\000\001\000\040\000\000\000\000\000\000'
 cap2='\001\000\000\002\000\040\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
