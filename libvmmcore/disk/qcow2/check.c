@@ -534,6 +534,10 @@ static int walk_bitmap_table(struct checker *c, uint32_t bitmap,
 				   .owner = bitmap };
 	if (!is_aligned(c, offset) ||
 	    !count_bytes(c, offset, (uint64_t)nr * 8, IS_META)) {
+		if (c->repair == VC_DISK_REPAIR_ALL)
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "bitmap %u: table %#llx: bad offset",
+				       bitmap, (unsigned long long)offset);
 		if (c->is_first_walk)
 			found(c, false,
 			      "ERROR bitmap %u: table %#llx: bad offset",
@@ -554,15 +558,12 @@ static int walk_bitmap_table(struct checker *c, uint32_t bitmap,
 	return 0;
 }
 
-static int walk_bitmaps(struct checker *c, struct vc_error *err)
+static int walk_directory(struct checker *c, struct vc_error *err)
 {
 	uint64_t pos = c->h.bitmap_dir_offset;
 	uint64_t end = pos + c->h.bitmap_dir_bytes;
 	uint32_t i;
 
-	/* without the bit, whoever wrote last did not keep them */
-	if (!(c->h.autoclear & QC_AUTOCLEAR_BITMAPS) || !c->h.nr_bitmaps)
-		return 0;
 	c->at = (struct qc_place){ .kind = QC_AT_BITMAP_DIR };
 	if (end < pos || !is_aligned(c, pos) ||
 	    !count_bytes(c, pos, c->h.bitmap_dir_bytes, IS_META))
@@ -592,6 +593,33 @@ static int walk_bitmaps(struct checker *c, struct vc_error *err)
 				       i);
 	}
 	return 0;
+}
+
+/* Take all bitmaps from the image: none of them can be believed if they cannot
+ * be read. What they had is released with what else leaks. */
+static int drop_bitmaps(struct checker *c, struct vc_error *err)
+{
+	be64_t bits;
+
+	found(c, false, "ERROR %s: all bitmaps are dropped", err->msg);
+	c->h.autoclear &= ~(uint64_t)QC_AUTOCLEAR_BITMAPS;
+	bits = be64_put(c->h.autoclear);
+	if (vc_pwrite_full(c->fd, &bits, sizeof(bits), QC_OFFSET_AUTOCLEAR) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "write header");
+	return 0;
+}
+
+static int walk_bitmaps(struct checker *c, struct vc_error *err)
+{
+	/* without the bit, whoever wrote last did not keep them */
+	if (!(c->h.autoclear & QC_AUTOCLEAR_BITMAPS) || !c->h.nr_bitmaps)
+		return 0;
+	if (walk_directory(c, err) == 0)
+		return 0;
+	if (err->code != VC_E_CORRUPT || c->repair != VC_DISK_REPAIR_ALL ||
+	    !c->is_first_walk)
+		return -1;
+	return drop_bitmaps(c, err);
 }
 
 /* --- the refcounts themselves --------------------------------------------------- */

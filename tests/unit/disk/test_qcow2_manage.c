@@ -426,6 +426,55 @@ START_TEST(check_names_owners)
 }
 END_TEST
 
+/* What cannot be read goes; a snapshot, which is data, does not. */
+START_TEST(repair_drops_unreadable_bitmaps)
+{
+	static const struct {
+		unsigned offset, bits;
+		uint64_t value;
+		const char *text;
+	} cases[] = {
+		{ 20, 32, UINT32_MAX, "cut short in entry 0: all bitmaps" },
+		{ 0, 64, 0x12345, "bitmap 0: table 0x12345: bad offset: all" },
+		{ 0, 64, UINT64_C(1) << 50,
+		  "bad offset: all bitmaps are drop" },
+	};
+	struct vc_disk_check chk = { .report = note_all };
+	struct vc_qcow2_snapshots s;
+	struct vc_qcow2_bitmaps b;
+	struct image im;
+	uint64_t dir;
+
+	make(&im, 0);
+	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
+	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 0, true, &err), &err);
+	ck_ok(vc_qcow2_bitmap_add(im.fd, "c", 0, true, &err), &err);
+	dir = get(&im, find_extension(&im) + 16, 64);
+	put(&im, dir + cases[_i].offset, cases[_i].bits, cases[_i].value);
+	all_findings[0] = '\0';
+	chk.repair = VC_DISK_REPAIR_ALL;
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_msg(strstr(all_findings, cases[_i].text) != NULL, "%s",
+		      all_findings);
+	ck_assert_uint_gt(chk.nr_corruptions_fixed, 0);
+	image_check(&im);
+	ck_ok(vc_qcow2_bitmap_list(im.fd, &b, &err), &err);
+	ck_assert_uint_eq(b.nr, 0);
+	vc_qcow2_bitmaps_fini(&b);
+	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 0, true, &err), &err);
+	image_check(&im);
+	/* the table of snapshots: not even then */
+	ck_ok(vc_qcow2_snapshot_list(im.fd, &s, &err), &err);
+	ck_assert_uint_eq(s.nr, 1);
+	vc_qcow2_snapshots_fini(&s);
+	put(&im, get(&im, 64, 64), 64, 0x10001);
+	ck_fails(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		 &err, VC_E_CORRUPT);
+	ck_assert_msg(strstr(err.msg, "snapshot 0: ") != NULL, "%s", err.msg);
+	image_fini(&im);
+}
+END_TEST
+
 /* Refcounts that are nonsense, in every shape, are made anew. */
 START_TEST(repair_rebuilds_refcounts)
 {
@@ -898,6 +947,7 @@ TEST_SUITE(suite_qcow2_manage)
 	tcase_add_test(tc, check_names_owners);
 	tcase_add_test(tc, foreign_extension_is_kept);
 	tcase_add_loop_test(tc, repair_drops_what_cannot_be, 0, 8);
+	tcase_add_loop_test(tc, repair_drops_unreadable_bitmaps, 0, 3);
 	tcase_add_loop_test(tc, repair_rebuilds_refcounts, 0, NR_SHAPES);
 	tcase_add_loop_test(tc, killed_manager_changes_nothing, 0, NR_SHAPES);
 	tcase_add_loop_test(tc, killed_commit_loses_nothing, 0, NR_SHAPES - 1);
