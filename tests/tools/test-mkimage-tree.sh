@@ -120,8 +120,8 @@ same_tree src
 has stats 'Filesystem state: +clean'
 
 # the same through qcow2
-mkimage -q -o image.qcow2 a.tar
-mkimage -q --force -o image.raw a.tar
+mkimage -q --size +10M -o image.qcow2 a.tar
+mkimage -q --force --size +10M -o image.raw a.tar
 qcow-tool convert -O raw image.qcow2 back.raw 2>/dev/null ||
 	{ need qemu-img; qemu-img convert -O raw image.qcow2 back.raw; }
 cmp image.raw back.raw || fail "qcow2 and raw differ"
