@@ -146,7 +146,7 @@ static int add_partition(struct builder *b,
 			 struct vc_error *err)
 {
 	struct vc_gpt_part *entry = &b->parts[b->gpt.nr_parts];
-	uint64_t size, aligned;
+	uint64_t size = 0, aligned;
 
 	if (image_size(p->path, &size, err) < 0)
 		return -1;
