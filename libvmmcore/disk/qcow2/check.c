@@ -491,9 +491,12 @@ static int walk_snapshots(struct checker *c, struct vc_error *err)
 			return -1;
 	}
 	c->at = (struct qc_place){ .kind = QC_AT_SNAPSHOTS };
-	if (c->h.nr_snapshots)
-		count_bytes(c, c->h.snapshots_offset,
-			    offset - c->h.snapshots_offset, IS_META);
+	/* its last name may be behind the end */
+	if (c->h.nr_snapshots &&
+	    !count_bytes(c, c->h.snapshots_offset,
+			 offset - c->h.snapshots_offset, IS_META))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2 snapshot table: cut short");
 	return 0;
 }
 
