@@ -214,20 +214,27 @@ static int run_commit(const char *path, struct chain_opts *o, struct chain *c,
 	return 0;
 }
 
-int cmd_commit(int argc, char **argv)
+/* A sub-command that works on the chain of one image. */
+static int chain_command(const struct vc_command *cmd, int argc, char **argv,
+			 int (*run)(const char *path, struct chain_opts *o,
+				    struct chain *c, struct vc_error *err))
 {
 	struct chain_opts o = { .format = VC_DISK_FORMAT_PROBE };
 	struct chain c = { .nr = 0 };
 	int status, first, nr, ret;
 	struct vc_error err;
 
-	status = parse_command(&commit_command, argc, argv, &o, 1, 1, &first,
-			       &nr);
+	status = parse_command(cmd, argc, argv, &o, 1, 1, &first, &nr);
 	if (status >= 0)
 		return status ? 1 : 0;
-	ret = run_commit(argv[first], &o, &c, &err);
+	ret = run(argv[first], &o, &c, &err);
 	chain_fini(&c);
 	return ret < 0 ? report_image(argv[first], &err) : 0;
+}
+
+int cmd_commit(int argc, char **argv)
+{
+	return chain_command(&commit_command, argc, argv, run_commit);
 }
 
 /* --- rebase --------------------------------------------------------------------- */
@@ -352,16 +359,5 @@ static int run_rebase(const char *path, struct chain_opts *o, struct chain *c,
 
 int cmd_rebase(int argc, char **argv)
 {
-	struct chain_opts o = { .format = VC_DISK_FORMAT_PROBE };
-	struct chain c = { .nr = 0 };
-	int status, first, nr, ret;
-	struct vc_error err;
-
-	status = parse_command(&rebase_command, argc, argv, &o, 1, 1, &first,
-			       &nr);
-	if (status >= 0)
-		return status ? 1 : 0;
-	ret = run_rebase(argv[first], &o, &c, &err);
-	chain_fini(&c);
-	return ret < 0 ? report_image(argv[first], &err) : 0;
+	return chain_command(&rebase_command, argc, argv, run_rebase);
 }

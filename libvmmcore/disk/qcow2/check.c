@@ -96,29 +96,6 @@ static void VC_PRINTF(3, 4)
 	c->chk->report(c->chk, is_leak, text);
 }
 
-/* Exactly `len` bytes, or zeroes where the file ends before. */
-static int read_at(struct checker *c, void *buf, size_t len, uint64_t offset,
-		   struct vc_error *err)
-{
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n = pread(c->fd, (char *)buf + got, len - got,
-				  (off_t)(offset + got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return vc_fail(err, VC_E_SYS, errno, "read at %llu",
-				       (unsigned long long)offset);
-		if (!n)
-			break;
-		got += (size_t)n;
-	}
-	memset((char *)buf + got, 0, len - got);
-	return 0;
-}
-
 static struct many *find_many(struct checker *c, uint64_t cluster)
 {
 	size_t i = (size_t)((cluster * UINT64_C(0x9e3779b97f4a7c15)) >>
@@ -205,7 +182,7 @@ static int read_table(struct checker *c, void *buf, size_t len, uint64_t offset,
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "qcow2: more than %llu bytes of tables",
 			       (unsigned long long)MAX_TABLE_BYTES);
-	return read_at(c, buf, len, offset, err);
+	return qc_read_padded(c->fd, buf, len, offset, err);
 }
 
 static bool is_aligned(const struct checker *c, uint64_t offset)
@@ -581,7 +558,7 @@ static int walk_directory(struct checker *c, struct vc_error *err)
 				       "qcow2: bitmap directory: cut short at "
 				       "entry %u",
 				       i);
-		if (read_at(c, &e, sizeof(e), pos, err) < 0 ||
+		if (qc_read_padded(c->fd, &e, sizeof(e), pos, err) < 0 ||
 		    walk_bitmap_table(c, i, be64_get(e.table_offset),
 				      be32_get(e.table_size), err) < 0)
 			return -1;
@@ -835,7 +812,8 @@ static int compare(struct checker *c, struct vc_error *err)
 					  : 0;
 
 		if (offset &&
-		    read_at(c, c->block, c->h.cluster_bytes, offset, err) < 0)
+		    qc_read_padded(c->fd, c->block, c->h.cluster_bytes, offset,
+				   err) < 0)
 			return -1;
 		for (; i < per && cluster < end; i++, cluster++) {
 			uint64_t v = 0;

@@ -57,28 +57,12 @@ static int no_memory(struct vc_error *err)
 int qe_read(struct qc_edit *e, void *buf, size_t len, uint64_t offset,
 	    struct vc_error *err)
 {
-	size_t got = 0;
-
 	e->table_bytes += len;
 	if (e->table_bytes > MAX_TABLE_BYTES)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "qcow2: more than %llu bytes of tables",
 			       (unsigned long long)MAX_TABLE_BYTES);
-	while (got < len) {
-		ssize_t n = pread(e->fd, (char *)buf + got, len - got,
-				  (off_t)(offset + got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return vc_fail(err, VC_E_SYS, errno, "read at %llu",
-				       (unsigned long long)offset);
-		if (!n)
-			break;
-		got += (size_t)n;
-	}
-	memset((char *)buf + got, 0, len - got);
-	return 0;
+	return qc_read_padded(e->fd, buf, len, offset, err);
 }
 
 int qe_write(struct qc_edit *e, const void *buf, size_t len, uint64_t offset,

@@ -276,6 +276,9 @@ int qc_header_parse(const uint8_t *head, size_t len, uint64_t file_bytes,
 /* Read it from a file. */
 int qc_header_read(int fd, struct qc_header *ret,
 		   struct vc_error *err) VC_MUST_CHECK;
+/* Read `len` bytes at `offset`, zeroes where the file ends before. */
+int qc_read_padded(int fd, void *buf, size_t len, uint64_t offset,
+		   struct vc_error *err) VC_MUST_CHECK;
 /* Refuse by name what cannot be read. */
 int qc_header_supported(const struct qc_header *h,
 			struct vc_error *err) VC_MUST_CHECK;

@@ -348,6 +348,28 @@ int qc_header_parse(const uint8_t *head, size_t len, uint64_t file_bytes,
 	return 0;
 }
 
+int qc_read_padded(int fd, void *buf, size_t len, uint64_t offset,
+		   struct vc_error *err)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, (char *)buf + got, len - got,
+				  (off_t)(offset + got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return vc_fail(err, VC_E_SYS, errno, "read at %llu",
+				       (unsigned long long)offset);
+		if (!n)
+			break;
+		got += (size_t)n;
+	}
+	memset((char *)buf + got, 0, len - got);
+	return 0;
+}
+
 int qc_header_read(int fd, struct qc_header *ret, struct vc_error *err)
 {
 	vc_auto_free uint8_t *head = malloc(QC_MAX_HEADER_BYTES);
