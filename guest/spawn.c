@@ -15,11 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
+#include "guest/env.h"
 #include "guest/spawn.h"
 #include "guest/user.h"
-
-#define DEFAULT_PATH \
-	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum {
 	VAR_PATH,
@@ -49,22 +47,12 @@ struct plan {
 	int status;
 };
 
-static bool has_var(char *const *env, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (; *env; env++)
-		if (!strncmp(*env, name, len) && (*env)[len] == '=')
-			return true;
-	return false;
-}
-
 /* The default set, without what the request sets itself. A name given twice
  * stays: the last one counts for nobody, as with env(1) in a shell. */
 static int plan_env(struct plan *p, struct vc_error *err)
 {
 	const char *const set[NR_VARS][2] = {
-		[VAR_PATH] = { "PATH", DEFAULT_PATH },
+		[VAR_PATH] = { "PATH", ENV_DEFAULT_PATH },
 		[VAR_HOME] = { "HOME", p->user.home },
 		[VAR_USER] = { "USER", p->user.name },
 		[VAR_LOGNAME] = { "LOGNAME", p->user.name },
@@ -77,7 +65,7 @@ static int plan_env(struct plan *p, struct vc_error *err)
 	size_t n = 0, i;
 
 	for (i = 0; i < NR_VARS; i++) {
-		if (has_var(given, set[i][0]))
+		if (env_has(given, set[i][0]))
 			continue;
 		if (asprintf(&p->vars[i], "%s=%s", set[i][0], set[i][1]) < 0) {
 			p->vars[i] = NULL;

@@ -14,21 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
+#include "guest/env.h"
 #include "guest/user.h"
 #include "guest/workload.h"
-
-#define DEFAULT_PATH \
-	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-static bool has_var(char *const *env, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (; *env; env++)
-		if (!strncmp(*env, name, len) && (*env)[len] == '=')
-			return true;
-	return false;
-}
 
 void workload_env_free(char **env)
 {
@@ -43,7 +31,7 @@ char **workload_env(const struct runconf *c, const char *home,
 		    struct vc_error *err)
 {
 	const char *const set[][2] = {
-		{ "PATH", DEFAULT_PATH },
+		{ "PATH", ENV_DEFAULT_PATH },
 		{ "HOME", home },
 		{ "TERM", "linux" },
 	};
@@ -54,7 +42,7 @@ char **workload_env(const struct runconf *c, const char *home,
 		;
 	env = calloc(i + VC_ARRAY_SIZE(set) + 1, sizeof(*env));
 	for (i = 0; env && i < VC_ARRAY_SIZE(set); i++) {
-		if (has_var(c->env, set[i][0]))
+		if (env_has(c->env, set[i][0]))
 			continue;
 		if (asprintf(&env[nr], "%s=%s", set[i][0], set[i][1]) < 0)
 			goto out;

@@ -67,6 +67,18 @@ struct tree_shown tree_show_path(const struct tree *t, const struct dent *d)
 
 /* --- nodes --------------------------------------------------------------- */
 
+static void set_meta(struct node *n, const struct tree_meta *m)
+{
+	n->mode = m->mode;
+	n->uid = m->uid;
+	n->gid = m->gid;
+	n->xset = m->xset;
+	n->flags = m->flags;
+	n->mtime = m->mtime;
+	n->atime = m->atime;
+	n->ctime = m->ctime;
+}
+
 static struct node *new_node(struct tree *t, enum node_type type,
 			     const struct tree_meta *m, struct vc_error *err)
 {
@@ -85,33 +97,13 @@ static struct node *new_node(struct tree *t, enum node_type type,
 		return NULL;
 	}
 	n->type = (uint8_t)type;
-	if (m) {
-		n->mode = m->mode;
-		n->uid = m->uid;
-		n->gid = m->gid;
-		n->xset = m->xset;
-		n->flags = m->flags;
-		n->mtime = m->mtime;
-		n->atime = m->atime;
-		n->ctime = m->ctime;
-	}
+	if (m)
+		set_meta(n, m);
 	if (t->last)
 		t->last->next = n;
 	t->last = n;
 	t->nr_nodes++;
 	return n;
-}
-
-static void set_meta(struct node *n, const struct tree_meta *m)
-{
-	n->mode = m->mode;
-	n->uid = m->uid;
-	n->gid = m->gid;
-	n->xset = m->xset;
-	n->flags = m->flags;
-	n->mtime = m->mtime;
-	n->atime = m->atime;
-	n->ctime = m->ctime;
 }
 
 int tree_init(struct tree *t, struct vc_error *err)

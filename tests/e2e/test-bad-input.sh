@@ -4,25 +4,11 @@
 # files and sockets that a running VM holds. The rest is in tests/tools.
 . "$top_srcdir/tests/e2e/lib.sh"
 
-in_testbed bad-input <<'EOT'
+in_testbed bad-input \
+	--add "$top_srcdir/tests/lib/make-kernel.sh:/vm/make-kernel.sh" <<'EOT'
 #!/bin/sh
 . "${TESTBED_ROOT-}/vm/guest.sh"
-
-# make_kernel FILE: an ELF kernel for x86_64 at 1 MiB, its code on stdin
-make_kernel() {
-	{
-		printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0'
-		printf '\2\0\76\0\1\0\0\0\170\0\20\0\0\0\0\0' # entry 0x100078
-		printf '\100\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'   # phoff 64
-		printf '\0\0\0\0\100\0\70\0\1\0\0\0\0\0\0\0'
-		printf '\1\0\0\0\7\0\0\0\0\0\0\0\0\0\0\0' # PT_LOAD, offset 0
-		printf '\0\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0' # at 0x100000
-		printf '\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0\0' # 4096 bytes
-		printf '\0\20\0\0\0\0\0\0'
-		cat
-		head -c 4096 /dev/zero
-	} | head -c 4096 >"$1"
-}
+. "$vm/make-kernel.sh"
 
 # ends STATUS LINES TEXT ARGUMENT...: vmm run ARGUMENT... ends with STATUS,
 # having said LINES lines on standard error with TEXT in them
@@ -41,7 +27,7 @@ ends() {
 
 cd "$tmp"
 # out 0x64, 0xfe; hlt
-printf '\260\376\346\144\364\353\375' | make_kernel reset
+make_reset_kernel reset
 ends 32 0 '' reset
 # ud2, with no handler: a triple fault
 printf '\17\13' | make_kernel crash

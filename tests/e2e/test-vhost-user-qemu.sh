@@ -3,29 +3,9 @@
 # `vmm device blk --socket`, in its jail, under QEMU's vhost-user-blk-pci with
 # a stock Linux guest: what the guest writes is what the host finds, a second
 # frontend is served after the first has gone, and nothing is left behind.
-set -u
+. "$top_srcdir/tests/e2e/qemu.sh"
 
-command -v qemu-system-x86_64 >/dev/null || {
-	echo "no qemu-system-x86_64"
-	exit 77
-}
-testbed=$top_srcdir/tests/lib/testbed
-dir=$(mktemp -d "${TMPDIR:-/tmp}/vhost-user-qemu.XXXXXX")
-pid=
-cleanup() {
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null
-	wait
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-trap 'exit 143' INT TERM HUP
-
-fail() {
-	echo "FAIL: $*"
-	cat "$dir"/*.txt
-	exit 1
-}
-
+need qemu-system-x86_64 qemu-img
 cat >"$dir/script" <<'EOT'
 disk=/dev/vda
 echo "SIZE $(cat /sys/block/vda/size)"
@@ -51,17 +31,11 @@ kernel=$("$testbed" kernel) &&
 	"$testbed" initrd -o "$dir/initrd" --module virtio_pci \
 		--module virtio_blk --script "$dir/script" || exit 1
 
-# boot NAME WORDS: run the guest, its console in NAME.txt
+# boot NAME WORDS: run the guest to its end
 boot() {
-	timeout 300 qemu-system-x86_64 -M q35 -accel tcg -smp 2 -m 256 \
-		-nodefaults -display none -serial stdio -no-reboot \
-		-object memory-backend-memfd,id=mem,size=256M,share=on \
-		-numa node,memdev=mem \
-		-chardev socket,id=c,path="$dir/blk.sock" \
-		-device vhost-user-blk-pci,chardev=c,num-queues=2 \
-		-kernel "$kernel" -initrd "$dir/initrd" \
-		-append "console=ttyS0 quiet panic=-1 $2" \
-		</dev/null >"$dir/$1.txt" 2>&1 || fail "QEMU: status $?"
+	start_guest "$1" "$2" -chardev socket,id=c,path="$dir/blk.sock" \
+		-device vhost-user-blk-pci,chardev=c,num-queues=2
+	wait "$qemu" || fail "QEMU: status $?"
 	tr -d '\r' <"$dir/$1.txt" >"$dir/$1"
 	grep -q '^DONE$' "$dir/$1" || fail "$1: the guest did not finish"
 }
@@ -69,18 +43,14 @@ boot() {
 start_device() { # DISK OPTIONS
 	vmm device blk --socket "$dir/blk.sock" --disk "$1" \
 		>"$dir/device.txt" 2>&1 &
-	pid=$!
-	for _ in $(seq 100); do
-		[ -S "$dir/blk.sock" ] && return
-		sleep 0.1
-	done
-	fail "the device does not listen"
+	pids=($!)
+	wait_for 10 "the device does not listen" test -S "$dir/blk.sock"
 }
 
 stop_device() {
-	kill "$pid"
-	wait "$pid" || fail "the device: status $?"
-	pid=
+	kill "${pids[0]}"
+	wait "${pids[0]}" || fail "the device: status $?"
+	pids=()
 	[ ! -e "$dir/blk.sock" ] || fail "the socket was left behind"
 	[ ! -s "$dir/device.txt" ] || fail "the device complained"
 }
@@ -119,7 +89,6 @@ grep -q '^RO 1$' "$dir/readonly" || fail "the guest thinks it may write"
 [ "$before" = "$(md5sum <"$dir/disk")" ] || fail "a read-only disk changed"
 
 # the same guest on qcow2, judged by QEMU's own tools
-command -v qemu-img >/dev/null || exit 0
 qemu-img create -q -f qcow2 "$dir/disk.qcow2" 64M
 start_device "path=$dir/disk.qcow2,num-queues=2"
 boot qcow2 phase=write

@@ -4,40 +4,9 @@
 # vhost-user-vsock-pci and vhost-user-rng-pci with a stock Linux guest: clients
 # of the socket are joined to it, several at a time, data is whole in both
 # directions, a half-close passes through, and a port nobody listens on refuses.
-set -u
+. "$top_srcdir/tests/e2e/qemu.sh"
 
-for need in qemu-system-x86_64 socat; do
-	command -v $need >/dev/null || {
-		echo "no $need"
-		exit 77
-	}
-done
-testbed=$top_srcdir/tests/lib/testbed
-dir=$(mktemp -d "${TMPDIR:-/tmp}/vhost-user-vsock.XXXXXX")
-pids=()
-cleanup() {
-	[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null
-	wait
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-trap 'exit 143' INT TERM HUP
-
-fail() {
-	echo "FAIL: $*"
-	cat "$dir"/*.txt
-	exit 1
-}
-
-wait_for() { # SECONDS WHAT COMMAND...
-	local i nr=$(($1 * 10)) what=$2
-	shift 2
-	for ((i = 0; i < nr; i++)); do
-		"$@" && return
-		sleep 0.1
-	done
-	fail "$what"
-}
+need qemu-system-x86_64 socat
 
 cat >"$dir/script" <<'EOT'
 echo "RANDOM $(dd if=/dev/hwrng bs=4096 count=8 iflag=fullblock 2>/dev/null |
@@ -61,19 +30,10 @@ pids+=($!)
 wait_for 10 "a device does not listen" \
 	test -S "$dir/vsock.sock" -a -S "$dir/rng.sock" -a -S "$dir/clients"
 
-timeout 300 qemu-system-x86_64 -M q35 -accel tcg -smp 2 -m 256 \
-	-nodefaults -display none -serial stdio -no-reboot \
-	-object memory-backend-memfd,id=mem,size=256M,share=on \
-	-numa node,memdev=mem \
-	-chardev socket,id=v,path="$dir/vsock.sock" \
+start_guest guest '' -chardev socket,id=v,path="$dir/vsock.sock" \
 	-device vhost-user-vsock-pci,chardev=v \
 	-chardev socket,id=r,path="$dir/rng.sock" \
-	-device vhost-user-rng-pci,chardev=r \
-	-kernel "$kernel" -initrd "$dir/initrd" \
-	-append "console=ttyS0 quiet panic=-1" \
-	</dev/null >"$dir/guest.txt" 2>&1 &
-qemu=$!
-pids+=("$qemu")
+	-device vhost-user-rng-pci,chardev=r
 is_ready() {
 	[ "$(grep -c '^READY' "$dir/guest.txt")" -ge "$1" ]
 }

@@ -6,7 +6,7 @@
 # --- what needs no KVM: options, and what is opened before --------------------
 
 try() { refused 2 "$@"; }
-make_kernel kernel
+make_reset_kernel kernel
 try 'no kernel given' vmm run
 try 'more than one kernel' vmm run kernel kernel
 try "unknown option '--bogus'" vmm run --bogus kernel

@@ -4,7 +4,7 @@
 # it, user namespaces, memory. See vmm-errors.sh.
 . "$top_srcdir/tests/tools/vmm-errors.sh"
 
-make_kernel kernel
+make_reset_kernel kernel
 chmod 644 kernel
 
 # A namespace of our own, with user namespaces switched off, is a host that

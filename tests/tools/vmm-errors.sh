@@ -2,6 +2,7 @@
 # Shared by the tests of what vmm says to bad input: one line, its form, the
 # exit status, and that nothing is left behind.
 set -u
+. "$top_srcdir/tests/lib/make-kernel.sh"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/vmmkit-errors.XXXXXX") || exit 99
 listener=
 cleanup() {
@@ -67,22 +68,6 @@ refused() {
 	fi
 	head -n 1 "$tmp/err" | grep -qE "$form" || bad "$*: form of the line"
 	[ "$(wc -l <"$tmp/err")" = $lines ] || bad "$*: not $lines line(s)"
-}
-
-# make_kernel FILE: an ELF kernel for x86_64 at 1 MiB that resets the machine
-make_kernel() {
-	{
-		printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0'
-		printf '\2\0\76\0\1\0\0\0\170\0\20\0\0\0\0\0' # entry 0x100078
-		printf '\100\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'   # phoff 64
-		printf '\0\0\0\0\100\0\70\0\1\0\0\0\0\0\0\0'
-		printf '\1\0\0\0\7\0\0\0\0\0\0\0\0\0\0\0' # PT_LOAD, offset 0
-		printf '\0\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0' # at 0x100000
-		printf '\0\20\0\0\0\0\0\0\0\20\0\0\0\0\0\0' # 4096 bytes
-		printf '\0\20\0\0\0\0\0\0'
-		printf '\260\376\346\144\364\353\375' # out 0x64, 0xfe; hlt
-		head -c 4096 /dev/zero
-	} | head -c 4096 >"$1"
 }
 
 # Does /dev/kvm open, for those cases that get as far as that?

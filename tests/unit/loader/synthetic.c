@@ -29,6 +29,23 @@ void syn_put64(uint8_t *p, uint64_t v)
 	memcpy(p, &x, sizeof(x));
 }
 
+void syn_put(uint8_t *p, unsigned bytes, uint64_t v)
+{
+	switch (bytes) {
+	case 1:
+		*p = (uint8_t)v;
+		break;
+	case 2:
+		syn_put16(p, (uint16_t)v);
+		break;
+	case 4:
+		syn_put32(p, (uint32_t)v);
+		break;
+	default:
+		syn_put64(p, v);
+	}
+}
+
 size_t syn_bzimage(uint8_t buf[SYN_MAX])
 {
 	size_t i;

@@ -32,6 +32,8 @@ size_t syn_elf(uint8_t buf[SYN_MAX]);
 void syn_put16(uint8_t *p, uint16_t v);
 void syn_put32(uint8_t *p, uint32_t v);
 void syn_put64(uint8_t *p, uint64_t v);
+/* The same, of `bytes`: 1, 2, 4 or 8. */
+void syn_put(uint8_t *p, unsigned bytes, uint64_t v);
 
 /* A memfd with these bytes, at offset 0. */
 int syn_file(const uint8_t *buf, size_t n);

@@ -129,23 +129,10 @@ static const struct {
 START_TEST(refuses_bad_bzimages)
 {
 	size_t n = syn_bzimage(file);
-	uint8_t *p = file + bad_bzimages[_i].offset;
-	uint64_t v = bad_bzimages[_i].value;
 
 	memset(guest, 0x5a, sizeof(guest));
-	switch (bad_bzimages[_i].bytes) {
-	case 1:
-		*p = (uint8_t)v;
-		break;
-	case 2:
-		syn_put16(p, (uint16_t)v);
-		break;
-	case 4:
-		syn_put32(p, (uint32_t)v);
-		break;
-	default:
-		syn_put64(p, v);
-	}
+	syn_put(file + bad_bzimages[_i].offset, bad_bzimages[_i].bytes,
+		bad_bzimages[_i].value);
 	memset(&kernel, 0x5a, sizeof(kernel));
 	ck_fails(load(n), &err, bad_bzimages[_i].code);
 	/* written only on success */
@@ -255,22 +242,9 @@ static const struct {
 START_TEST(refuses_bad_elfs)
 {
 	size_t n = syn_elf(file);
-	uint8_t *p = file + bad_elfs[_i].offset;
-	uint64_t v = bad_elfs[_i].value;
 
-	switch (bad_elfs[_i].bytes) {
-	case 1:
-		*p = (uint8_t)v;
-		break;
-	case 2:
-		syn_put16(p, (uint16_t)v);
-		break;
-	case 4:
-		syn_put32(p, (uint32_t)v);
-		break;
-	default:
-		syn_put64(p, v);
-	}
+	syn_put(file + bad_elfs[_i].offset, bad_elfs[_i].bytes,
+		bad_elfs[_i].value);
 	ck_fails(load(n), &err, bad_elfs[_i].code);
 }
 END_TEST
