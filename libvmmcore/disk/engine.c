@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "disk/engine.h"
+
+int (*engine_inject)(const struct eng_io *io);
 
 void eng_queue_put(struct eng_queue *q, struct eng_io *io)
 {
@@ -31,12 +35,19 @@ struct eng_io *eng_queue_get(struct eng_queue *q)
 static int try_engine(enum vc_disk_io want, struct engine **ret,
 		      struct vc_error *err)
 {
-	if (want == VC_DISK_IO_SYNC)
-		return sync_engine_new(ret, err);
-	if (uring_engine_new(ret, err) == 0)
-		return 0;
-	if (want == VC_DISK_IO_URING)
-		return -1;
+	switch (want) {
+	case VC_DISK_IO_URING:
+		return uring_engine_new(ret, err);
+	case VC_DISK_IO_POOL:
+		return pool_engine_new(ret, err);
+	case VC_DISK_IO_SYNC:
+		break;
+	case VC_DISK_IO_AUTO:
+		if (uring_engine_new(ret, err) == 0 ||
+		    pool_engine_new(ret, err) == 0)
+			return 0;
+		break; /* not even a thread: still slower, still right */
+	}
 	return sync_engine_new(ret, err);
 }
 
@@ -149,6 +160,43 @@ bool eng_io_advance(struct eng_io *io, int res)
 	}
 	consume(io, (size_t)res);
 	return false;
+}
+
+static int do_once(struct eng_io *io)
+{
+	int nr = io->nr_iov < IOV_MAX ? io->nr_iov : IOV_MAX;
+	ssize_t n = -1;
+
+	if (engine_inject) {
+		int res = engine_inject(io);
+
+		if (res < 0)
+			return res;
+	}
+	switch (io->op) {
+	case ENG_READ:
+		n = preadv(io->fd, io->iov, nr, (off_t)io->offset);
+		break;
+	case ENG_WRITE:
+		n = pwritev(io->fd, io->iov, nr, (off_t)io->offset);
+		break;
+	case ENG_SYNC:
+		n = fdatasync(io->fd);
+		break;
+	case ENG_FALLOCATE:
+		n = fallocate(io->fd, io->mode, (off_t)io->offset,
+			      (off_t)io->len);
+		break;
+	case ENG_SHARE:
+		break; /* does not come here */
+	}
+	return n < 0 ? -errno : (int)n; /* at most MAX_RW_COUNT, < 2 GiB */
+}
+
+void eng_io_run(struct eng_io *io)
+{
+	while (!eng_io_advance(io, do_once(io)))
+		continue;
 }
 
 void engine_submit(struct engine *e, struct eng_io *io)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Asynchronous file I/O: what a disk format does to its file. Two engines do
- * the same: io_uring, and plain system calls where a host has no io_uring. One
+ * Asynchronous file I/O: what a disk format does to its file. Three engines do
+ * the same: io_uring, a pool of threads where a host has no io_uring, and plain
+ * system calls, one after the other. One
  * thread at a time; an engine is shared by the disks of a backing chain and by the
  * parts of a composite disk, whose ends come in any order: it goes with the last.
  */
@@ -70,7 +71,7 @@ struct engine {
 };
 
 /* Make the engine that `want` names; VC_DISK_IO_AUTO takes io_uring where the
- * host lets this process have it, else system calls. */
+ * host lets this process have it, else threads. */
 int engine_new(enum vc_disk_io want, struct engine **ret,
 	       struct vc_error *err) VC_MUST_CHECK;
 struct engine *engine_ref(struct engine *e);
@@ -96,14 +97,17 @@ int eng_share(struct eng_io *io);
 /* For the engines: queue `io` as done, or say that it must go on (the rest of
  * a short transfer). */
 bool eng_io_advance(struct eng_io *io, int res);
+/* Do all of `io` by system calls: io->res has the result. Any thread. */
+void eng_io_run(struct eng_io *io);
 void eng_queue_put(struct eng_queue *q, struct eng_io *io);
 struct eng_io *eng_queue_get(struct eng_queue *q);
 
-/* For tests: called by the engine of system calls before each operation; an
- * -errno it returns is the result instead. */
-extern int (*sync_engine_inject)(const struct eng_io *io);
+/* For tests: called before each system call for an operation, in the pool on the
+ * thread that is to make it; an -errno it returns is the result instead. */
+extern int (*engine_inject)(const struct eng_io *io);
 
 int uring_engine_new(struct engine **ret, struct vc_error *err);
+int pool_engine_new(struct engine **ret, struct vc_error *err);
 int sync_engine_new(struct engine **ret, struct vc_error *err);
 
 #endif

@@ -4,12 +4,18 @@
  * few descriptors, driven by the fake guest. A system call that a class needs
  * and its policy does not have kills the process here.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +29,26 @@
 #define CHILD_SOCK 3 /* its number there; what else it gets follows */
 #define CHILD_FD 4
 
+/* A host as many are: containers are not allowed to make rings. */
+static void forbid_rings(void)
+{
+	struct sock_filter insns[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { VC_ARRAY_SIZE(insns), insns };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0)
+		_exit(126);
+}
+
 static struct fg *fg;
 static pid_t pid;
+static bool has_rings = true;
 
 /* Start `vmm device` with `args` and with `fds` as CHILD_FD and so on. */
 static void start(const char *const *args, const int *fds, int nr_fds)
@@ -44,6 +68,8 @@ static void start(const char *const *args, const int *fds, int nr_fds)
 		/* out of the way of the numbers to come */
 		int sock = fcntl(pair[0], F_DUPFD, 100), at[4];
 
+		if (!has_rings)
+			forbid_rings();
 		for (i = 0; i < nr_fds; i++)
 			at[i] = fcntl(fds[i], F_DUPFD, 100);
 		for (i = 0; i < nr_fds; i++)
@@ -55,6 +81,43 @@ static void start(const char *const *args, const int *fds, int nr_fds)
 	vc_close(&pair[0]);
 	fg = fg_new(FG_RAM_DEFAULT);
 	fg_connect(fg, pair[1], 0);
+}
+
+/* The one line of a file of /proc. */
+static void read_line(const char *path, char text[80])
+{
+	FILE *f = fopen(path, "re");
+
+	ck_assert_msg(f, "%s", path);
+	ck_assert_ptr_nonnull(fgets(text, 80, f));
+	fclose(f);
+}
+
+/* Threads of the device process that do its I/O: its parent is `pid`. */
+static unsigned count_io_threads(void)
+{
+	char path[80], text[80];
+	unsigned nr = 0;
+	struct dirent *e;
+	int child;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	read_line(path, text);
+	child = atoi(text);
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", child,
+			 atoi(e->d_name));
+		read_line(path, text);
+		nr += !strcmp(text, "disk-io\n");
+	}
+	closedir(dir);
+	return nr;
 }
 
 /* Hang up: the process ends, with status 0. */
@@ -166,6 +229,20 @@ static void many_at_once(uint32_t type)
 	}
 }
 
+/* With a ring, and where there is none with threads: each test of a disk is
+ * done both ways. */
+static void start_disk(int i, const char *const *args, const int *fds,
+		       int nr_fds)
+{
+	has_rings = !i;
+	start(args, fds, nr_fds);
+	fg_queue(fg, 0, 256);
+	if (has_rings)
+		ck_assert_uint_eq(count_io_threads(), 0);
+	else
+		ck_assert_uint_gt(count_io_threads(), 1);
+}
+
 START_TEST(raw_disk)
 {
 	static const char *const args[] = { "blk", "--disk",
@@ -182,8 +259,7 @@ START_TEST(raw_disk)
 	ck_assert_int_ge(fd, 0);
 	unlink(path);
 	ck_assert_int_eq(ftruncate(fd, DISK_BYTES), 0);
-	start(args, &fd, 1);
-	fg_queue(fg, 0, 256);
+	start_disk(_i, args, &fd, 1);
 	many_at_once(BLK_OUT);
 	ck_assert_uint_eq(blk(BLK_FLUSH, 0, FG_IN, NULL, 0), 0);
 	many_at_once(BLK_IN);
@@ -222,9 +298,9 @@ START_TEST(qcow2_disk)
 
 	ck_assert_int_ge(fd, 0);
 	ck_ok(vc_disk_create(fd, &how, &err), &err);
-	start(args, &fd, 1);
-	fg_queue(fg, 0, 256);
+	start_disk(_i, args, &fd, 1);
 	many_at_once(BLK_OUT);
+	ck_assert_uint_eq(blk(BLK_FLUSH, 0, FG_IN, NULL, 0), 0);
 	many_at_once(BLK_IN);
 	finish();
 	vc_close(&fd);
@@ -277,10 +353,9 @@ START_TEST(disk_with_a_backing_file)
 			_exit(1);
 		_exit(0);
 	}
-	start(args, (int[]){ fd, pair[1] }, 2);
+	start_disk(_i, args, (int[]){ fd, pair[1] }, 2);
 	vc_close(&pair[0]);
 	vc_close(&pair[1]);
-	fg_queue(fg, 0, 256);
 	ck_assert_uint_eq(blk(BLK_IN, 1, FG_IN, buf, sizeof(buf)), 0);
 	ck_assert_mem_eq(buf, "from below", 10);
 	memset(buf, 0x55, sizeof(buf));
@@ -586,9 +661,9 @@ TEST_SUITE(suite_processes)
 	TCase *tc = test_case(s, "jailed");
 
 	tcase_add_test(tc, rng);
-	tcase_add_test(tc, raw_disk);
-	tcase_add_test(tc, qcow2_disk);
-	tcase_add_test(tc, disk_with_a_backing_file);
+	tcase_add_loop_test(tc, raw_disk, 0, 2);
+	tcase_add_loop_test(tc, qcow2_disk, 0, 2);
+	tcase_add_loop_test(tc, disk_with_a_backing_file, 0, 2);
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, vsock);
 	tcase_add_test(tc, vsock_to_a_socket);

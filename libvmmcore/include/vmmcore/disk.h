@@ -35,9 +35,12 @@ extern const char *const vc_disk_format_names[];
 
 /* How file I/O is done. */
 enum vc_disk_io {
-	VC_DISK_IO_AUTO,  /* io_uring where the host has it, else SYNC */
+	VC_DISK_IO_AUTO,  /* io_uring where the host has it, else POOL, else
+			   * SYNC */
 	VC_DISK_IO_URING, /* or fail */
-	VC_DISK_IO_SYNC,  /* plain system calls */
+	VC_DISK_IO_POOL,  /* a few threads, made at open, with no signal */
+	VC_DISK_IO_SYNC,  /* plain system calls in vc_disk_kick(), which waits
+			   * for them */
 };
 
 /* Opens files for a process that cannot do so itself, being in a jail. */

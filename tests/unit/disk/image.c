@@ -7,14 +7,13 @@
 #include "tests/lib/test.h"
 #include "tests/unit/disk/image.h"
 
+const enum vc_disk_io engines[NR_ENGINES] = { VC_DISK_IO_URING, VC_DISK_IO_SYNC,
+					      VC_DISK_IO_POOL };
 static struct vc_error err;
 
 void image_create(struct image *im, uint64_t size, uint32_t cluster,
 		  unsigned refcount_bits, unsigned version, int io)
 {
-	static const enum vc_disk_io engines[] = { VC_DISK_IO_URING,
-						   VC_DISK_IO_SYNC };
-
 	memset(im, 0, sizeof(*im));
 	im->opts = (struct vc_disk_create_opts){
 		.format = VC_DISK_FORMAT_QCOW2,

@@ -5,6 +5,10 @@
 
 #include <vmmcore/disk.h>
 
+/* All of how I/O can be done. */
+#define NR_ENGINES 3
+extern const enum vc_disk_io engines[NR_ENGINES];
+
 struct image {
 	struct vc_disk_create_opts opts;
 	struct vc_disk_open_opts open;
@@ -14,6 +18,7 @@ struct image {
 	uint32_t seed;
 };
 
+/* `io`: of engines[] */
 void image_create(struct image *im, uint64_t size, uint32_t cluster,
 		  unsigned refcount_bits, unsigned version, int io);
 void image_open(struct image *im, struct vc_disk *backing);

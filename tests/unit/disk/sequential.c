@@ -6,15 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/test.h"
+#include "tests/unit/disk/image.h"
 #include "tests/unit/disk/sequential.h"
 
 static struct vc_error err;
 
 void seq_init(struct seq *s, enum vc_disk_format format, uint64_t size, int io)
 {
-	static const enum vc_disk_io engines[] = { VC_DISK_IO_URING,
-						   VC_DISK_IO_SYNC };
-
 	memset(s, 0, sizeof(*s));
 	s->opts.format = format;
 	s->opts.size_bytes = size;

@@ -221,10 +221,10 @@ START_TEST(fails_when_a_read_or_write_does)
 	bad_op = _i ? ENG_WRITE : ENG_READ;
 	bad_offset = SIZE / 2 + 2000000;
 	bad_errno = _i ? ENOSPC : EIO;
-	sync_engine_inject = inject;
+	engine_inject = inject;
 	ck_assert_int_eq(vc_disk_convert(&src, 1, b.disk, &opts, NULL, &err),
 			 -1);
-	sync_engine_inject = NULL;
+	engine_inject = NULL;
 	ck_assert_int_eq(err.code, VC_E_SYS);
 	ck_assert_int_eq(err.sys, bad_errno);
 	ck_assert_uint_gt(nr_bad, 0);
@@ -250,9 +250,9 @@ START_TEST(salvages_all_but_a_sector)
 	bad_op = ENG_READ;
 	bad_offset = 1000 * SECTOR + 7;
 	bad_errno = EIO;
-	sync_engine_inject = inject;
+	engine_inject = inject;
 	ck_ok(vc_disk_convert(&src, 1, b.disk, &opts, &res, &err), &err);
-	sync_engine_inject = NULL;
+	engine_inject = NULL;
 	ck_assert_uint_eq(res.nr_lost_bytes, SECTOR);
 	ck_ok(vc_disk_read(a.disk, 999 * SECTOR, x, sizeof(x), &err), &err);
 	ck_ok(vc_disk_read(b.disk, 999 * SECTOR, y, sizeof(y), &err), &err);

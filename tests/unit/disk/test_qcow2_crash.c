@@ -429,7 +429,7 @@ START_TEST(full_disk_passes)
 {
 	unsigned from, len;
 
-	sync_engine_inject = inject;
+	engine_inject = inject;
 	fail_with = _i % 2 ? EIO : ENOSPC;
 	for (from = (unsigned)_i % 2; from < 120; from += 2)
 		for (len = 1; len < 8; len += 3) {
@@ -445,7 +445,7 @@ START_TEST(full_disk_passes)
 			image_close(&im);
 			unmake_image(&im);
 		}
-	sync_engine_inject = NULL;
+	engine_inject = NULL;
 }
 END_TEST
 
@@ -492,7 +492,7 @@ START_TEST(stops_anywhere_whatever_the_kind)
 {
 	unsigned from;
 
-	sync_engine_inject = inject;
+	engine_inject = inject;
 	fail_with = EIO;
 	for (from = 0; from < 200; from += 2) {
 		struct vc_disk_check chk = { 0 };
@@ -514,7 +514,7 @@ START_TEST(stops_anywhere_whatever_the_kind)
 		ck_assert_uint_eq(chk.nr_corruptions, 0);
 		unmake_image(&im);
 	}
-	sync_engine_inject = NULL;
+	engine_inject = NULL;
 }
 END_TEST
 
@@ -523,7 +523,7 @@ START_TEST(stops_anywhere_without_corruption)
 {
 	unsigned from;
 
-	sync_engine_inject = inject;
+	engine_inject = inject;
 	fail_with = ENOSPC;
 	for (from = 0; from < (_i ? 600 : 200); from += _i ? 3 : 1) {
 		struct vc_disk_check chk = { 0 };
@@ -544,7 +544,7 @@ START_TEST(stops_anywhere_without_corruption)
 		ck_assert_uint_eq(chk.nr_corruptions, 0);
 		image_fini(&im);
 	}
-	sync_engine_inject = NULL;
+	engine_inject = NULL;
 }
 END_TEST
 

@@ -255,7 +255,7 @@ static void set_compressor(int shape)
 
 START_TEST(reads_what_was_written)
 {
-	int shape = _i / 2;
+	int shape = _i / NR_ENGINES;
 	uint32_t cluster = shapes[shape].cluster;
 	uint64_t size = cluster < 4096 ? MIB : 4 * MIB + 512;
 	struct image im;
@@ -263,7 +263,7 @@ START_TEST(reads_what_was_written)
 	if (cluster > MIB)
 		size = 40 * MIB;
 	set_compressor(shape);
-	make(&im, shape, size, NULL, _i % 2);
+	make(&im, shape, size, NULL, _i % NR_ENGINES);
 	open_it(&im, NULL);
 	exercise(&im, 8);
 	image_compare(&im);
@@ -294,13 +294,13 @@ START_TEST(overlay_reads_through)
 	if (shapes[shape].data_raw ||
 	    (shapes[shape].preallocation && !shapes[shape].extended))
 		return; /* cannot have a backing file */
-	image_create(&base, MIB, 65536, 16, 3, _i % 2);
+	image_create(&base, MIB, 65536, 16, 3, _i % NR_ENGINES);
 	image_open(&base, NULL);
 	memset(base.model, 0x77, MIB);
 	ck_ok(vc_disk_write(base.disk, 0, base.model, MIB, &err), &err);
 	image_close(&base);
 	set_compressor(shape);
-	make(&top, shape, 3 * MIB, "b", _i % 2);
+	make(&top, shape, 3 * MIB, "b", _i % NR_ENGINES);
 	memcpy(top.model, base.model, MIB);
 	base.open.writable = false;
 	image_open(&base, NULL);
@@ -518,7 +518,8 @@ TEST_SUITE(suite_qcow2_format)
 	Suite *s = suite_create("disk/qcow2 format");
 	TCase *tc = test_case(s, "format");
 
-	tcase_add_loop_test(tc, reads_what_was_written, 0, 2 * NR_SHAPES);
+	tcase_add_loop_test(tc, reads_what_was_written, 0,
+			    NR_ENGINES * NR_SHAPES);
 	tcase_add_loop_test(tc, overlay_reads_through, 0, NR_SHAPES);
 	tcase_add_test(tc, subclusters_are_told_apart);
 	tcase_add_test(tc, lazy_refcounts_are_repaired);

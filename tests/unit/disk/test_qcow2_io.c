@@ -19,7 +19,7 @@ static const struct {
 	{ 16384, 32, 3 }, { MIB, 16, 3 },   { 2 * MIB, 1, 3 }, { 512, 16, 2 },
 	{ 32768, 64, 3 }, { 1024, 8, 3 },
 };
-#define NR_CASES (2 * (int)VC_ARRAY_SIZE(shapes))
+#define NR_CASES (NR_ENGINES * (int)VC_ARRAY_SIZE(shapes))
 
 struct op {
 	struct vc_disk_req req;
@@ -114,13 +114,13 @@ static void exercise(struct image *im, unsigned rounds)
 
 START_TEST(reads_what_was_written)
 {
-	int shape = _i / 2;
+	int shape = _i / NR_ENGINES;
 	uint32_t cluster = shapes[shape].cluster;
 	uint64_t size = cluster < 4096 ? MIB : 8 * MIB + 512;
 	struct image im;
 
 	image_create(&im, size, cluster, shapes[shape].refcount_bits,
-		     shapes[shape].version, _i % 2);
+		     shapes[shape].version, _i % NR_ENGINES);
 	image_open(&im, NULL);
 	exercise(&im, 12);
 	image_compare(&im);
@@ -140,16 +140,16 @@ END_TEST
  * backing file is shorter than the disk. */
 START_TEST(overlay_reads_through)
 {
-	int shape = _i / 2;
+	int shape = _i / NR_ENGINES;
 	uint32_t cluster = shapes[shape].cluster;
 	struct image base, top;
 
-	image_create(&base, MIB, 65536, 16, 3, _i % 2);
+	image_create(&base, MIB, 65536, 16, 3, _i % NR_ENGINES);
 	image_open(&base, NULL);
 	exercise(&base, 3);
 	image_close(&base);
 	image_create(&top, 2 * MIB, cluster, shapes[shape].refcount_bits,
-		     shapes[shape].version, _i % 2);
+		     shapes[shape].version, _i % NR_ENGINES);
 	memcpy(top.model, base.model, MIB);
 	top.opts.backing_file = "b";
 	top.opts.backing_format = "qcow2";
@@ -292,7 +292,7 @@ TEST_SUITE(suite_qcow2_io)
 
 	tcase_add_loop_test(tc, reads_what_was_written, 0, NR_CASES);
 	tcase_add_loop_test(tc, overlay_reads_through, 0, NR_CASES);
-	tcase_add_loop_test(tc, discard_gives_space_back, 0, 2);
+	tcase_add_loop_test(tc, discard_gives_space_back, 0, NR_ENGINES);
 	tcase_add_test(tc, cache_stays_bounded);
 	tcase_add_test(tc, maps_extents);
 	tcase_add_test(tc, changes_its_size);

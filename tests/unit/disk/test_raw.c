@@ -11,11 +11,10 @@
 #include <unistd.h>
 #include <vmmcore/disk.h>
 #include "tests/lib/test.h"
+#include "tests/unit/disk/image.h"
 
 #define MIB (1024 * 1024)
 
-/* Both engines do every test. */
-static const enum vc_disk_io engines[] = { VC_DISK_IO_URING, VC_DISK_IO_SYNC };
 static struct vc_error err;
 
 static struct vc_disk *open_new(uint64_t size, int io)
@@ -335,16 +334,16 @@ TEST_SUITE(suite_raw)
 	Suite *s = suite_create("disk/raw");
 	TCase *tc = test_case(s, "raw");
 
-	tcase_add_loop_test(tc, reads_what_was_written, 0, 2);
-	tcase_add_loop_test(tc, completes_many_at_once, 0, 2);
-	tcase_add_loop_test(tc, refuses_bad_requests, 0, 2);
-	tcase_add_loop_test(tc, every_operation_works, 0, 2);
-	tcase_add_loop_test(tc, readonly_stays_unwritten, 0, 2);
-	tcase_add_loop_test(tc, maps_holes, 0, 2);
-	tcase_add_loop_test(tc, no_space_is_reported_and_passes, 0, 2);
+	tcase_add_loop_test(tc, reads_what_was_written, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, completes_many_at_once, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, refuses_bad_requests, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, every_operation_works, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, readonly_stays_unwritten, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, maps_holes, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, no_space_is_reported_and_passes, 0, NR_ENGINES);
 	tcase_add_test(tc, locks_out_a_second_writer);
-	tcase_add_loop_test(tc, direct_takes_any_alignment, 0, 2);
-	tcase_add_loop_test(tc, changes_its_size, 0, 2);
+	tcase_add_loop_test(tc, direct_takes_any_alignment, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, changes_its_size, 0, NR_ENGINES);
 	tcase_add_test(tc, refuses_what_is_no_file);
 	return s;
 }
