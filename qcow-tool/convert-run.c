@@ -48,7 +48,7 @@ static int open_sources(struct run *r, char **from, struct vc_error *err)
 	return 0;
 }
 
-/* Not faster than was asked for: the writing thread sleeps. */
+/* Not faster than was asked for: the thread that writes sleeps. */
 static void on_progress(void *opaque, uint64_t done, uint64_t total)
 {
 	struct run *r = opaque;
@@ -78,7 +78,12 @@ static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
 						   VC_DISK_FORMAT_ANDROID_SPARSE
 				? 0
 				: o->granule,
-		.nr_threads = o->threads,
+		/* whoever reads writes a raw image: none beside the one that
+		 * sleeps */
+		.nr_threads =
+			o->rate && vc_disk_get_format(dst) == VC_DISK_FORMAT_RAW
+				? 1
+				: o->threads,
 		.dst_is_zero = is_zero,
 		.fill = o->has_granule && !o->granule,
 		.compress = o->compress,

@@ -13,165 +13,19 @@
 #include <unistd.h>
 #include "disk/copy/copy.h"
 
-static void write_failed(struct copy *c, enum vc_disk_status status,
-			 uint64_t at)
-{
-	struct vc_error err;
-
-	vc_fail(&err, VC_E_SYS, vc_disk_status_errno(status), "write at %llu",
-		(unsigned long long)at);
-	copy_fail(c, &err);
-}
-
-static void set_free(struct slot *s)
-{
-	struct copy *c = s->copy;
-
-	pthread_mutex_lock(&c->lock);
-	s->state = SLOT_FREE;
-	pthread_cond_broadcast(&c->slot_free);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* What came of a PIECE_SHARE. */
-static void share_done(struct copy *c, const struct vc_disk_req *req)
-{
-	bool copied = req->flags & VC_DISK_REQ_COPIED;
-
-	pthread_mutex_lock(&c->lock);
-	if (c->plan.share == SHARE_TRYING) {
-		if (!copied)
-			c->plan.share = SHARE_YES;
-		else if (c->opts->share == VC_CONVERT_SHARE_OFFLOAD)
-			c->plan.share = SHARE_COPY;
-		else
-			c->plan.share = SHARE_NO;
-		pthread_cond_broadcast(&c->slot_free);
-	}
-	if (!copied)
-		c->result.nr_shared_bytes += req->length_bytes;
-	pthread_mutex_unlock(&c->lock);
-}
-
-static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
-{
-	struct write_req *wr = vc_container_of(req, struct write_req, req);
-	struct slot *s = wr->slot;
-
-	if (req->op == VC_DISK_SHARE)
-		share_done(s->copy, req);
-	if (status != VC_DISK_OK)
-		write_failed(s->copy, status, req->offset_bytes);
-	wr->next = s->free_reqs;
-	s->free_reqs = wr;
-	if (!--s->nr_writing && s->write_pos >= s->piece.len)
-		set_free(s);
-}
-
-static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
-{
-	bool has_data = op == VC_DISK_WRITE || op == VC_DISK_WRITE_COMPRESSED;
-	struct write_req *wr = s->free_reqs;
-
-	s->free_reqs = wr->next;
-	if (has_data)
-		wr->iov = (struct iovec){ s->data + s->write_pos, (size_t)len };
-	wr->req = (struct vc_disk_req){
-		.op = op,
-		.flags = op == VC_DISK_WRITE_ZEROES ? VC_DISK_REQ_UNMAP
-			 : op == VC_DISK_SHARE	    ? VC_DISK_REQ_COPY
-						    : 0,
-		.offset_bytes = s->piece.offset + s->write_pos,
-		.length_bytes = len,
-		.iov = &wr->iov,
-		.nr_iov = has_data ? 1 : 0,
-		.share_fd = s->piece.fd,
-		.share_offset = s->piece.host + s->write_pos,
-		.done = write_done,
-	};
-	s->write_pos += len;
-	s->nr_writing++;
-	vc_disk_submit(s->copy->dst, &wr->req);
-}
-
-/* The length of what is at s->write_pos and is zero, or is not; one cluster if
- * they are compressed. */
-static uint64_t next_run(const struct slot *s, bool *ret_zero)
-{
-	const struct copy *c = s->copy;
-	uint64_t pos = s->write_pos;
-
-	*ret_zero = s->piece.kind == PIECE_ZERO;
-	if (s->piece.kind != PIECE_DATA || (!c->granule && !c->cluster))
-		return s->piece.len - pos;
-	if (c->cluster) {
-		*ret_zero = c->granule && copy_is_zero_at(s, pos);
-		return vc_min_u64(c->cluster, s->piece.len - pos);
-	}
-	*ret_zero = copy_is_zero_at(s, pos);
-	while (pos < s->piece.len && copy_is_zero_at(s, pos) == *ret_zero)
-		pos += copy_granule_len(c, s, pos);
-	return pos - s->write_pos;
-}
-
-/* Submit a compressed cluster. Returns false if the one at s->write_pos is to
- * be written as it is. */
-static bool submit_packed(struct slot *s, uint64_t len)
-{
-	const struct copy *c = s->copy;
-	uint32_t n;
-
-	if (!c->cluster)
-		return false;
-	n = s->packed[s->write_pos / c->cluster];
-	if (!n)
-		return false;
-	submit(s, VC_DISK_WRITE_COMPRESSED, n);
-	s->write_pos += len - n;
-	return true;
-}
-
-/* Start writes of `s`. Returns true when all of it is under way. */
-static bool write_slot(struct slot *s)
-{
-	const struct vc_convert_opts *o = s->copy->opts;
-
-	while (s->write_pos < s->piece.len) {
-		bool zero;
-		uint64_t len;
-
-		if (!s->free_reqs)
-			return false;
-		len = next_run(s, &zero);
-		if (s->piece.kind == PIECE_SHARE)
-			submit(s, VC_DISK_SHARE, len);
-		else if (!zero && !submit_packed(s, len))
-			submit(s, VC_DISK_WRITE, len);
-		else if (!zero)
-			continue;
-		else if (!o->dst_is_zero || o->over_backing)
-			submit(s, VC_DISK_WRITE_ZEROES, len);
-		else
-			s->write_pos += len;
-	}
-	if (!s->nr_writing)
-		set_free(s);
-	return true;
-}
-
 /* What `s` would take in a file, whose compressed clusters lie side by side. */
 static void count_slot(struct slot *s)
 {
 	while (s->write_pos < s->piece.len) {
 		bool zero;
-		uint64_t len = next_run(s, &zero);
+		uint64_t len = copy_next_run(s, &zero);
 		uint32_t n = s->packed[s->write_pos / s->copy->cluster];
 
 		if (!zero)
 			s->copy->nr_packed_bytes += n ? n : s->copy->cluster;
 		s->write_pos += len;
 	}
-	set_free(s);
+	copy_set_free(s);
 }
 
 /* The slot to be written now, or NULL. *ret_end: there will be none. */
@@ -191,7 +45,7 @@ static struct slot *next_slot(struct copy *c, bool *ret_end)
 	return s;
 }
 
-static void report_progress(struct copy *c)
+void copy_report_progress(struct copy *c)
 {
 	uint64_t done;
 
@@ -237,7 +91,7 @@ static int write_all(struct copy *c, struct vc_error *err)
 		struct slot *s;
 		eventfd_t v;
 
-		while ((s = next_slot(c, &end)) && write_slot(s)) {
+		while ((s = next_slot(c, &end)) && copy_write_slot(s)) {
 			pthread_mutex_lock(&c->lock);
 			c->head++;
 			pthread_mutex_unlock(&c->lock);
@@ -247,7 +101,7 @@ static int write_all(struct copy *c, struct vc_error *err)
 			break;
 		if (vc_disk_poll(c->dst, false))
 			continue;
-		report_progress(c);
+		copy_report_progress(c);
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return vc_fail(err, VC_E_SYS, errno, "poll");
 		(void)!eventfd_read(c->event_fd, &v);
@@ -326,6 +180,7 @@ static int set_units(struct copy *c, struct vc_error *err)
 		c->granule = vc_min_u64(c->granule, c->plan.chunk);
 	}
 	set_nr_slots(c);
+	c->workers_write = c->dst->ops == &raw_ops && c->dst->direct_fd < 0;
 	return 0;
 }
 
@@ -369,6 +224,7 @@ static int set_slots(struct copy *c, struct vc_error *err)
 		struct slot *s = &c->slots[i];
 
 		s->copy = c;
+		s->dst = c->dst;
 		s->data = aligned_alloc(COPY_ALIGN, c->plan.chunk);
 		if (!s->data)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "copy");
@@ -414,11 +270,14 @@ static int start_worker(struct copy *c, struct worker *w)
 	int ret = ENOMEM;
 
 	w->copy = c;
+	w->is_caller = c->workers_write && !c->nr_workers;
 	w->disks = calloc(c->plan.nr_sources, sizeof(*w->disks));
 	if (c->cluster)
 		w->scratch = malloc(c->cluster);
 	if (w->disks && (!c->cluster || w->scratch))
-		ret = pthread_create(&w->thread, NULL, copy_worker, w);
+		ret = w->is_caller ? 0
+				   : pthread_create(&w->thread, NULL,
+						    copy_worker, w);
 	if (ret)
 		free_worker(w);
 	return ret;
@@ -448,7 +307,8 @@ static void join_workers(struct copy *c)
 	while (c->nr_workers) {
 		struct worker *w = &c->workers[--c->nr_workers];
 
-		pthread_join(w->thread, NULL);
+		if (!w->is_caller)
+			pthread_join(w->thread, NULL);
 		free_worker(w);
 	}
 }
@@ -484,16 +344,16 @@ static struct copy *copy_new(const struct vc_convert_opts *opts)
 static int run(struct copy *c, struct vc_error *err)
 {
 	struct vc_error wait_err;
-	int ret;
 
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "eventfd");
 	if (set_slots(c, err) < 0 || start_workers(c, err) < 0)
 		return -1;
-	ret = c->only_counts ? count_all(c, &wait_err)
-			     : write_all(c, &wait_err);
-	if (ret < 0)
+	if (c->workers_write)
+		copy_worker(&c->workers[0]);
+	else if ((c->only_counts ? count_all(c, &wait_err)
+				 : write_all(c, &wait_err)) < 0)
 		copy_fail(c, &wait_err);
 	if (c->dst)
 		vc_disk_drain(c->dst);

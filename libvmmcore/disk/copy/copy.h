@@ -4,7 +4,9 @@
  *
  *	plan.c     walks the block status of the sources once: the next piece
  *	worker.c   threads that read a piece, look for zeroes, compress it
- *	convert.c  the calling thread, which writes the pieces in their order
+ *	write.c    writes a piece
+ *	convert.c  the calling thread, which has the pieces written in their
+ *	           order
  *
  * Pieces are handed out and written in the order of the disk, through a ring of
  * slots: a slot is FREE, then READING (a worker's), READY, then WRITING (the
@@ -12,6 +14,12 @@
  * the caller gave are used under the lock only, to map; workers read through
  * handles of their own. Where there are none, the only worker is also the only
  * one to map, so that it may read through the caller's.
+ *
+ * A raw destination through the page cache takes its pieces in any order from
+ * any thread: each worker writes what it has read, while it is in the cache of
+ * its CPU, through a handle of its own. The calling thread is one of them; there
+ * is no writer, and a slot is FREE again after READING. To hand each piece over
+ * and sleep until the next one cost a third of the time of such a copy.
  */
 #ifndef DISK_COPY_COPY_H
 #define DISK_COPY_COPY_H
@@ -121,6 +129,7 @@ struct slot {
 	uint64_t write_pos;
 	unsigned nr_writing;
 	struct write_req reqs[COPY_REQS], *free_reqs;
+	struct vc_disk *dst; /* borrowed: the writer's, or a worker's own */
 	struct copy *copy;
 };
 
@@ -128,6 +137,8 @@ struct worker {
 	struct copy *copy;
 	pthread_t thread;
 	struct vc_disk **disks; /* of the sources; NULL: not opened yet */
+	struct vc_disk *dst;	/* owned, if copy.workers_write */
+	bool is_caller;		/* has no thread of its own */
 	struct slot *done;	/* read, to be looked at */
 	unsigned nr_reading;
 	struct vc_disk_compressor *compressor;
@@ -139,7 +150,8 @@ struct copy {
 	const struct vc_convert_source *given;
 	struct source *sources;
 	struct vc_disk *dst;
-	uint64_t granule; /* of looking for zeroes; 0: do not */
+	bool workers_write; /* what they have read, at once */
+	uint64_t granule;   /* of looking for zeroes; 0: do not */
 	/* Of dst, when clusters are compressed here; else 0. */
 	uint32_t cluster;
 	enum vc_disk_compression compression;
@@ -190,8 +202,17 @@ int copy_measure(const struct vc_convert_source *src,
 unsigned copy_nr_threads(unsigned wanted);
 /* The first failure stays; everything comes to an end. */
 void copy_fail(struct copy *c, const struct vc_error *err);
+/* Of the calling thread. */
+void copy_report_progress(struct copy *c);
 /* worker.c */
 void *copy_worker(void *worker);
+/* write.c: start writes of `s` to s->dst. Returns true when all of it is under
+ * way, and the slot is FREE when that has ended. */
+bool copy_write_slot(struct slot *s);
+void copy_set_free(struct slot *s);
+/* The length of what is at s->write_pos and is zero, or is not; one cluster if
+ * they are compressed. */
+uint64_t copy_next_run(const struct slot *s, bool *ret_zero);
 
 bool disk_is_zero(const void *p, size_t len);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A worker takes pieces, starts reading several of them and, as they come in,
- * looks for zeroes (and compresses) before it hands them to the writer. It does
+ * looks for zeroes (and compresses) before it hands them to the writer, or
+ * writes them itself. It does
  * so outside of done(), which may be called while another piece is taken: with
  * the lock held, when the disk that is mapped is the one that is read.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -54,7 +56,8 @@ void copy_fail(struct copy *c, const struct vc_error *err)
 /* --- taking ---------------------------------------------------------------- */
 
 /* With the lock held. Returns NULL at the end, or when no slot is free and
- * `wait` is not set. Pieces that need no reading are handed on at once. */
+ * `wait` is not set. Pieces that need no reading are handed on at once if there
+ * is a writer. */
 static struct slot *take_locked(struct worker *w, bool wait,
 				struct vc_error *err, bool *ret_failed)
 {
@@ -80,7 +83,7 @@ static struct slot *take_locked(struct worker *w, bool wait,
 		}
 		c->tail++;
 		s->write_pos = 0;
-		if (s->piece.kind == PIECE_DATA) {
+		if (s->piece.kind == PIECE_DATA || c->workers_write) {
 			s->state = SLOT_READING;
 			return s;
 		}
@@ -229,6 +232,22 @@ static void compress(struct worker *w, struct slot *s)
 	}
 }
 
+/* By this worker itself, which waits for it. */
+static void write_here(struct worker *w, struct slot *s)
+{
+	struct copy *c = w->copy;
+	bool is_all;
+
+	s->dst = w->dst;
+	do {
+		is_all = copy_write_slot(s);
+		vc_disk_drain(w->dst);
+		/* the slot may be another worker's by now */
+	} while (!is_all);
+	if (w->is_caller)
+		copy_report_progress(c);
+}
+
 static void hand_on(struct worker *w, struct slot *s)
 {
 	struct copy *c = w->copy;
@@ -238,10 +257,14 @@ static void hand_on(struct worker *w, struct slot *s)
 	if (c->cluster)
 		compress(w, s);
 	pthread_mutex_lock(&c->lock);
-	s->state = SLOT_READY;
+	if (!c->workers_write)
+		s->state = SLOT_READY;
 	c->result.nr_read_bytes += s->piece.len;
 	pthread_mutex_unlock(&c->lock);
-	notify_writer(c);
+	if (c->workers_write)
+		write_here(w, s);
+	else
+		notify_writer(c);
 }
 
 /* A read of `s` has ended. */
@@ -285,15 +308,55 @@ static void poll_disks(struct worker *w)
 		vc_disk_poll(busy, true);
 }
 
+/* How many pieces to read at a time. One that is written by who has read it is
+ * to be in the cache of the CPU still, where no medium is waited for. */
+static unsigned read_depth(const struct copy *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->plan.nr_sources; i++)
+		if (c->given[i].disk->direct_fd >= 0)
+			return COPY_DEPTH;
+	return c->workers_write ? 1 : COPY_DEPTH;
+}
+
+static int open_dst(struct worker *w, struct vc_error *err)
+{
+	const struct vc_disk *dst = w->copy->dst;
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_RAW,
+					.writable = true,
+					.no_sync = true,
+					.io = VC_DISK_IO_SYNC };
+	vc_auto_fd int fd = -1;
+
+	if (!w->copy->workers_write)
+		return 0;
+	if (w->is_caller) {
+		w->dst = w->copy->dst;
+		return 0;
+	}
+	fd = fcntl(dst->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "%s: duplicate fd",
+			       dst->name);
+	if (disk_open_image(fd, &oo, NULL, &w->dst, err) < 0)
+		return -1;
+	(void)vc_steal_fd(&fd);
+	return 0;
+}
+
 static int work(struct worker *w, struct vc_error *err)
 {
+	unsigned depth = read_depth(w->copy);
+
 	for (;;) {
 		struct slot *s;
 
-		while (w->nr_reading < COPY_DEPTH &&
-		       (s = take(w, !w->nr_reading))) {
+		while (w->nr_reading < depth && (s = take(w, !w->nr_reading))) {
 			s->read_pos = 0;
-			if (start_read(w, s, err) < 0)
+			if (s->piece.kind != PIECE_DATA)
+				write_here(w, s);
+			else if (start_read(w, s, err) < 0)
 				return -1;
 		}
 		if (!w->nr_reading)
@@ -319,12 +382,15 @@ void *copy_worker(void *opaque)
 	if ((c->cluster &&
 	     vc_disk_compressor_new(c->compression, c->opts->level,
 				    &w->compressor, &err) < 0) ||
-	    work(w, &err) < 0)
+	    open_dst(w, &err) < 0 || work(w, &err) < 0)
 		copy_fail(c, &err);
 	for (i = 0; i < c->plan.nr_sources; i++) {
 		if (!c->given[i].reopen)
 			vc_disk_drain(c->given[i].disk);
 		w->disks[i] = vc_disk_drop(w->disks[i]);
 	}
+	/* nothing is in flight: who wrote has waited */
+	if (!w->is_caller)
+		w->dst = vc_disk_drop(w->dst);
 	return NULL;
 }

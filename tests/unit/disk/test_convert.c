@@ -180,7 +180,7 @@ START_TEST(writes_over_what_is_there)
 	ck_assert_ptr_nonnull(buf);
 	memset(buf, 0x77, SIZE);
 	disk_init(&a, VC_DISK_FORMAT_RAW, SIZE, 0);
-	disk_init(&b, VC_DISK_FORMAT_QCOW2, SIZE, 0);
+	disk_init(&b, _i ? VC_DISK_FORMAT_RAW : VC_DISK_FORMAT_QCOW2, SIZE, 0);
 	fill(&a);
 	ck_ok(vc_disk_write(b.disk, 0, buf, SIZE, &err), &err);
 	free(buf);
@@ -298,7 +298,7 @@ Suite *suite_convert(void)
 	TCase *tc = tcase_create("convert");
 
 	tcase_add_loop_test(tc, copies, 0, VC_ARRAY_SIZE(cases));
-	tcase_add_test(tc, writes_over_what_is_there);
+	tcase_add_loop_test(tc, writes_over_what_is_there, 0, 2);
 	tcase_add_loop_test(tc, fails_when_a_read_or_write_does, 0, 2);
 	tcase_add_test(tc, salvages_all_but_a_sector);
 	tcase_add_test(tc, refuses);
