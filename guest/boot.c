@@ -22,6 +22,7 @@
 #include <linux/netlink.h>
 #include <vmmcore/util.h>
 #include "guest/init.h"
+#include "guest/rootdev.h"
 
 #define MODULE_LIST "/vmm-modules"
 #define NEW_ROOT "/sysroot"
@@ -71,7 +72,19 @@ static int open_uevents(struct vc_error *err)
 	return vc_steal_fd(&fd);
 }
 
-static int wait_for_device(const char *path, struct vc_error *err)
+/* What root= says, as a path, if it is there by now. */
+static bool find_root(const char *spec, char *path, size_t size)
+{
+	struct stat st;
+
+	if (rootdev_is_tag(spec))
+		return rootdev_find(spec, path, size);
+	return (size_t)snprintf(path, size, "%s", spec) < size &&
+	       stat(path, &st) == 0;
+}
+
+static int wait_for_device(const char *spec, char *path, size_t size,
+			   struct vc_error *err)
 {
 	uint64_t end = vc_now_ns() + ROOT_WAIT_MS * NS_PER_MS, now;
 	vc_auto_fd int fd = open_uevents(err);
@@ -80,20 +93,20 @@ static int wait_for_device(const char *path, struct vc_error *err)
 
 	if (fd < 0)
 		return -1;
-	while (stat(path, &st) < 0) {
+	while (!find_root(spec, path, size)) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 
 		now = vc_now_ns();
 		if (now >= end)
 			return vc_fail(err, VC_E_SYS, ENXIO,
-				       "root=%s: wait %d s", path,
+				       "root=%s: wait %d s", spec,
 				       ROOT_WAIT_MS / 1000);
 		poll(&p, 1, (int)((end - now) / NS_PER_MS) + 1);
 		/* what it says does not matter: look again */
 		while (recv(fd, event, sizeof(event), 0) >= 0)
 			;
 	}
-	if (!S_ISBLK(st.st_mode))
+	if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
 		return vc_fail(err, VC_E_ARG, 0, "root=%s: not a block device",
 			       path);
 	return 0;
@@ -183,7 +196,7 @@ static int mount_root(const struct cmdline *c, struct vc_error *err)
 	const char *types = cmdline_get(c, "rootfstype");
 	const char *given = cmdline_get(c, "rootflags");
 	const char *rw = cmdline_get(c, "rw"), *ro = cmdline_get(c, "ro");
-	char options[1024], data[1024], list[1024];
+	char options[1024], data[1024], list[1024], path[256];
 	unsigned long flags;
 
 	if (!dev || !*dev)
@@ -197,12 +210,14 @@ static int mount_root(const struct cmdline *c, struct vc_error *err)
 		flags |= MS_RDONLY;
 	if (mkdir(NEW_ROOT, 0755) < 0 && errno != EEXIST)
 		return vc_fail(err, VC_E_SYS, errno, NEW_ROOT ": mkdir");
-	if (!strncmp(dev, "/dev/", 5)) {
-		if (wait_for_device(dev, err) < 0)
+	if (!strncmp(dev, "/dev/", 5) || rootdev_is_tag(dev)) {
+		if (wait_for_device(dev, path, sizeof(path), err) < 0)
 			return -1;
+		dev = path;
 	} else if (!types) {
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "root=%s: only /dev/NAME, or a tag together "
+			       "root=%s: only /dev/NAME, LABEL=, UUID=, "
+			       "PARTLABEL= or PARTUUID=, or a tag together "
 			       "with rootfstype=",
 			       dev);
 	}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vmmcore/checked.h>
 #include "mkimage/boot.h"
 
@@ -213,7 +214,9 @@ int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
 {
 	char shown[200];
 
-	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
+	if (mkdir(dir, 0777) == 0) {
+		ret->made_dir = dir;
+	} else if (errno != EEXIST) {
 		vc_printable(dir, shown, sizeof(shown));
 		return vc_fail(err, VC_E_SYS, errno, "'%s': create", shown);
 	}
@@ -224,17 +227,11 @@ int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
 			 : 0;
 }
 
-int boot_commit(struct boot_files *f, struct vc_error *err)
-{
-	if (f->kernel && vc_outfile_commit(vc_steal_ptr(&f->kernel), err))
-		return -1;
-	if (f->initrd && vc_outfile_commit(vc_steal_ptr(&f->initrd), err))
-		return -1;
-	return 0;
-}
-
 void boot_abort(struct boot_files *f)
 {
 	vc_outfile_abort(vc_steal_ptr(&f->kernel));
 	vc_outfile_abort(vc_steal_ptr(&f->initrd));
+	/* stays if it is in use by now */
+	if (f->made_dir && rmdir(f->made_dir) < 0)
+		f->made_dir = NULL;
 }

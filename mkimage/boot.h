@@ -26,6 +26,7 @@ int boot_find(struct tree *t, struct boot_found *ret,
 /* The files DIR/vmlinuz and DIR/initrd in the making. */
 struct boot_files {
 	struct vc_outfile *kernel, *initrd; /* owned */
+	const char *made_dir;		    /* borrowed; NULL if it was there */
 };
 
 /* Make `dir` if it is not there, and read both back from a finished writer;
@@ -33,7 +34,6 @@ struct boot_files {
 int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
 	      bool force, struct boot_files *ret,
 	      struct vc_error *err) VC_MUST_CHECK;
-int boot_commit(struct boot_files *f, struct vc_error *err) VC_MUST_CHECK;
 void boot_abort(struct boot_files *f);
 
 #endif

@@ -82,7 +82,7 @@ static int run(struct settings *s, struct vc_error *err)
 	struct build b;
 	int rc;
 
-	if (vc_outfile_catch_signals(err) || build_init(&b, err))
+	if (vc_outfile_catch_signals("mkimage", err) || build_init(&b, err))
 		return -1;
 	b.warn.is_strict = s->is_strict;
 	b.warn.is_quiet = s->is_quiet;

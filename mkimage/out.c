@@ -317,11 +317,9 @@ int out_get_fd(const struct out *o)
 	return vc_outfile_get_fd(o->file);
 }
 
-int out_commit(struct out *o, struct vc_error *err)
+struct vc_outfile *out_take_file(struct out *o)
 {
-	vc_auto(out) struct out *owned __attribute__((unused)) = o;
-
-	return vc_outfile_commit(vc_steal_ptr(&o->file), err);
+	return vc_steal_ptr(&o->file);
 }
 
 struct out *out_abort(struct out *o)

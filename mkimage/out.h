@@ -55,8 +55,8 @@ int out_finish(struct out *o, uint64_t size_bytes,
 	       struct vc_error *err) VC_MUST_CHECK;
 /* The file: of a plain one to write it, else to read it after out_finish(). */
 int out_get_fd(const struct out *o);
-/* Give it its name. The object is gone either way. */
-int out_commit(struct out *o, struct vc_error *err) VC_MUST_CHECK;
+/* To be committed; of no use for anything else afterwards. */
+struct vc_outfile *out_take_file(struct out *o);
 /* Leave nothing behind. */
 struct out *out_abort(struct out *o);
 

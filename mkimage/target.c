@@ -180,6 +180,15 @@ static int look_at_file(struct target *t, struct target_report *r,
 		       : 0;
 }
 
+static int commit(struct target *t, struct vc_error *err)
+{
+	struct vc_outfile *files[] = { vc_steal_ptr(&t->boot.kernel),
+				       vc_steal_ptr(&t->boot.initrd),
+				       out_take_file(t->out) };
+
+	return vc_outfile_commit_all(files, VC_ARRAY_SIZE(files), err);
+}
+
 int target_finish(struct target *t, struct tree *tree, int64_t time,
 		  struct target_report *ret, struct vc_error *err)
 {
@@ -195,8 +204,7 @@ int target_finish(struct target *t, struct tree *tree, int64_t time,
 					r.writer.identity, time, err))
 		return -1;
 	if (out_finish(t->out, r.disk_bytes, err) || look_at_file(t, &r, err) ||
-	    boot_commit(&t->boot, err) ||
-	    out_commit(vc_steal_ptr(&t->out), err))
+	    commit(t, err))
 		return -1;
 	*ret = r;
 	return 0;

@@ -153,7 +153,7 @@ static int create(const char *path, char **texts, int nr,
 	o->partitions = parts;
 	o->nr_partitions = (unsigned)nr;
 	if (ret == 0)
-		ret = vc_outfile_catch_signals(err);
+		ret = vc_outfile_catch_signals("qcow-tool", err);
 	if (ret == 0)
 		ret = vc_composite_create(path, o, err);
 	for (i = 0; i < nr; i++)

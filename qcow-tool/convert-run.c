@@ -214,9 +214,10 @@ static int to_new(struct run *r, struct vc_error *err)
 		return -1;
 	if (data)
 		vc_outfile_set_sync(data, sync);
-	if (data && vc_outfile_commit(vc_steal_ptr(&data), err) < 0)
-		return -1;
-	return vc_outfile_commit(vc_steal_ptr(&of), err);
+	return vc_outfile_commit_all(
+		(struct vc_outfile *[]){ vc_steal_ptr(&data),
+					 vc_steal_ptr(&of) },
+		2, err);
 }
 
 /* Over what is there: an image that was made before, or a device. */
@@ -258,7 +259,8 @@ static int run(struct run *r, char **from, struct vc_error *err)
 		     (r->o->to == VC_DISK_FORMAT_RAW && is_device(r->to));
 	char shown[256];
 
-	if (open_sources(r, from, err) < 0 || vc_outfile_catch_signals(err) < 0)
+	if (open_sources(r, from, err) < 0 ||
+	    vc_outfile_catch_signals("qcow-tool", err) < 0)
 		return -1;
 	if ((there ? to_existing(r, err) : to_new(r, err)) < 0)
 		return vc_prefix(err, "to '%s'",

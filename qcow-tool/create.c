@@ -151,7 +151,7 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 	    image_options_get(&o->image, o->format, &co, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
 	co.size_bytes = o->image.size_bytes;
-	if (vc_outfile_catch_signals(err) < 0 ||
+	if (vc_outfile_catch_signals("qcow-tool", err) < 0 ||
 	    vc_outfile_open(path, o->force, &of, err) < 0 ||
 	    image_options_open_data(&o->image, path, o->force, &data, &co,
 				    err) < 0)
@@ -161,9 +161,9 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 	if (vc_disk_format_is_sequential(co.format) &&
 	    finish(vc_outfile_get_fd(of), co.format, path, err) < 0)
 		return -1;
-	if (data && vc_outfile_commit(vc_steal_ptr(&data), err) < 0)
-		return -1;
-	if (vc_outfile_commit(vc_steal_ptr(&of), err) < 0)
+	if (vc_outfile_commit_all((struct vc_outfile *[]){ vc_steal_ptr(&data),
+							   vc_steal_ptr(&of) },
+				  2, err) < 0)
 		return -1;
 	if (!o->quiet)
 		printf("Created '%s', format %s, size %llu\n", shown,

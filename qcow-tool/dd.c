@@ -143,7 +143,7 @@ static int dd(const struct dd_opts *o, struct vc_error *err)
 
 	if (!o->in || !o->out)
 		return vc_fail(err, VC_E_ARG, 0, "if= and of= are needed");
-	if (vc_outfile_catch_signals(err) < 0 ||
+	if (vc_outfile_catch_signals("qcow-tool", err) < 0 ||
 	    image_open(&im, o->in, &oo, err) < 0)
 		return -1;
 	if (vc_outfile_open(o->out, o->force, &of, err) == 0)

@@ -11,6 +11,12 @@
  * may therefore try to unlink a name that does not exist, never miss one.
  * Temporary names are relative to a descriptor of the folder, so a changed
  * working directory or a moved folder does not matter.
+ *
+ * A signal ends the program from within its handler, at any moment but one: while
+ * files get their names it waits, so that they are all there or none is. The
+ * handler may run in another thread than the one that gives the names; which of
+ * the two comes first is decided by one atomic word. Once there are names, the
+ * signal came too late to undo anything and kills as it would without all this.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +41,7 @@ struct vc_outfile {
 	int fd;
 	bool force;
 	bool sync;
+	bool is_new; /* it has its name, which nothing had before */
 	int slot; /* in temp_names[] while it has a temporary name, else -1 */
 };
 
@@ -45,8 +52,14 @@ struct temp_name {
 };
 enum { SLOT_FREE, SLOT_FILLING, SLOT_SET };
 
+enum { SIGNALS_FREE, SIGNALS_HELD, SIGNALS_ENDING };
+
 bool outfile_avoid_tmpfile;
 static struct temp_name temp_names[VC_OUTFILE_MAX_OPEN];
+static atomic_int nr_open;
+static atomic_bool has_named; /* some output is complete */
+static atomic_int signals_state, held_signal;
+static const char *signal_program; /* borrowed: what speaks of a signal */
 
 static int slot_take(int dir_fd)
 {
@@ -201,6 +214,7 @@ int vc_outfile_open(const char *path, bool force, struct vc_outfile **ret,
 	of->dir_fd = of->fd = of->slot = -1;
 	of->force = force;
 	of->sync = true;
+	atomic_fetch_add(&nr_open, 1);
 	of->path = strdup(path);
 	if (!of->path)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': create", shown);
@@ -237,8 +251,10 @@ static int give_name(struct vc_outfile *of)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", of->fd);
 	if (of->slot < 0 && linkat(AT_FDCWD, link, of->dir_fd, of->name,
-				   AT_SYMLINK_FOLLOW) == 0)
+				   AT_SYMLINK_FOLLOW) == 0) {
+		of->is_new = true;
 		return 0;
+	}
 	if (of->slot < 0) {
 		if (errno != EEXIST || !of->force || make_temp_name(of) < 0)
 			return -1;
@@ -258,6 +274,7 @@ static int give_name(struct vc_outfile *of)
 			return -1;
 		unlinkat(of->dir_fd, temp_names[of->slot].name, 0);
 	}
+	of->is_new = !of->force;
 	slot_release(of);
 	return 0;
 }
@@ -272,23 +289,188 @@ static int sync_folder(int dir_fd)
 	return fd < 0 || fsync(fd) == 0 || errno == EINVAL ? 0 : -1;
 }
 
-int vc_outfile_commit(struct vc_outfile *of_owned, struct vc_error *err)
+/* --- signals ------------------------------------------------------------------ */
+
+static const struct {
+	int nr;
+	const char *name;
+} signals[] = { { SIGINT, "SIGINT" },
+		{ SIGTERM, "SIGTERM" },
+		{ SIGHUP, "SIGHUP" } };
+
+static void append(char *line, size_t size, const char *text)
 {
-	vc_auto(vc_outfile) struct vc_outfile *of = of_owned;
+	size_t at = strlen(line);
+
+	while (*text && at + 1 < size)
+		line[at++] = *text++;
+	line[at] = '\0';
+}
+
+/* One line, over what there may be of a progress line. */
+static void tell_signal(int sig)
+{
+	char line[160] = "";
+	ssize_t n;
+	size_t i;
+
+	if (isatty(STDERR_FILENO))
+		append(line, sizeof(line), "\r\033[K");
+	append(line, sizeof(line), signal_program);
+	append(line, sizeof(line), ": interrupted by ");
+	for (i = 0; i < VC_ARRAY_SIZE(signals); i++)
+		if (signals[i].nr == sig)
+			append(line, sizeof(line), signals[i].name);
+	if (atomic_load(&nr_open))
+		append(line, sizeof(line), ": no output is left");
+	append(line, sizeof(line), "\n");
+	n = write(STDERR_FILENO, line, strlen(line));
+	(void)n; /* there is nobody else to tell */
+}
+
+/* Only async-signal-safe calls, from here on down to what is called. */
+static void end_by_signal(int sig)
+{
+	int i;
+
+	for (i = 0; i < VC_OUTFILE_MAX_OPEN; i++)
+		if (atomic_load(&temp_names[i].state) == SLOT_SET)
+			unlinkat(temp_names[i].dir_fd, temp_names[i].name, 0);
+	if (!atomic_load(&has_named)) {
+		tell_signal(sig);
+		_exit(1);
+	}
+	/* kills when the handler returns */
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void on_signal(int sig)
+{
+	int saved = errno, expected = SIGNALS_FREE;
+
+	if (atomic_compare_exchange_strong(&signals_state, &expected,
+					   SIGNALS_ENDING))
+		end_by_signal(sig);
+	else if (expected == SIGNALS_HELD)
+		atomic_store(&held_signal, sig);
+	errno = saved;
+}
+
+/* From here on a signal waits. */
+static void hold_signals(void)
+{
+	int expected = SIGNALS_FREE;
+
+	while (!atomic_compare_exchange_strong(&signals_state, &expected,
+					       SIGNALS_HELD)) {
+		/* another thread is about to end the program */
+		pause();
+		expected = SIGNALS_FREE;
+	}
+}
+
+/* One that came meanwhile came too late if all is done. */
+static void release_signals(bool is_done)
+{
+	int sig;
+
+	if (is_done)
+		atomic_store(&has_named, true);
+	atomic_store(&signals_state, SIGNALS_FREE);
+	sig = atomic_exchange(&held_signal, 0);
+	if (sig && !is_done)
+		raise(sig);
+}
+
+int vc_outfile_catch_signals(const char *program, struct vc_error *err)
+{
+	size_t i;
+
+	signal_program = program;
+	/* a file size limit is an error like a full disk */
+	signal(SIGXFSZ, SIG_IGN);
+	for (i = 0; i < VC_ARRAY_SIZE(signals); i++) {
+		struct sigaction sa, old;
+
+		memset(&sa, 0, sizeof(sa));
+		sa.sa_handler = on_signal;
+		sigfillset(&sa.sa_mask);
+		sa.sa_flags = SA_RESTART;
+		if (sigaction(signals[i].nr, NULL, &old) < 0 ||
+		    (old.sa_handler != SIG_IGN &&
+		     sigaction(signals[i].nr, &sa, NULL) < 0))
+			return vc_fail(err, VC_E_SYS, errno, "catch signals");
+	}
+	return 0;
+}
+
+/* --- committing --------------------------------------------------------------- */
+
+static int fail_commit(const struct vc_outfile *of, const char *what,
+		       struct vc_error *err)
+{
+	const int sys = errno;
 	char shown[PATH_MAX];
 
-	vc_printable(of->path, shown, sizeof(shown));
-	if (of->sync && fsync(of->fd) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "'%s': write", shown);
-	if (give_name(of) < 0)
-		return vc_fail(err, VC_E_SYS, errno,
-			       errno == EEXIST
-				       ? "'%s': not replaced without --force"
-				       : "'%s': create",
-			       shown);
-	if (of->sync && sync_folder(of->dir_fd) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "'%s': write", shown);
+	return vc_fail(err, VC_E_SYS, sys, "'%s': %s",
+		       vc_printable(of->path, shown, sizeof(shown)), what);
+}
+
+/* All of them, or none but those that took the place of another. */
+static int give_names(struct vc_outfile **files, size_t nr,
+		      struct vc_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		if (!files[i] || give_name(files[i]) == 0)
+			continue;
+		fail_commit(files[i],
+			    errno == EEXIST ? "not replaced without --force"
+					    : "create",
+			    err);
+		while (i-- > 0)
+			if (files[i] && files[i]->is_new)
+				unlinkat(files[i]->dir_fd, files[i]->name, 0);
+		return -1;
+	}
 	return 0;
+}
+
+static int commit_all(struct vc_outfile **files, size_t nr,
+		      struct vc_error *err)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < nr; i++)
+		if (files[i] && files[i]->sync && fsync(files[i]->fd) < 0)
+			return fail_commit(files[i], "write", err);
+	hold_signals();
+	rc = give_names(files, nr, err);
+	release_signals(rc == 0);
+	for (i = 0; rc == 0 && i < nr; i++)
+		if (files[i] && files[i]->sync &&
+		    sync_folder(files[i]->dir_fd) < 0)
+			rc = fail_commit(files[i], "write", err);
+	return rc;
+}
+
+int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
+			  struct vc_error *err)
+{
+	int rc = commit_all(files, nr, err);
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		files[i] = vc_outfile_abort(files[i]);
+	return rc;
+}
+
+int vc_outfile_commit(struct vc_outfile *of, struct vc_error *err)
+{
+	return vc_outfile_commit_all(&of, 1, err);
 }
 
 struct vc_outfile *vc_outfile_abort(struct vc_outfile *of)
@@ -300,6 +482,7 @@ struct vc_outfile *vc_outfile_abort(struct vc_outfile *of)
 	if (of->slot >= 0)
 		unlinkat(of->dir_fd, temp_names[of->slot].name, 0);
 	slot_release(of);
+	atomic_fetch_sub(&nr_open, 1);
 	vc_close(&of->fd);
 	vc_close(&of->dir_fd);
 	free(of->path);
@@ -307,38 +490,4 @@ struct vc_outfile *vc_outfile_abort(struct vc_outfile *of)
 	free(of);
 	errno = saved;
 	return NULL;
-}
-
-/* Only async-signal-safe calls. SA_RESETHAND has restored the default action,
- * so the signal raised here kills when the handler returns. */
-static void on_signal(int sig)
-{
-	int i;
-
-	for (i = 0; i < VC_OUTFILE_MAX_OPEN; i++)
-		if (atomic_load(&temp_names[i].state) == SLOT_SET)
-			unlinkat(temp_names[i].dir_fd, temp_names[i].name, 0);
-	raise(sig);
-}
-
-int vc_outfile_catch_signals(struct vc_error *err)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	size_t i;
-
-	/* a file size limit is an error like a full disk */
-	signal(SIGXFSZ, SIG_IGN);
-	for (i = 0; i < VC_ARRAY_SIZE(signals); i++) {
-		struct sigaction sa, old;
-
-		memset(&sa, 0, sizeof(sa));
-		sa.sa_handler = on_signal;
-		sa.sa_flags = (int)SA_RESETHAND;
-		sigfillset(&sa.sa_mask);
-		if (sigaction(signals[i], NULL, &old) < 0 ||
-		    (old.sa_handler != SIG_IGN &&
-		     sigaction(signals[i], &sa, NULL) < 0))
-			return vc_fail(err, VC_E_SYS, errno, "catch signals");
-	}
-	return 0;
 }

@@ -94,7 +94,9 @@ for kind in $kinds; do
 		kill $feeder 2>/dev/null
 		wait $feeder 2>/dev/null || :
 		rm pipe
-		[ $rc -gt 128 ] || fail "$kind: SIG$sig: status $rc"
+		[ $rc -eq 1 ] || fail "$kind: SIG$sig: status $rc"
+		grep -qx "mkimage: interrupted by SIG$sig: no output is left" \
+			err.log || fail "$kind: SIG$sig: $(cat err.log)"
 		nothing_in out "$kind: SIG$sig"
 	done
 	# what is there stays

@@ -59,7 +59,8 @@ fi
 for sig in INT TERM HUP KILL; do
 	echo "--- SIG$sig"
 	mkdir "sig-$sig"
-	qcow-tool convert -S 0 -t writeback -O qcow2 src.raw "sig-$sig/x" &
+	env --default-signal=INT qcow-tool convert -S 0 -t writeback -O qcow2 \
+		src.raw "sig-$sig/x" 2>err &
 	pid=$!
 	sleep 0.02
 	kill -$sig $pid 2>/dev/null || :
@@ -68,5 +69,10 @@ for sig in INT TERM HUP KILL; do
 		[ -e "sig-$sig/x" ] # it was faster
 	else
 		[ -z "$(ls -A "sig-$sig")" ]
+		[ $sig = KILL ] || {
+			[ "$status" = 1 ]
+			[ "$(cat err)" = "qcow-tool: interrupted by SIG$sig: \
+no output is left" ]
+		}
 	fi
 done

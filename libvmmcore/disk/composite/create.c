@@ -312,11 +312,11 @@ static int write_files(const struct builder *b, struct vc_error *err)
 	     start_file(b, ".filler", b->filler, ALIGN, &filler, err) < 0) ||
 	    start_file(b, "", text, len, &list, err) < 0)
 		return -1;
-	if (vc_outfile_commit(vc_steal_ptr(&header), err) < 0 ||
-	    vc_outfile_commit(vc_steal_ptr(&footer), err) < 0 ||
-	    (filler && vc_outfile_commit(vc_steal_ptr(&filler), err) < 0))
-		return -1;
-	return vc_outfile_commit(vc_steal_ptr(&list), err);
+	return vc_outfile_commit_all(
+		(struct vc_outfile *[]){
+			vc_steal_ptr(&header), vc_steal_ptr(&footer),
+			vc_steal_ptr(&filler), vc_steal_ptr(&list) },
+		4, err);
 }
 
 int vc_composite_create(const char *path,

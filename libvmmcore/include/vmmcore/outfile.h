@@ -29,16 +29,23 @@ void vc_outfile_set_sync(struct vc_outfile *of, bool sync);
  * is kept and this fails. The object is gone either way. */
 int vc_outfile_commit(struct vc_outfile *of,
 		      struct vc_error *err) VC_MUST_CHECK;
+/* The same for several that belong together, in order; NULLs are left out. If one
+ * cannot have its name, those before it lose theirs, unless they took the place of
+ * another file. The objects are gone either way, files[] is full of NULLs. */
+int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
+			  struct vc_error *err) VC_MUST_CHECK;
 /* Leave nothing behind; NULL is fine; returns NULL. Keeps errno. */
 struct vc_outfile *vc_outfile_abort(struct vc_outfile *of);
 
 VC_DEFINE_CLEANUP(vc_outfile, struct vc_outfile *, vc_outfile_abort)
 
 /* For main(), before threads: on SIGINT, SIGTERM and SIGHUP remove what is
- * unfinished, then die of the signal. A signal that is ignored stays so. SIGXFSZ
- * is ignored: the write fails instead. */
-int vc_outfile_catch_signals(struct vc_error *err) VC_MUST_CHECK;
-
+ * unfinished, tell so in one line on standard error that begins with `program`
+ * (borrowed for ever), and exit with 1; once a file has got its name, die of the
+ * signal. A signal that is ignored stays so. SIGXFSZ is ignored: the write fails
+ * instead. */
+int vc_outfile_catch_signals(const char *program,
+			     struct vc_error *err) VC_MUST_CHECK;
 VC_END_DECLS
 
 #endif

@@ -148,8 +148,14 @@ END_TEST
 START_TEST(signal_leaves_nothing)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	static const char *const lines[] = {
+		"prog: interrupted by SIGINT: no output is left\n",
+		"prog: interrupted by SIGTERM: no output is left\n",
+		"prog: interrupted by SIGHUP: no output is left\n",
+	};
+	char c, line[100] = "";
 	int status, ready[2];
-	char c;
+	ssize_t n;
 	pid_t pid;
 
 	ck_assert_int_eq(pipe(ready), 0);
@@ -157,7 +163,8 @@ START_TEST(signal_leaves_nothing)
 	if (!pid) {
 		struct vc_outfile *of;
 
-		if (vc_outfile_catch_signals(&err) < 0 ||
+		if (dup2(ready[1], STDERR_FILENO) < 0 ||
+		    vc_outfile_catch_signals("prog", &err) < 0 ||
 		    vc_outfile_open(path, false, &of, &err) < 0)
 			_exit(1);
 		if (write(ready[1], "x", 1) != 1)
@@ -168,11 +175,63 @@ START_TEST(signal_leaves_nothing)
 	ck_assert_int_eq(read(ready[0], &c, 1), 1);
 	ck_assert_int_eq(kill(pid, signals[_i]), 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert(WIFSIGNALED(status));
-	ck_assert_int_eq(WTERMSIG(status), signals[_i]);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 1);
+	close(ready[1]);
+	n = read(ready[0], line, sizeof(line) - 1);
+	ck_assert_int_gt(n, 0);
+	ck_assert_str_eq(line, lines[_i]);
 	ck_assert_int_eq(count_files(), 0);
 	close(ready[0]);
-	close(ready[1]);
+}
+END_TEST
+
+/* Too late to undo anything: it kills. */
+START_TEST(signal_after_commit_kills)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct vc_outfile *of;
+
+		if (vc_outfile_catch_signals("prog", &err) < 0 ||
+		    vc_outfile_open(path, false, &of, &err) < 0 ||
+		    vc_outfile_commit(of, &err) < 0)
+			_exit(3);
+		raise(SIGTERM);
+		_exit(4);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGTERM);
+	ck_assert_int_eq(count_files(), 1);
+}
+END_TEST
+
+START_TEST(several_or_none)
+{
+	struct vc_outfile *files[3] = { NULL };
+	char other[sizeof(path) + 2];
+
+	snprintf(other, sizeof(other), "%s2", path);
+	ck_assert(!vc_outfile_open(other, false, &files[0], &err));
+	ck_assert(!vc_outfile_open(path, false, &files[2], &err));
+	ck_assert(!vc_outfile_commit_all(files, 3, &err));
+	ck_assert_ptr_null(files[0]);
+	ck_assert_ptr_null(files[2]);
+	ck_assert_int_eq(count_files(), 2);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(unlink(other), 0);
+
+	/* the second name is taken meanwhile */
+	ck_assert(!vc_outfile_open(other, false, &files[0], &err));
+	ck_assert(!vc_outfile_open(path, false, &files[1], &err));
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_fails(vc_outfile_commit_all(files, 3, &err), &err, VC_E_SYS);
+	ck_assert_int_eq(access(other, F_OK), -1);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(count_files(), 0);
 }
 END_TEST
 
@@ -186,6 +245,8 @@ static void add_tests(TCase *tc, void (*setup)(void))
 	tcase_add_test(tc, force_replaces_and_keeps_mode);
 	tcase_add_test(tc, refuses_what_is_no_file);
 	tcase_add_loop_test(tc, signal_leaves_nothing, 0, 3);
+	tcase_add_test(tc, signal_after_commit_kills);
+	tcase_add_test(tc, several_or_none);
 }
 
 TEST_SUITE(suite_outfile)
