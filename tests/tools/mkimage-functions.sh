@@ -77,6 +77,15 @@ refuses() {
 	done
 }
 
+# shimmed FAULT COMMAND...: under write-shim.c, which see
+shim=$top_builddir/tests/tools/.libs/libwrite-shim.so
+shimmed() {
+	fault=$1
+	shift
+	env WRITE_SHIM="$fault" LD_PRELOAD="$shim" \
+		ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$@"
+}
+
 # has DEBUGFS-REQUEST PATTERN: on image.raw
 has() {
 	debugfs -R "$1" image.raw >debugfs.log 2>&1

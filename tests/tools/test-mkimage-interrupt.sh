@@ -6,11 +6,7 @@
 # name. One line, exit status 1 and no output; or, when all was done before, the
 # whole output.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck tar strace
-strace -o /dev/null true 2>/dev/null || skip "no ptrace(2) here"
-# no leak detection under strace
-ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
-export ASAN_OPTIONS
+need e2fsck tar
 
 mkdir -p src/boot src/lib out
 head -c 1500000 /dev/urandom >src/boot/vmlinuz-6.1
@@ -21,10 +17,8 @@ tar -C src -cf a.tar .
 kinds='x.raw x.qcow2 x.qcow2:-czlib x.qcow2:-czstd x.img.zst x.simg x.squashfs
 	x.cpio x.cpio.gz x.raw:--partition=home,size=1M:--esp=../src/lib
 	x.qcow2:-tsquashfs x.qcow2:--extract-boot=boot x.raw:--sync'
-writes=pwrite64,pwritev,pwritev2,ftruncate
 
-# run KIND STRACE-OPTION...: mkimage, in out/, by the one way to write that strace
-# can see
+# run KIND FAULT: mkimage, in out/
 run() {
 	opts=$(echo "$1" | tr ':' ' ')
 	kind=$1
@@ -33,12 +27,9 @@ run() {
 	*--esp*) opts="$opts --size 90M" ;;
 	*) opts="$opts --size 40M" ;;
 	esac
-	shift
 	rc=0
 	# shellcheck disable=SC2086
-	(cd out && exec strace -f -qq -o ../strace.log \
-		-e inject=io_uring_setup:error=ENOSYS "$@" \
-		mkimage -q -o $opts ../a.tar) 2>err.log || rc=$?
+	(cd out && shimmed "$2" mkimage -q -o $opts ../a.tar) 2>err.log || rc=$?
 }
 
 # nothing WHAT LINE: it has failed, said LINE, and left nothing
@@ -53,43 +44,34 @@ nothing() {
 	rm -rf out/boot
 }
 
-# moment NR: the write on line NR of the log, as strace's name and number of it:
-# it counts each call, and each thread, by itself
-moment() {
-	awk -v nr="$1" '
-	{ split($2, name, "("); count[$1 name[1]]++ }
-	NR == nr { print name[1] ":@:when=" count[$1 name[1]]; exit }' log
-}
-at() { # NR WHAT: the option to do it there
-	moment "$1" | sed "s/@/$2/"
-}
-
+EIO=5 ENOSPC=28 TERM=15
 is_signal='interrupted by SIGTERM: no output is left$'
 for k in $kinds; do
-	run "$k" -e trace=$writes,io_uring_setup
+	run "$k" "count:$work/count"
 	[ $rc -eq 0 ] || fail "$k: $(cat err.log)"
 	rm -r out
 	mkdir out
-	grep -v 'resumed\|io_uring' strace.log >log
-	nr=$(grep -c . log)
+	nr=$(cat count)
 	[ "$nr" -gt 2 ] || fail "$k: $nr writes"
 	for m in 1 $((nr / 2 + 1)) "$nr"; do
-		run "$k" -e inject="$(at $m signal=TERM)"
+		run "$k" signal:$TERM:$m
 		nothing "SIGTERM at write $m of $nr" "$is_signal"
 	done
-	run "$k" -e inject="$(at $((nr / 2 + 1)) error=EIO)+"
+	run "$k" error:$EIO:$((nr / 2 + 1))
 	nothing "errors from the middle on" '.*Input/output error$'
-	run "$k" -e inject="$(at "$nr" error=ENOSPC)"
+	run "$k" once:$ENOSPC:"$nr"
 	nothing "a full disk at the last write" '.*No space left on device$'
 done
 
 # the name: the last of several cannot be had, a signal comes meanwhile
-run x.qcow2:--extract-boot=boot -e inject=linkat:error=EIO:when=3
-nothing "no name" "'x.qcow2': create: Input/output error"
-run x.raw:--sync -e inject=fsync:error=EIO
+export WRITE_SHIM_CALLS=sync
+run x.raw:--sync error:$EIO:1
 nothing "fsync" "'x.raw': write: Input/output error"
+export WRITE_SHIM_CALLS=link
+run x.qcow2:--extract-boot=boot once:$EIO:3
+nothing "no name" "'x.qcow2': create: Input/output error"
 for at in 1 3; do
-	run x.qcow2:--extract-boot=boot -e inject=linkat:signal=TERM:when=$at
+	run x.qcow2:--extract-boot=boot signal:$TERM:$at
 	[ $rc -eq 0 ] || fail "a signal that came too late: status $rc"
 	for f in x.qcow2 boot/vmlinuz boot/initrd; do
 		[ -s out/$f ] || fail "a signal that came too late: no $f"
