@@ -10,13 +10,14 @@
  * A backing file, or a part of a composite disk, is a disk of its own on the
  * same engine; polling the top disk polls all below it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "disk/disk.h"
 
 /* What we keep in vc_disk_req.priv. */
-enum { PRIV_NEXT, PRIV_STATUS, PRIV_FUA };
+enum { PRIV_NEXT, PRIV_STATUS, PRIV_FUA, PRIV_QUEUE };
 
 const uint8_t disk_zeroes[DISK_ZEROES_BYTES];
 
@@ -116,11 +117,13 @@ static enum vc_disk_status check_request(const struct vc_disk *d,
 	return VC_DISK_OK;
 }
 
-void vc_disk_submit(struct vc_disk *d, struct vc_disk_req *req)
+void disk_submit(struct vc_disk *d, struct vc_disk_req *req,
+		 struct vc_disk_queue *queue)
 {
 	enum vc_disk_status status = check_request(d, req);
 
 	d->nr_in_flight++;
+	req->priv[PRIV_QUEUE] = queue;
 	req->priv[PRIV_FUA] = NULL;
 	if (req->op == VC_DISK_WRITE && (req->flags & VC_DISK_REQ_FUA))
 		req->priv[PRIV_FUA] = req;
@@ -134,6 +137,12 @@ void vc_disk_submit(struct vc_disk *d, struct vc_disk_req *req)
 		d->ops->submit(d, req);
 }
 
+void vc_disk_submit(struct vc_disk *d, struct vc_disk_req *req)
+{
+	assert(!d->queues); /* then it is theirs */
+	disk_submit(d, req, NULL);
+}
+
 void vc_disk_kick(struct vc_disk *d)
 {
 	engine_kick(d->engine);
@@ -142,6 +151,13 @@ void vc_disk_kick(struct vc_disk *d)
 int vc_disk_get_poll_fd(const struct vc_disk *d)
 {
 	return d->engine->event_fd;
+}
+
+void disk_call_done(struct vc_disk_req *req)
+{
+	uintptr_t status = (uintptr_t)req->priv[PRIV_STATUS];
+
+	req->done(req, (enum vc_disk_status)status);
 }
 
 /* Call done() of what is finished now, in the disks below first: that may
@@ -160,11 +176,12 @@ static int call_done(struct vc_disk *d)
 	batch = d->finished;
 	d->finished = (struct req_queue){ NULL, NULL };
 	while ((req = disk_queue_get(&batch))) {
-		uintptr_t status = (uintptr_t)req->priv[PRIV_STATUS];
-
 		d->nr_in_flight--;
 		n++;
-		req->done(req, (enum vc_disk_status)status);
+		if (req->priv[PRIV_QUEUE])
+			disk_queue_finish(req->priv[PRIV_QUEUE], req);
+		else
+			disk_call_done(req);
 	}
 	return n;
 }
@@ -322,6 +339,7 @@ struct vc_disk *vc_disk_drop(struct vc_disk *d)
 
 	if (!d)
 		return NULL;
+	assert(!d->queues); /* they use it */
 	if (d->engine)
 		vc_disk_drain(d);
 	backing = d->backing;
@@ -331,6 +349,7 @@ struct vc_disk *vc_disk_drop(struct vc_disk *d)
 	name = d->name;
 	fd = d->fd;
 	direct_fd = d->direct_fd;
+	pthread_mutex_destroy(&d->lock);
 	d->ops->free(d);
 	free(name);
 	vc_close(&fd);

@@ -6,6 +6,7 @@
 #ifndef DISK_DISK_H
 #define DISK_DISK_H
 
+#include <pthread.h>
 #include <vmmcore/checked.h>
 #include <vmmcore/disk.h>
 #include "disk/engine.h"
@@ -44,6 +45,12 @@ struct vc_disk {
 	char *name;		   /* printable, for messages */
 	dev_t dev;		   /* which file it is, to see loops */
 	ino_t ino;
+	/* Who uses the disk through a queue holds this while it uses anything
+	 * of it, or of the disks below. Nothing but an engine's own lock is
+	 * taken while it is held. */
+	pthread_mutex_t lock;
+	struct vc_disk_queue *queues;
+	bool has_driver; /* one of those who wait looks after the engine */
 };
 
 struct disk_ops {
@@ -112,6 +119,13 @@ int disk_file_size(int fd, uint64_t *ret, struct vc_error *err) VC_MUST_CHECK;
 int disk_check_name(const char *what, const char *name,
 		    struct vc_error *err) VC_MUST_CHECK;
 char *disk_join_path(const char *path, const char *name);
+
+/* vc_disk_submit(); if `queue` is set, done() is not called but the request
+ * given to disk_queue_finish(). */
+void disk_submit(struct vc_disk *d, struct vc_disk_req *req,
+		 struct vc_disk_queue *queue);
+void disk_queue_finish(struct vc_disk_queue *queue, struct vc_disk_req *req);
+void disk_call_done(struct vc_disk_req *req);
 
 /* Finish a request: done() is called from the next vc_disk_poll(). */
 void disk_complete(struct vc_disk *d, struct vc_disk_req *req,

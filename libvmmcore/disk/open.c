@@ -261,6 +261,7 @@ int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
 	if (!d)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': open", shown);
 	d->ops = ops;
+	pthread_mutex_init(&d->lock, NULL);
 	d->fd = fd;
 	d->direct_fd = -1;
 	d->backing = backing;

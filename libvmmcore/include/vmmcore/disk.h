@@ -3,7 +3,8 @@
  * Disk images behind one asynchronous block interface: what a virtio-blk
  * device, qcow-tool and mkimage all stand on. See vmmcore-disk(7).
  *
- * A disk belongs to one thread at a time, the one that submits and polls.
+ * A disk belongs to one thread at a time, the one that submits and polls; if
+ * several are to use it, each opens a vc_disk_queue.
  * Requests complete in any order and only inside vc_disk_poll() (never inside
  * vc_disk_submit()).
  */
@@ -206,6 +207,38 @@ int vc_disk_get_poll_fd(const struct vc_disk *disk);
 int vc_disk_poll(struct vc_disk *disk, bool wait);
 /* Complete everything in flight. */
 void vc_disk_drain(struct vc_disk *disk);
+
+/* --- several threads on one disk ----------------------------------------
+ *
+ * Each thread opens a queue, which takes requests and calls their done() as a
+ * disk does, and shares nothing that can be seen with the other queues. Requests
+ * of several queues are under way at the same time, in any order: one that is
+ * to come after another is submitted when that one is done, by whatever queue.
+ * A flush makes durable what was completed in all of them.
+ *
+ * There is no thread behind a queue: who polls one serves all of them, and a
+ * request makes progress only while somebody polls any queue of the disk.
+ *
+ * As long as a disk has queues, nothing else may be done with it than opening
+ * queues, from any thread; nor with a disk that shares its engine (io_with). A
+ * queue is used by one thread at a time. All of them are closed before the disk
+ * is.
+ */
+struct vc_disk_queue;
+/* Makes two descriptors; the disk is borrowed. */
+int vc_disk_queue_open(struct vc_disk *disk, struct vc_disk_queue **ret,
+		       struct vc_error *err) VC_MUST_CHECK;
+/* Complete what is in flight in this queue, calling done(). NULL is fine;
+ * returns NULL. Others go on. */
+struct vc_disk_queue *vc_disk_queue_close(struct vc_disk_queue *queue);
+VC_DEFINE_CLEANUP(vc_disk_queue, struct vc_disk_queue *, vc_disk_queue_close)
+/* The same as the functions of a disk. A request begins with the next kick or
+ * poll of its queue. */
+void vc_disk_queue_submit(struct vc_disk_queue *queue, struct vc_disk_req *req);
+void vc_disk_queue_kick(struct vc_disk_queue *queue);
+/* May be readable for what turns out to be another queue's. */
+int vc_disk_queue_get_poll_fd(const struct vc_disk_queue *queue);
+int vc_disk_queue_poll(struct vc_disk_queue *queue, bool wait);
 
 /* --- the same, waiting: for tools -------------------------------------- */
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is left when the writer dies. A child is several clients of one disk:
- * each writes blocks that carry their number and a sequence number, many at a
- * time, compressed ones among them where a cluster is a block, with zeroing
- * (which releases clusters for others to take), and flushes now and then while
- * the others go on. It notes in shared memory what it has submitted and what a
- * flush made durable. It is killed at a random moment; then the image has no
- * corruption and each block is at least as new as its last flush.
+ * What is left when the writers die. A child has several threads with a queue
+ * each on one disk: they write blocks, many at a time, compressed ones among them
+ * where a cluster is a block, with zeroing (which releases clusters for others to
+ * take), and flush now and then while the others go on. It is killed at a random
+ * moment; then the image has no corruption and each block is at least as new as
+ * its last flush. See writers.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,20 +20,11 @@
 #include "disk/engine.h"
 #include "tests/lib/test.h"
 #include "tests/unit/disk/image.h"
+#include "tests/unit/disk/writers.h"
 
-#define BLOCK 4096u
-#define NR_BLOCKS 2048u
-#define DISK_BYTES ((uint64_t)BLOCK * NR_BLOCKS)
-#define CLIENTS 4
-#define DEPTH 16 /* of each client 4 */
-#define KILLS 25
-
-struct shared {
-	uint32_t submitted[NR_BLOCKS]; /* newest sequence number */
-	uint32_t durable[NR_BLOCKS];
-	uint32_t completed[NR_BLOCKS];
-	uint32_t zeroed[NR_BLOCKS]; /* by this one; 0: reads zero no more */
-};
+#define BLOCK WRITERS_BLOCK
+#define DISK_BYTES WRITERS_BYTES
+#define KILLS 12 /* of each kind of image, with each engine */
 
 static const struct {
 	uint32_t cluster;
@@ -54,161 +44,10 @@ static const struct {
 };
 
 static struct vc_error err;
-static struct shared *shared;
-
-/* --- the child ---------------------------------------------------------- */
-
-struct slot {
-	struct vc_disk_req req;
-	struct iovec iov;
-	uint32_t buf[BLOCK / 4], packed[BLOCK / 4];
-	uint32_t block, seq;
-	bool busy;
-};
-
-struct client {
-	struct slot slots[DEPTH / CLIENTS];
-	struct vc_disk_req flush;
-	uint32_t before[NR_BLOCKS]; /* what was complete when it began */
-	uint32_t first;		    /* sequence number of this process */
-	bool is_flushing;
-};
-
 static struct vc_disk_compressor *compressor;
 static int data_fd;
 
-static void slot_done(struct vc_disk_req *req, enum vc_disk_status status)
-{
-	struct slot *s = vc_container_of(req, struct slot, req);
-
-	if (status != VC_DISK_OK)
-		_exit(3);
-	if (shared->completed[s->block] < s->seq)
-		shared->completed[s->block] = s->seq;
-	s->busy = false;
-}
-
-static void start(struct image *im, struct slot *s, uint32_t seq)
-{
-	uint32_t i;
-
-	s->block = image_random(im) % NR_BLOCKS;
-	/* one at a time per block: else "newest" means nothing */
-	if (shared->submitted[s->block] != shared->completed[s->block])
-		return;
-	s->seq = seq;
-	s->busy = true;
-	s->iov = (struct iovec){ s->buf, BLOCK };
-	s->req = (struct vc_disk_req){ .op = VC_DISK_WRITE,
-				       .offset_bytes =
-					       s->block * (uint64_t)BLOCK,
-				       .length_bytes = BLOCK,
-				       .iov = &s->iov,
-				       .nr_iov = 1,
-				       .done = slot_done };
-	for (i = 0; i < BLOCK / 4; i += 2) {
-		s->buf[i] = s->block;
-		s->buf[i + 1] = seq;
-	}
-	if (image_random(im) % 3 == 0) {
-		s->req.op = VC_DISK_WRITE_ZEROES;
-		s->req.flags = VC_DISK_REQ_UNMAP;
-		shared->zeroed[s->block] = seq;
-	}
-	if (s->req.op == VC_DISK_WRITE && compressor && image_random(im) % 2) {
-		s->iov = (struct iovec){
-			s->packed, vc_disk_compress(compressor, s->buf, BLOCK,
-						    s->packed, BLOCK - 1)
-		};
-		s->req.op = VC_DISK_WRITE_COMPRESSED;
-		s->req.length_bytes = s->iov.iov_len;
-	}
-	shared->submitted[s->block] = seq;
-	vc_disk_submit(im->disk, &s->req);
-}
-
-static void flushed(struct vc_disk_req *req, enum vc_disk_status status)
-{
-	struct client *c = vc_container_of(req, struct client, flush);
-	uint32_t i;
-
-	if (status != VC_DISK_OK)
-		_exit(4);
-	c->is_flushing = false;
-	for (i = 0; i < NR_BLOCKS; i++) {
-		/* what an earlier writer left may be half old, half new */
-		if (c->before[i] <= c->first ||
-		    c->before[i] < shared->durable[i])
-			continue;
-		if (c->before[i] == shared->zeroed[i]) {
-			shared->durable[i] = 0;
-			continue;
-		}
-		shared->durable[i] = c->before[i];
-		if (shared->zeroed[i] < c->before[i])
-			shared->zeroed[i] = 0;
-	}
-}
-
-static void start_flush(struct image *im, struct client *c)
-{
-	memcpy(c->before, shared->completed, sizeof(c->before));
-	c->is_flushing = true;
-	c->flush = (struct vc_disk_req){ .op = VC_DISK_FLUSH, .done = flushed };
-	vc_disk_submit(im->disk, &c->flush);
-}
-
-static void child(struct image *im, uint32_t seed)
-{
-	static struct client clients[CLIENTS];
-	uint32_t seq = seed * 100000, i, k;
-
-	im->seed = seed;
-	for (;;) {
-		for (i = 0; i < CLIENTS; i++) {
-			struct client *c = &clients[i];
-
-			c->first = seed * 100000;
-			for (k = 0; k < DEPTH / CLIENTS; k++)
-				if (!c->slots[k].busy)
-					start(im, &c->slots[k], ++seq);
-			if (!c->is_flushing && image_random(im) % 16 == 0)
-				start_flush(im, c);
-		}
-		vc_disk_kick(im->disk);
-		vc_disk_poll(im->disk, true);
-	}
-}
-
 /* --- the parent --------------------------------------------------------- */
-
-/* A block is written in units of a cluster at least, each at once. */
-static void verify_block(const uint32_t *buf, uint32_t b, uint32_t unit)
-{
-	uint32_t i, k, oldest = UINT32_MAX, newest = 0;
-	bool has_zero = false;
-
-	/* no ck_assert() in the loop: it is slow */
-	for (i = 0; i < BLOCK / 4; i += unit / 4) {
-		uint32_t seq = buf[i + 1];
-
-		for (k = i; k < i + unit / 4; k += 2)
-			if (buf[k] != (seq ? b : 0) || buf[k + 1] != seq)
-				ck_abort_msg("block %u is torn", b);
-		if (!seq && shared->zeroed[b]) {
-			has_zero = true;
-			continue;
-		}
-		oldest = seq < oldest ? seq : oldest;
-		newest = seq > newest ? seq : newest;
-	}
-	if (oldest != UINT32_MAX &&
-	    (oldest < shared->durable[b] || newest > shared->submitted[b]))
-		ck_abort_msg("block %u: %u to %u, not %u to %u", b, oldest,
-			     newest, shared->durable[b], shared->submitted[b]);
-	shared->durable[b] = has_zero ? 0 : oldest;
-	shared->submitted[b] = shared->completed[b] = newest;
-}
 
 /* Another program's opinion, where it is installed. */
 static void ask_qemu(const struct image *im)
@@ -243,12 +82,12 @@ static void open_it(struct image *im)
 	image_open(im, NULL);
 }
 
-static void verify(struct image *im, uint32_t cluster, bool lazy, bool ask)
+static void verify(struct image *im, struct writers_book *book, int shape,
+		   bool ask)
 {
 	struct vc_disk_check chk = { 0 };
-	uint32_t *all = malloc(DISK_BYTES), b;
 
-	if (lazy) { /* repairs it */
+	if (shapes[shape].lazy) { /* repairs it */
 		open_it(im);
 		im->disk = vc_disk_drop(im->disk);
 	}
@@ -257,68 +96,98 @@ static void verify(struct image *im, uint32_t cluster, bool lazy, bool ask)
 	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
 	ck_assert_uint_eq(chk.nr_corruptions, 0);
 	open_it(im);
-	ck_assert_ptr_nonnull(all);
-	ck_ok(vc_disk_read(im->disk, 0, all, DISK_BYTES, &err), &err);
-	for (b = 0; b < NR_BLOCKS; b++)
-		verify_block(all + b * (BLOCK / 4), b,
-			     cluster < BLOCK ? cluster : BLOCK);
+	writers_verify(book, im->disk,
+		       shapes[shape].cluster /
+			       (shapes[shape].extended ? 32 : 1));
 	im->disk = vc_disk_drop(im->disk);
-	free(all);
 }
 
-START_TEST(killed_writer_loses_nothing)
+static void make_shape(struct image *im, int shape, int engine)
 {
-	int shape = _i / 2, status, round;
-	uint32_t unit =
-		shapes[shape].cluster / (shapes[shape].extended ? 32 : 1);
-	struct image im;
-
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(shared, MAP_FAILED);
-	image_create(&im, DISK_BYTES, shapes[shape].cluster,
+	image_create(im, DISK_BYTES, shapes[shape].cluster,
 		     shapes[shape].refcount_bits, shapes[shape].version,
-		     _i % 2);
-	im.opts.extended_l2 = shapes[shape].extended;
-	im.opts.lazy_refcounts = shapes[shape].lazy;
-	im.opts.compression = shapes[shape].compression;
+		     engine);
+	im->opts.extended_l2 = shapes[shape].extended;
+	im->opts.lazy_refcounts = shapes[shape].lazy;
+	im->opts.compression = shapes[shape].compression;
 	data_fd = -1;
 	if (shapes[shape].data_file) {
 		data_fd = memfd_create("data", MFD_CLOEXEC);
-		im.opts.data_file = "data";
-		im.opts.data_fd = data_fd;
+		im->opts.data_file = "data";
+		im->opts.data_fd = data_fd;
 	}
-	if (shapes[shape].compression)
-		ck_ok(vc_disk_compressor_new(shapes[shape].compression, 1,
-					     &compressor, &err),
-		      &err);
-	ck_assert_int_eq(ftruncate(im.fd, 0), 0);
-	ck_ok(vc_disk_create(im.fd, &im.opts, &err), &err);
-	for (round = 1; round <= KILLS; round++) {
-		pid_t pid = fork();
+	ck_assert_int_eq(ftruncate(im->fd, 0), 0);
+	ck_ok(vc_disk_create(im->fd, &im->opts, &err), &err);
+}
 
-		ck_assert_int_ge(pid, 0);
-		if (!pid) {
-			open_it(&im);
-			child(&im, (uint32_t)round);
-		}
-		usleep(image_random(&im) % 30000);
-		ck_assert_int_eq(kill(pid, SIGKILL), 0);
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-		ck_assert_msg(WIFSIGNALED(status), "status %x", status);
-		verify(&im, unit, shapes[shape].lazy, round % 8 == 0);
+static bool has_completed(const struct writers_book *book,
+			  const struct writers *w)
+{
+	uint32_t b;
+
+	for (b = 0; b < WRITERS_BLOCKS; b++)
+		if (book->completed[b] > w->number * WRITERS_SEQS)
+			return true;
+	return false;
+}
+
+/* At a random moment after the start, or after something was completed: on a
+ * busy machine the first would meet few writes. Returns whether anything was. */
+static bool kill_writers(struct image *im, struct writers_book *book,
+			 struct writers *w)
+{
+	pid_t pid = fork();
+	unsigned i;
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		open_it(im);
+		w->disk = im->disk;
+		writers_run(w);
+		_exit(1);
 	}
-	compressor = vc_disk_compressor_free(compressor);
+	for (i = 0; w->number % 4 && i < 5000 && !has_completed(book, w); i++)
+		usleep(1000);
+	usleep(image_random(im) % 20000);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFSIGNALED(status), "status %x", status);
+	return has_completed(book, w);
+}
+
+START_TEST(killed_writers_lose_nothing)
+{
+	int shape = _i / NR_ENGINES, engine = _i % NR_ENGINES;
+	unsigned nr = writers_rounds(KILLS), nr_busy = 0, round;
+	struct writers_book *book = writers_book_new();
+	struct image im;
+
+	make_shape(&im, shape, engine);
+	im.seed = writers_seed("killed_writers_lose_nothing");
+	for (round = 1; round <= nr; round++) {
+		struct writers w = { .book = book,
+				     .number = round,
+				     .seed = image_random(&im),
+				     .compression = shapes[shape].compression };
+
+		nr_busy += kill_writers(&im, book, &w);
+		verify(&im, book, shape, round % 8 == 0);
+	}
+	printf("killed %u times, %u of them in the middle of writes\n", nr,
+	       nr_busy);
+	ck_assert_uint_ge(nr_busy, nr / 2);
 	if (data_fd >= 0)
 		close(data_fd);
 	image_fini(&im);
-	munmap(shared, sizeof(*shared));
+	writers_book_free(book);
 }
 END_TEST
 
 /* --- errors of the host ------------------------------------------------- */
 
-static unsigned nr_ops, fail_from, fail_to;
+static _Atomic unsigned nr_ops;
+static unsigned fail_from, fail_to;
 static int fail_with;
 
 static int inject(const struct eng_io *io)
@@ -548,14 +417,66 @@ START_TEST(stops_anywhere_without_corruption)
 }
 END_TEST
 
+/* Several queues, and a disk that is full (or fails) for a while: each request
+ * that failed is tried again, and in the end all is there. Or for good: then
+ * there is no corruption. By turns with both engines that can be made to fail. */
+START_TEST(errors_meet_several_queues)
+{
+	bool is_final = _i % 2;
+	unsigned from, nr_failed = 0;
+
+	engine_inject = inject;
+	for (from = 0; from < 240; from += 16) {
+		struct writers_book *book = writers_book_new();
+		struct writers w = { .book = book,
+				     .number = 1,
+				     .seed = from,
+				     .nr_requests = 40,
+				     .retries = !is_final,
+				     .gives_up = is_final };
+		struct vc_disk_check chk = { 0 };
+		struct image im;
+
+		make_shape(&im, _i / 4, 1 + from / 16 % 2);
+		fail_with = _i % 4 / 2 ? EIO : ENOSPC;
+		fail_to = 0;
+		open_it(&im);
+		w.disk = im.disk;
+		nr_ops = 0;
+		fail_from = from;
+		fail_to = is_final ? UINT32_MAX : from + 20;
+		writers_run(&w);
+		nr_failed += w.nr_failed;
+		if (is_final)
+			im.disk = vc_disk_drop(im.disk);
+		fail_to = 0;
+		if (is_final) {
+			ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2,
+					       &chk, &err),
+			      &err);
+			ck_assert_uint_eq(chk.nr_corruptions, 0);
+		} else {
+			writers_closed(&w);
+			writers_verify(book, im.disk, shapes[_i / 4].cluster);
+			image_close(&im);
+		}
+		image_fini(&im);
+		writers_book_free(book);
+	}
+	ck_assert_uint_gt(nr_failed, 0);
+	engine_inject = NULL;
+}
+END_TEST
+
 TEST_SUITE(suite_qcow2_crash)
 {
 	Suite *s = suite_create("disk/qcow2 crash");
 	TCase *tc = test_case(s, "crash");
 
-	tcase_add_loop_test(tc, killed_writer_loses_nothing, 0,
-			    2 * (int)VC_ARRAY_SIZE(shapes));
+	tcase_add_loop_test(tc, killed_writers_lose_nothing, 0,
+			    NR_ENGINES * (int)VC_ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, full_disk_passes, 0, 10);
+	tcase_add_loop_test(tc, errors_meet_several_queues, 0, 8);
 	tcase_add_loop_test(tc, stops_anywhere_whatever_the_kind, 1, 5);
 	tcase_add_test(tc, refcount_table_grows);
 	tcase_add_loop_test(tc, stops_anywhere_without_corruption, 0, 2);
