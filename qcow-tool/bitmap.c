@@ -15,7 +15,8 @@ struct action {
 };
 
 struct bitmap_opts {
-	enum vc_disk_format format, src_format;
+	struct common_opts c;
+	enum vc_disk_format src_format;
 	const char *src_file;
 	uint64_t granularity;
 	struct action actions[MAX_ACTIONS];
@@ -32,7 +33,9 @@ static const struct vc_option bitmap_options[] = {
 	{ "source-file", 'b', "FILE", "--merge: SOURCE is in this image" },
 	{ "source-format", 'F', "FORMAT", "the format of that image" },
 	{ "granularity", 'g', "SIZE", "--add: bytes that one bit is for" },
-	{ "format", 'f', "FORMAT", "qcow2; found out if not given" },
+	OPT_FORMAT("qcow2; found out if not given"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int add_action(struct bitmap_opts *o, enum action_kind kind,
@@ -51,8 +54,6 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	struct bitmap_opts *o = ctx;
 
 	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->format, err);
 	case 'F':
 		return parse_format(value, &o->src_format, err);
 	case 'b':
@@ -147,7 +148,7 @@ static int run(const char *path, const char *name, const struct bitmap_opts *o,
 	if (o->src_file && !has_action(o, MERGE))
 		return vc_fail(err, VC_E_ARG, 0,
 			       "source file only supported with --merge");
-	if (open_image(path, o->format, true, false, &fd, err) < 0)
+	if (open_image(path, o->c.format, true, false, &fd, err) < 0)
 		return -1;
 	for (i = 0; i < o->nr; i++)
 		if (act(fd, name, &o->actions[i], o, err) < 0)
@@ -157,15 +158,18 @@ static int run(const char *path, const char *name, const struct bitmap_opts *o,
 
 int cmd_bitmap(int argc, char **argv)
 {
-	struct bitmap_opts o = { .format = VC_DISK_FORMAT_PROBE,
-				 .src_format = VC_DISK_FORMAT_PROBE };
+	struct bitmap_opts o = { .src_format = VC_DISK_FORMAT_PROBE };
 	int status, first, nr;
 	struct vc_error err;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, 2, 2, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 2, 2, &first,
+			       &nr);
 	if (status >= 0)
 		return status ? 1 : 0;
-	if (run(argv[first], argv[first + 1], &o, &err) < 0)
-		return report_image(argv[first], &err);
+	path = argv[first];
+	if (take_image(&o.c, argv[first], true, &path, &err) < 0 ||
+	    run(path, argv[first + 1], &o, &err) < 0)
+		return report_image(path, &err);
 	return 0;
 }

@@ -6,17 +6,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "qcow-tool/image.h"
 #include "qcow-tool/manage.h"
 
 struct chain_opts {
-	enum vc_disk_format format;
-	struct cache_mode cache, src_cache;
+	struct common_opts c;
 	const char *base, *base_format;
 	uint64_t rate;
 	bool drop_is_off; /* commit -d */
-	bool unsafe, compress, quiet, share;
-	struct progress progress;
+	bool unsafe, compress;
 };
 
 /* --- the chain, by name ---------------------------------------------------------- */
@@ -106,11 +103,13 @@ static const struct vc_option commit_options[] = {
 	{ "base", 'b', "FILE",
 	  "commit to this file of the backing chain; implies -d" },
 	{ "drop", 'd', NULL, "do not empty IMAGE afterwards" },
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
 	{ "rate", 'r', "SIZE", "write at most so much in a second" },
-	{ "cache", 't', "MODE", "accepted as qemu-img does" },
-	{ "progress", 'p', NULL, "show how far it is" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
+	OPT_CACHE("accepted as qemu-img does"),
+	OPT_PROGRESS,
+	OPT_QUIET,
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int on_commit(void *ctx, const struct vc_option *opt, const char *value,
@@ -118,27 +117,12 @@ static int on_commit(void *ctx, const struct vc_option *opt, const char *value,
 {
 	struct chain_opts *o = ctx;
 
-	switch (opt->letter) {
-	case 'b':
-		o->base = value;
-		o->drop_is_off = true;
-		return 0;
-	case 'd':
-		o->drop_is_off = true;
-		return 0;
-	case 'f':
-		return parse_format(value, &o->format, err);
-	case 'r':
+	if (opt->letter == 'r')
 		return vc_parse_size(value, &o->rate, err);
-	case 't':
-		return parse_cache(value, &o->cache, err);
-	case 'p':
-		o->progress.is_shown = true;
-		return 0;
-	default:
-		o->quiet = true;
-		return 0;
-	}
+	if (opt->letter == 'b')
+		o->base = value;
+	o->drop_is_off = true; /* -b and -d */
+	return 0;
 }
 
 static const struct vc_command commit_command = {
@@ -173,7 +157,7 @@ static struct vc_disk_copy_opts copy_opts(struct chain_opts *o)
 	return (struct vc_disk_copy_opts){ .max_bytes_per_sec = o->rate,
 					   .compress = o->compress,
 					   .progress = progress_show,
-					   .opaque = &o->progress };
+					   .opaque = &o->c.progress };
 }
 
 static int commit_data(const char *path, struct chain_opts *o, struct chain *c,
@@ -181,7 +165,7 @@ static int commit_data(const char *path, struct chain_opts *o, struct chain *c,
 {
 	vc_auto(vc_disk) struct vc_disk *top = NULL, *base = NULL;
 	struct link *l = &c->links[c->nr - 1];
-	struct vc_disk_open_opts oo = { .format = o->format,
+	struct vc_disk_open_opts oo = { .format = o->c.format,
 					.allow_backing = true };
 	struct vc_disk_copy_opts co = copy_opts(o);
 	char shown[256];
@@ -202,14 +186,14 @@ static int run_commit(const char *path, struct chain_opts *o, struct chain *c,
 {
 	vc_auto_fd int fd = -1;
 
-	if (open_image(path, o->format, true, false, &fd, err) < 0 ||
-	    chain_open(c, path, o->format, o->base, false, err) < 0 ||
+	if (open_image(path, o->c.format, true, false, &fd, err) < 0 ||
+	    chain_open(c, path, o->c.format, o->base, false, err) < 0 ||
 	    commit_data(path, o, c, err) < 0)
 		return -1;
 	if (!o->drop_is_off && vc_qcow2_make_empty(fd, err) < 0)
 		return -1;
-	progress_end(&o->progress);
-	if (!o->quiet)
+	progress_end(&o->c.progress);
+	if (!o->c.quiet)
 		puts("Image committed.");
 	return 0;
 }
@@ -219,17 +203,21 @@ static int chain_command(const struct vc_command *cmd, int argc, char **argv,
 			 int (*run)(const char *path, struct chain_opts *o,
 				    struct chain *c, struct vc_error *err))
 {
-	struct chain_opts o = { .format = VC_DISK_FORMAT_PROBE };
+	struct chain_opts o = { .c.format = VC_DISK_FORMAT_PROBE };
 	struct chain c = { .nr = 0 };
 	int status, first, nr, ret;
 	struct vc_error err;
+	const char *path;
 
-	status = parse_command(cmd, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(cmd, argc, argv, &o.c, &o, 1, 1, &first, &nr);
 	if (status >= 0)
 		return status ? 1 : 0;
-	ret = run(argv[first], &o, &c, &err);
+	path = argv[first];
+	ret = take_image(&o.c, argv[first], true, &path, &err);
+	if (ret == 0)
+		ret = run(path, &o, &c, &err);
 	chain_fini(&c);
-	return ret < 0 ? report_image(argv[first], &err) : 0;
+	return ret < 0 ? report_image(path, &err) : 0;
 }
 
 int cmd_commit(int argc, char **argv)
@@ -246,12 +234,14 @@ static const struct vc_option rebase_options[] = {
 	  "only change the name: the files are the same, or the old one is\n"
 	  "gone" },
 	{ "compress", 'c', NULL, "write compressed clusters" },
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
-	{ "cache", 't', "MODE", "accepted as qemu-img does" },
-	{ "source-cache", 'T', "MODE", "likewise" },
-	{ "force-share", 'U', NULL, "do not lock the backing files" },
-	{ "progress", 'p', NULL, "show how far it is" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
+	OPT_CACHE("accepted as qemu-img does"),
+	OPT_SOURCE_CACHE("likewise"),
+	OPT_SHARE("do not lock the backing files"),
+	OPT_PROGRESS,
+	OPT_QUIET,
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int on_rebase(void *ctx, const struct vc_option *opt, const char *value,
@@ -270,23 +260,8 @@ static int on_rebase(void *ctx, const struct vc_option *opt, const char *value,
 	case 'u':
 		o->unsafe = true;
 		return 0;
-	case 'c':
-		o->compress = true;
-		return 0;
-	case 'f':
-		return parse_format(value, &o->format, err);
-	case 't':
-		return parse_cache(value, &o->cache, err);
-	case 'T':
-		return parse_cache(value, &o->src_cache, err);
-	case 'U':
-		o->share = true;
-		return 0;
-	case 'p':
-		o->progress.is_shown = true;
-		return 0;
 	default:
-		o->quiet = true;
+		o->compress = true;
 		return 0;
 	}
 }
@@ -306,7 +281,7 @@ static int move_data(const char *path, struct chain_opts *o,
 		     struct vc_error *err)
 {
 	vc_auto(vc_disk) struct vc_disk *top = NULL, *base = NULL;
-	struct vc_disk_open_opts oo = { .format = o->format,
+	struct vc_disk_open_opts oo = { .format = o->c.format,
 					.writable = true,
 					.allow_backing = true,
 					.repair = true };
@@ -322,7 +297,7 @@ static int move_data(const char *path, struct chain_opts *o,
 		if (!full)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "rebase");
 		if (parse_format(o->base_format, &format, err) < 0 ||
-		    open_disk(full, format, false, o->share, &base, err) < 0)
+		    open_disk(full, format, false, o->c.share, &base, err) < 0)
 			return vc_prefix(err, "'%s'",
 					 vc_printable(full, shown,
 						      sizeof(shown)));
@@ -341,10 +316,10 @@ static int run_rebase(const char *path, struct chain_opts *o, struct chain *c,
 	if (o->base && !o->base_format)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "a backing file needs its format: -F");
-	if (open_image(path, o->format, true, false, &fd, err) < 0)
+	if (open_image(path, o->c.format, true, false, &fd, err) < 0)
 		return -1;
-	if (!o->unsafe && !o->share &&
-	    chain_open(c, path, o->format, NULL, true, err) < 0)
+	if (!o->unsafe && !o->c.share &&
+	    chain_open(c, path, o->c.format, NULL, true, err) < 0)
 		return -1;
 	if (!o->unsafe && move_data(path, o, err) < 0)
 		return -1;
@@ -353,7 +328,7 @@ static int run_rebase(const char *path, struct chain_opts *o, struct chain *c,
 	ao.backing_format = o->base ? o->base_format : "";
 	if (vc_qcow2_amend(fd, &ao, err) < 0)
 		return -1;
-	progress_end(&o->progress);
+	progress_end(&o->c.progress);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include "qcow-tool/image.h"
 #include "qcow-tool/manage.h"
 
 /* Scripts know these numbers from qemu-img. */
@@ -19,51 +18,37 @@ enum {
 #define MAX_FINDINGS 1000
 
 struct check_opts {
-	enum vc_disk_format format;
-	bool json, quiet, share;
+	struct common_opts c;
 	enum vc_disk_repair repair;
-	struct cache_mode cache; /* checked, no more */
 };
 
 static const struct vc_option check_options[] = {
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
-	{ "output", 0, "STYLE", "human (the default) or json" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
+	OPT_OUTPUT,
+	OPT_QUIET,
 	{ "repair", 'r', "WHAT",
 	  "leaks: release clusters that nothing refers to; all: and mend\n"
 	  "what is wrong" },
-	{ "cache", 'T', "MODE", "accepted as qemu-img does" },
-	{ "force-share", 'U', NULL, "do not lock the image" },
+	OPT_SOURCE_CACHE("accepted as qemu-img does"),
+	OPT_SHARE("do not lock the image"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
+/* -r: the only one of its own */
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		     struct vc_error *err)
 {
 	struct check_opts *o = ctx;
 
-	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->format, err);
-	case 'q':
-		o->quiet = true;
-		return 0;
-	case 'U':
-		o->share = true;
-		return 0;
-	case 'T':
-		return parse_cache(value, &o->cache, err);
-	case 'r':
-		if (!strcmp(value, "leaks"))
-			o->repair = VC_DISK_REPAIR_LEAKS;
-		else if (!strcmp(value, "all"))
-			o->repair = VC_DISK_REPAIR_ALL;
-		else
-			return vc_fail(err, VC_E_ARG, 0,
-				       "neither leaks nor all");
-		return 0;
-	default:
-		return parse_output(value, &o->json, err);
-	}
+	(void)opt;
+	if (!strcmp(value, "leaks"))
+		o->repair = VC_DISK_REPAIR_LEAKS;
+	else if (!strcmp(value, "all"))
+		o->repair = VC_DISK_REPAIR_ALL;
+	else
+		return vc_fail(err, VC_E_ARG, 0, "neither leaks nor all");
+	return 0;
 }
 
 static const struct vc_command command = {
@@ -162,7 +147,7 @@ static int check_image(const char *path, const struct check_opts *o)
 {
 	struct findings f = { .chk.report = on_finding,
 			      .chk.repair = o->repair,
-			      .quiet = o->quiet };
+			      .quiet = o->c.quiet };
 	bool writable = o->repair != VC_DISK_REPAIR_NONE;
 	vc_auto_fd int fd = -1;
 	struct vc_error err;
@@ -177,17 +162,17 @@ static int check_image(const char *path, const struct check_opts *o)
 		report(&err);
 		return CHECK_FAILED;
 	}
-	if (((!o->share || writable) &&
+	if (((!o->c.share || writable) &&
 	     vc_disk_lock_fd(fd, writable, &err) < 0) ||
-	    vc_disk_check_fd(fd, o->format, &f.chk, &err) < 0) {
+	    vc_disk_check_fd(fd, o->c.format, &f.chk, &err) < 0) {
 		vc_prefix(&err, "'%s'", shown);
 		report(&err);
 		return err.code == VC_E_UNSUPPORTED ? CHECK_UNSUPPORTED
 						    : CHECK_FAILED;
 	}
-	if (o->json)
+	if (o->c.json)
 		status = print_as_json(path, &f.chk);
-	else if (!o->quiet)
+	else if (!o->c.quiet)
 		print_human(&f.chk);
 	if (status)
 		return CHECK_FAILED;
@@ -198,11 +183,19 @@ static int check_image(const char *path, const struct check_opts *o)
 
 int cmd_check(int argc, char **argv)
 {
-	struct check_opts o = { .format = VC_DISK_FORMAT_PROBE };
+	struct check_opts o = { .repair = VC_DISK_REPAIR_NONE };
 	int status, first, nr;
+	struct vc_error err;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 1, 1, &first,
+			       &nr);
 	if (status >= 0)
 		return status ? CHECK_FAILED : 0;
-	return check_image(argv[first], &o);
+	if (take_image(&o.c, argv[first], o.repair != VC_DISK_REPAIR_NONE,
+		       &path, &err) < 0) {
+		report(&err);
+		return CHECK_FAILED;
+	}
+	return check_image(path, &o);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <vmmcore/options.h>
 #include "qcow-tool/common.h"
 
 int report(const struct vc_error *err)
@@ -13,57 +14,9 @@ int report(const struct vc_error *err)
 	return 1; /* for whatever reason, as qemu-img has it */
 }
 
-int parse_command(const struct vc_command *cmd, int argc, char **argv,
-		  void *ctx, int min, int max, int *ret_first, int *ret_nr)
-{
-	struct vc_error err;
-	bool help;
-
-	if (vc_options_parse(cmd, argc, argv, false, ctx, ret_first, &help,
-			     &err) < 0) {
-		vc_report(stderr, cmd->name, &err);
-		return 1;
-	}
-	if (help) {
-		vc_command_help(cmd, stdout);
-		return 0;
-	}
-	*ret_nr = argc - *ret_first;
-	if (*ret_nr < min || *ret_nr > max) {
-		vc_fail(&err, VC_E_ARG, 0, "%s operands: expected %s",
-			*ret_nr < min ? "too few" : "too many", cmd->synopsis);
-		vc_report(stderr, cmd->name, &err);
-		return 1;
-	}
-	return -1;
-}
-
-int parse_format(const char *value, enum vc_disk_format *ret,
-		 struct vc_error *err)
-{
-	char shown[40];
-	int i;
-
-	for (i = 0; vc_disk_format_names[i]; i++)
-		if (!strcmp(value, vc_disk_format_names[i])) {
-			*ret = (enum vc_disk_format)(i + 1);
-			return 0;
-		}
-	return vc_fail(err, VC_E_ARG, 0, "'%s': unknown format",
-		       vc_printable(value, shown, sizeof(shown)));
-}
-
 const char *format_name(enum vc_disk_format format)
 {
 	return vc_disk_format_names[format - 1];
-}
-
-int parse_output(const char *value, bool *ret_json, struct vc_error *err)
-{
-	*ret_json = !strcmp(value, "json");
-	if (*ret_json || !strcmp(value, "human"))
-		return 0;
-	return vc_fail(err, VC_E_ARG, 0, "neither human nor json");
 }
 
 int open_for_reading(const char *path, int *ret_fd, struct vc_error *err)
@@ -103,6 +56,26 @@ char *beside(const char *path, const char *name)
 	    0)
 		return NULL;
 	return joined;
+}
+
+void progress_show(void *opaque, uint64_t done, uint64_t total)
+{
+	int now = total ? (int)((double)done * 10000 / (double)total) : 10000;
+	struct progress *p = opaque;
+
+	if (!p->is_shown || now == p->last)
+		return;
+	p->last = now;
+	printf("    (%d.%02d/100%%)\r", now / 100, now % 100);
+	fflush(stdout);
+}
+
+void progress_end(struct progress *p)
+{
+	p->last = -1;
+	progress_show(p, 1, 1);
+	if (p->is_shown)
+		putchar('\n');
 }
 
 json_t *json_text(const char *text)

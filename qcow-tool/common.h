@@ -4,7 +4,6 @@
 
 #include <jansson.h>
 #include <vmmcore/disk.h>
-#include <vmmcore/options.h>
 
 /* Each gets argv from its own name on and returns an exit status. */
 int cmd_amend(int argc, char **argv);
@@ -25,17 +24,7 @@ int cmd_snapshot(int argc, char **argv);
 
 /* Print the error; returns the exit status. */
 int report(const struct vc_error *err);
-/* Parse the options and demand `min` to `max` operands, the first of which is
- * argv[*ret_first]. Returns -1 to go on, else the exit status to return. */
-int parse_command(const struct vc_command *cmd, int argc, char **argv,
-		  void *ctx, int min, int max, int *ret_first, int *ret_nr);
-
-int parse_format(const char *value, enum vc_disk_format *ret,
-		 struct vc_error *err) VC_MUST_CHECK;
 const char *format_name(enum vc_disk_format format);
-/* human or json */
-int parse_output(const char *value, bool *ret_json,
-		 struct vc_error *err) VC_MUST_CHECK;
 /* For a look at an image; does not wait for a fifo. */
 int open_for_reading(const char *path, int *ret_fd,
 		     struct vc_error *err) VC_MUST_CHECK;
@@ -43,6 +32,14 @@ int open_for_reading(const char *path, int *ret_fd,
 const char *human_size(uint64_t bytes, char *buf, size_t size);
 /* Where `name`, found in the image `path`, is; malloc'ed or NULL. */
 char *beside(const char *path, const char *name);
+
+/* "(12.34/100%)" on standard output, if `is_shown`. */
+struct progress {
+	bool is_shown;
+	int last;
+};
+void progress_show(void *progress, uint64_t done, uint64_t total);
+void progress_end(struct progress *p);
 
 /* A string that may not be UTF-8. */
 json_t *json_text(const char *text);

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "qcow-tool/common.h"
 #include "qcow-tool/image.h"
+#include "qcow-tool/options.h"
 
 /* Exit statuses, as qemu-img has them. */
 enum { SAME, DIFFERENT, CANNOT_OPEN, CANNOT_MAP, CANNOT_READ };
 
 struct compare_opts {
-	enum vc_disk_format formats[2];
-	struct cache_mode cache;
-	bool progress, quiet, strict, share, allow_backing;
+	struct common_opts c; /* its format is that of the first */
+	enum vc_disk_format second_format;
+	bool strict;
 	unsigned threads;
 };
 
 static const struct vc_option compare_options[] = {
-	{ "format", 'f', "FORMAT", "of FILE1; found out if not given" },
+	OPT_FORMAT("of FILE1; found out if not given"),
 	{ "second-format", 'F', "FORMAT", "of FILE2" },
 	{ "strict", 's', NULL,
 	  "sizes and what is allocated must be the same, too" },
-	{ "source-cache", 'T', "MODE", "none reads past the cache" },
+	OPT_SOURCE_CACHE("none reads past the cache"),
 	{ "threads", 0, "N", "that read; one per CPU" },
-	{ "progress", 'p', NULL, "show how far it has got" },
+	OPT_PROGRESS,
 	{ "quiet", 'q', NULL, "only set the exit status" },
-	{ "force-share", 'U', NULL, "do not lock the images" },
-	{ "allow-backing", 0, NULL,
-	  "open the backing and data files that they name" },
+	OPT_SHARE("do not lock the images"),
+	OPT_ALLOW_BACKING("an image"),
+	OPT_IMAGE_OPTS("each FILE"),
+	OPT_OBJECT,
 };
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
@@ -33,30 +34,13 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	uint64_t nr;
 
 	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->formats[0], err);
 	case 'F':
-		return parse_format(value, &o->formats[1], err);
-	case 'T':
-		return parse_cache(value, &o->cache, err);
+		return parse_format(value, &o->second_format, err);
 	case 's':
 		o->strict = true;
 		return 0;
-	case 'p':
-		o->progress = true;
-		return 0;
-	case 'q':
-		o->quiet = true;
-		return 0;
-	case 'U':
-		o->share = true;
-		return 0;
 	default:
 		break;
-	}
-	if (!value) {
-		o->allow_backing = true;
-		return 0;
 	}
 	if (vc_parse_u64(value, VC_CONVERT_MAX_THREADS, &nr, err) < 0)
 		return -1;
@@ -80,7 +64,7 @@ static int print_result(const struct compare_opts *o,
 {
 	unsigned long long at = res->offset;
 
-	if (o->quiet)
+	if (o->c.quiet)
 		return res->result == VC_COMPARE_SAME ? SAME : DIFFERENT;
 	if (res->sizes_differ && !o->strict)
 		puts("Warning: Image size mismatch!");
@@ -103,7 +87,8 @@ static int print_result(const struct compare_opts *o,
 
 static int compare(struct image *images, const struct compare_opts *o)
 {
-	struct progress progress = { o->progress && !o->quiet, -1 };
+	struct progress progress = { o->c.progress.is_shown && !o->c.quiet,
+				     -1 };
 	struct vc_compare_opts co = { .strict = o->strict,
 				      .nr_threads = o->threads,
 				      .progress = progress_show,
@@ -123,29 +108,38 @@ static int compare(struct image *images, const struct compare_opts *o)
 	return print_result(o, &res);
 }
 
+static int open_one(const struct compare_opts *o, char *operand,
+		    enum vc_disk_format format, struct image *ret,
+		    struct vc_error *err)
+{
+	struct vc_disk_open_opts oo = { .cache_bytes = VC_CONVERT_CACHE,
+					.allow_backing = o->c.allow_backing };
+	struct image_name im;
+
+	if (parse_image(&o->c, operand, format, &im, err) < 0)
+		return -1;
+	oo.format = im.format;
+	oo.direct = o->c.src_cache.direct || im.direct;
+	oo.lock = !o->c.share && !im.share;
+	return image_open(ret, im.path, &oo, err);
+}
+
 int cmd_compare(int argc, char **argv)
 {
-	struct compare_opts o = { 0 };
+	struct compare_opts o = { .threads = 0 };
 	struct image images[2] = { { 0 } };
-	int status, first, nr, i;
+	int status, first, nr;
 	struct vc_error err;
 
-	status = parse_command(&command, argc, argv, &o, 2, 2, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 2, 2, &first,
+			       &nr);
 	if (status >= 0)
 		return status;
-	for (i = 0; i < 2; i++) {
-		struct vc_disk_open_opts oo = { .format = o.formats[i],
-						.direct = o.cache.direct,
-						.lock = !o.share,
-						.cache_bytes = VC_CONVERT_CACHE,
-						.allow_backing =
-							o.allow_backing };
-
-		if (image_open(&images[i], argv[first + i], &oo, &err) < 0) {
-			report(&err);
-			status = CANNOT_OPEN;
-			break;
-		}
+	if (open_one(&o, argv[first], o.c.format, &images[0], &err) < 0 ||
+	    open_one(&o, argv[first + 1], o.second_format, &images[1], &err) <
+		    0) {
+		report(&err);
+		status = CANNOT_OPEN;
 	}
 	if (status < 0)
 		status = compare(images, &o);

@@ -7,7 +7,7 @@
 #include <vmmcore/composite.h>
 #include <vmmcore/kv.h>
 #include <vmmcore/outfile.h>
-#include "qcow-tool/common.h"
+#include "qcow-tool/options.h"
 
 /* --- create ---------------------------------------------------------------*/
 
@@ -167,7 +167,7 @@ static int cmd_composite_create(int argc, char **argv)
 	struct vc_error err;
 	int status, first, nr;
 
-	status = parse_command(&create_command, argc, argv, &o, 2,
+	status = parse_command(&create_command, argc, argv, NULL, &o, 2,
 			       VC_GPT_ENTRIES + 1, &first, &nr);
 	if (status >= 0)
 		return status;
@@ -179,24 +179,26 @@ static int cmd_composite_create(int argc, char **argv)
 /* --- info ----------------------------------------------------------------*/
 
 struct info_opts {
-	bool json, open;
+	struct common_opts c;
+	bool open;
 };
 
 static const struct vc_option info_options[] = {
-	{ "output", 0, "STYLE", "human (the default) or json" },
+	OPT_OUTPUT,
 	{ "open", 0, NULL, "open the components to say what they are" },
 };
 
+/* --open: the only one of its own */
 static int on_info_option(void *ctx, const struct vc_option *opt,
 			  const char *value, struct vc_error *err)
 {
 	struct info_opts *o = ctx;
 
-	if (!strcmp(opt->name, "open")) {
-		o->open = true;
-		return 0;
-	}
-	return parse_output(value, &o->json, err);
+	(void)opt;
+	(void)value;
+	(void)err;
+	o->open = true;
+	return 0;
 }
 
 static const struct vc_command info_command = {
@@ -281,7 +283,7 @@ static int show_components(const char *path, const struct vc_composite *c,
 
 		if (o->open && look(path, p, info, err) < 0)
 			return -1;
-		if (o->json)
+		if (o->c.json)
 			json_array_append_new(to, as_json(p, o->open ? info
 								     : NULL));
 		else
@@ -297,7 +299,7 @@ static int show(const char *path, const struct vc_composite *c,
 	json_t *list = json_array();
 	struct vc_error err;
 
-	if (!o->json)
+	if (!o->c.json)
 		printf("image: %s\nfile format: composite\nversion: %u\n"
 		       "virtual size: %s (%llu bytes)\n"
 		       "%-14s %-14s %-10s %s\n",
@@ -311,7 +313,7 @@ static int show(const char *path, const struct vc_composite *c,
 			  vc_printable(path, shown, sizeof(shown)));
 		return report(&err);
 	}
-	if (!o->json) {
+	if (!o->c.json) {
 		json_decref(list);
 		return 0;
 	}
@@ -325,14 +327,14 @@ static int show(const char *path, const struct vc_composite *c,
 static int cmd_composite_info(int argc, char **argv)
 {
 	vc_auto(vc_composite) struct vc_composite *c = NULL;
-	struct info_opts o = { false, false };
+	struct info_opts o = { .open = false };
 	struct vc_error err;
 	vc_auto_fd int fd = -1;
 	int status, first, nr;
 	char shown[256];
 
-	status =
-		parse_command(&info_command, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(&info_command, argc, argv, &o.c, &o, 1, 1,
+			       &first, &nr);
 	if (status >= 0)
 		return status;
 	if (open_for_reading(argv[first], &fd, &err) < 0)

@@ -5,9 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <vmmcore/outfile.h>
 #include <vmmcore/qcow2.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/convert.h"
 
 struct run {
@@ -17,6 +15,7 @@ struct run {
 	int nr;
 	uint64_t size;
 	const char *to;
+	enum vc_disk_format to_format;
 	struct progress progress;
 	uint64_t start_ns; /* for the rate limit */
 };
@@ -24,20 +23,24 @@ struct run {
 static int open_sources(struct run *r, char **from, struct vc_error *err)
 {
 	const struct convert_opts *o = r->o;
-	struct vc_disk_open_opts oo = { .format = o->from,
-					.direct = o->src_cache.direct,
-					.lock = !o->share,
-					.cache_bytes = VC_CONVERT_CACHE,
-					.snapshot = o->snapshot,
-					.allow_backing = o->allow_backing };
+	struct vc_disk_open_opts oo = { .cache_bytes = VC_CONVERT_CACHE,
+					.allow_backing = o->c.allow_backing };
+	struct image_name im;
 	int i;
+
+	snapshot_name_use(&o->snapshot, &oo);
 
 	r->images = calloc((size_t)r->nr, sizeof(*r->images));
 	r->sources = calloc((size_t)r->nr, sizeof(*r->sources));
 	if (!r->images || !r->sources)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "convert");
 	for (i = 0; i < r->nr; i++) {
-		if (image_open(&r->images[i], from[i], &oo, err) < 0)
+		if (parse_image(&o->c, from[i], o->c.format, &im, err) < 0)
+			return -1;
+		oo.format = im.format;
+		oo.direct = o->c.src_cache.direct || im.direct;
+		oo.lock = !o->c.share && !im.share;
+		if (image_open(&r->images[i], im.path, &oo, err) < 0)
 			return -1;
 		r->sources[i] = image_source(&r->images[i]);
 		r->size += vc_disk_get_size(r->images[i].disk);
@@ -93,7 +96,8 @@ static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
 		.share = o->offload ? VC_CONVERT_SHARE_OFFLOAD
 			 : o->has_granule || o->salvage ? VC_CONVERT_SHARE_NEVER
 							: VC_CONVERT_SHARE_AUTO,
-		.progress = o->progress || o->rate ? on_progress : NULL,
+		.progress =
+			o->c.progress.is_shown || o->rate ? on_progress : NULL,
 		.opaque = r,
 	};
 	struct vc_convert_result res;
@@ -101,7 +105,7 @@ static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
 	r->start_ns = vc_now_ns();
 	if (vc_disk_convert(r->sources, (size_t)r->nr, dst, &co, &res, err) < 0)
 		return -1;
-	if (res.nr_lost_bytes && !o->quiet)
+	if (res.nr_lost_bytes && !o->c.quiet)
 		fprintf(stderr,
 			"qcow-tool: warning: %llu bytes could not be read and "
 			"are zeroes now\n",
@@ -113,9 +117,10 @@ static int copy(struct run *r, struct vc_disk *dst, bool is_zero,
 static int open_backing(struct run *r, struct vc_disk **ret,
 			struct vc_error *err)
 {
-	struct vc_disk_open_opts oo = { .lock = !r->o->share,
+	struct vc_disk_open_opts oo = { .lock = !r->o->c.share,
 					.cache_bytes = VC_CONVERT_CACHE,
-					.allow_backing = r->o->allow_backing };
+					.allow_backing =
+						r->o->c.allow_backing };
 	vc_auto_free char *full = beside(r->to, r->o->image.backing_file);
 
 	if (!full)
@@ -143,7 +148,7 @@ static int open_data(struct run *r, int out, struct vc_disk *backing,
 {
 	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_RAW,
 					.writable = true,
-					.direct = r->o->dst_cache.direct,
+					.direct = r->o->c.cache.direct,
 					.no_sync = true,
 					.io_with = backing,
 					.name = r->o->image.data_file };
@@ -162,10 +167,10 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 		    struct vc_error *err)
 {
 	const struct convert_opts *o = r->o;
-	struct vc_disk_open_opts oo = { .format = o->to,
+	struct vc_disk_open_opts oo = { .format = r->to_format,
 					.writable = true,
-					.direct = o->dst_cache.direct,
-					.io = image_io(o->dst_cache.direct),
+					.direct = o->c.cache.direct,
+					.io = image_io(o->c.cache.direct),
 					.no_sync = true,
 					.name = r->to };
 	vc_auto(vc_disk) struct vc_disk *dst = NULL, *backing = NULL,
@@ -173,9 +178,9 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 	struct vc_disk_create_opts co;
 	vc_auto_fd int fd = -1;
 
-	if (image_options_get(&o->image, o->to, &co, err) < 0 ||
-	    image_options_open_data(&o->image, r->to, o->force, data, &co,
-				    err) < 0)
+	if (image_options_get(&o->image, r->to_format, &co, err) < 0 ||
+	    image_options_open_data(&o->image, r->to, o->keep, data, &co, err) <
+		    0)
 		return -1;
 	if (o->compress && co.preallocation != VC_DISK_PREALLOC_OFF)
 		return vc_fail(err, VC_E_CONFIG, 0,
@@ -205,9 +210,9 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 static int to_new(struct run *r, struct vc_error *err)
 {
 	vc_auto(vc_outfile) struct vc_outfile *of = NULL, *data = NULL;
-	bool sync = r->o->dst_cache.sync || r->o->sync;
+	bool sync = r->o->c.cache.sync || r->o->sync;
 
-	if (vc_outfile_open(r->to, r->o->force, &of, err) < 0)
+	if (open_output(r->to, r->o->keep, &of, err) < 0)
 		return -1;
 	vc_outfile_set_sync(of, sync);
 	if (fill_new(r, vc_outfile_get_fd(of), &data, err) < 0)
@@ -225,12 +230,12 @@ static int to_existing(struct run *r, struct vc_error *err)
 {
 	const struct convert_opts *o = r->o;
 	struct vc_disk_open_opts oo = {
-		.format = o->to,
+		.format = r->to_format,
 		.writable = true,
 		.lock = true,
-		.direct = o->dst_cache.direct,
-		.io = image_io(o->dst_cache.direct),
-		.no_sync = !o->dst_cache.sync && !o->sync,
+		.direct = o->c.cache.direct,
+		.io = image_io(o->c.cache.direct),
+		.no_sync = !o->c.cache.sync && !o->sync,
 		.allow_backing = o->image.backing_file != NULL,
 	};
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;
@@ -256,7 +261,7 @@ static bool is_device(const char *path)
 static int run(struct run *r, char **from, struct vc_error *err)
 {
 	bool there = r->o->no_create ||
-		     (r->o->to == VC_DISK_FORMAT_RAW && is_device(r->to));
+		     (r->to_format == VC_DISK_FORMAT_RAW && is_device(r->to));
 	char shown[256];
 
 	if (open_sources(r, from, err) < 0 ||
@@ -265,19 +270,42 @@ static int run(struct run *r, char **from, struct vc_error *err)
 	if ((there ? to_existing(r, err) : to_new(r, err)) < 0)
 		return vc_prefix(err, "to '%s'",
 				 vc_printable(r->to, shown, sizeof(shown)));
-	if (r->o->progress)
+	if (r->o->c.progress.is_shown)
 		progress_end(&r->progress);
 	return 0;
 }
 
-int convert_run(char **from, int nr, const char *to, struct convert_opts *o,
+/* What the last operand names. */
+static int set_target(struct run *r, char *to, struct vc_error *err)
+{
+	struct common_opts c = { .image_opts = r->o->target_image_opts };
+	struct image_name im;
+
+	r->to = to;
+	if (parse_image(&c, to, r->o->to, &im, err) < 0)
+		return -1;
+	if (im.is_read_only)
+		return vc_fail(err, VC_E_ARG, 0, "DEST: read-only");
+	r->to = im.path;
+	r->to_format = im.format;
+	r->o->c.cache.direct |= im.direct;
+	/* options without a driver: it exists, so it can be looked at */
+	if (!c.image_opts && r->to_format == VC_DISK_FORMAT_PROBE)
+		r->to_format = VC_DISK_FORMAT_RAW;
+	return 0;
+}
+
+int convert_run(char **from, int nr, char *to, struct convert_opts *o,
 		struct vc_error *err)
 {
 	struct run r = { .o = o,
 			 .nr = nr,
-			 .to = to,
-			 .progress = { o->progress && !o->quiet, -1 } };
-	int i, ret = run(&r, from, err);
+			 .progress = { o->c.progress.is_shown && !o->c.quiet,
+				       -1 } };
+	int i, ret = -1;
+
+	if (set_target(&r, to, err) == 0)
+		ret = run(&r, from, err);
 
 	for (i = 0; r.images && i < nr; i++)
 		image_fini(&r.images[i]);

@@ -7,10 +7,11 @@
 #include "qcow-tool/convert.h"
 
 #define DEFAULT_GRANULE 4096
+#define MAX_GRANULE (UINT64_C(1) << 30)
 #define MAX_PARALLEL 16 /* of -m, as qemu-img has it */
 
 static const struct vc_option convert_options[] = {
-	{ "format", 'f', "FORMAT", "of SOURCE; found out if not given" },
+	OPT_FORMAT("of SOURCE; found out if not given"),
 	{ "output-format", 'O', "FORMAT", "of DEST; raw if not given" },
 	{ "options", 'o', "KEY=VALUE,...", "options of DEST, see below" },
 	{ "compat", 0, "LEVEL", "of DEST: 0.10, 1.1 or crosvm" },
@@ -31,10 +32,9 @@ static const struct vc_option convert_options[] = {
 	{ "old-snapshot", 's', "SNAPSHOT", NULL },
 	{ "bitmaps", 0, NULL, "copy persistent bitmaps, too" },
 	{ "skip-broken-bitmaps", 0, NULL, "but not inconsistent ones" },
-	{ "cache", 't', "MODE",
-	  "of DEST: unsafe (the default), writeback, none, ...: with\n"
-	  "all but unsafe, wait until it is on the medium" },
-	{ "source-cache", 'T', "MODE", "of SOURCE: none reads past the cache" },
+	OPT_CACHE("of DEST: unsafe (the default), writeback, none, ...: with\n"
+		  "all but unsafe, wait until it is on the medium"),
+	OPT_SOURCE_CACHE("of SOURCE: none reads past the cache"),
 	{ "sync", 0, NULL, "like -t writeback" },
 	{ "copy-offload", 'C', NULL,
 	  "let the kernel copy; zeroes are not looked for" },
@@ -43,12 +43,14 @@ static const struct vc_option convert_options[] = {
 	{ "out-of-order", 'W', NULL, "accepted: no effect" },
 	{ "rate-limit", 'r', "RATE", "bytes a second" },
 	{ "salvage", 0, NULL, "what cannot be read becomes zeroes" },
-	{ "progress", 'p', NULL, "show how far it has got" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
-	{ "force-share", 'U', NULL, "do not lock SOURCE" },
-	{ "allow-backing", 0, NULL,
-	  "open the backing and data files that SOURCE names" },
-	{ "force", 0, NULL, "replace DEST if it exists" },
+	OPT_PROGRESS,
+	OPT_QUIET,
+	OPT_SHARE("do not lock SOURCE"),
+	OPT_ALLOW_BACKING("SOURCE"),
+	OPT_IMAGE_OPTS("SOURCE"),
+	{ "target-image-opts", 0, NULL, "-n: so is DEST" },
+	OPT_OBJECT,
+	{ "no-replace", 0, NULL, "fail if DEST exists" },
 };
 
 static int set_granule(struct convert_opts *o, const char *value,
@@ -57,9 +59,12 @@ static int set_granule(struct convert_opts *o, const char *value,
 	if (vc_parse_size(value, &o->granule, err) < 0)
 		return -1;
 	o->has_granule = true;
-	if (o->granule && (!vc_is_pow2(o->granule) || o->granule < 512))
+	if (o->granule % 512 || o->granule > MAX_GRANULE)
 		return vc_fail(err, VC_E_ARG, 0,
-			       "not a power of two from 512 on");
+			       "not a multiple of 512 up to 1G");
+	/* runs are looked for in steps of their length */
+	while (o->granule & (o->granule - 1))
+		o->granule += o->granule & -o->granule;
 	return 0;
 }
 
@@ -77,54 +82,26 @@ static int set_number(const char *value, uint64_t max, unsigned *ret,
 	return 0;
 }
 
-static int set_string(char **to, const char *value, struct vc_error *err)
-{
-	free(*to);
-	*to = strdup(value);
-	return *to ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "option");
-}
-
-/* NAME, or snapshot.name=NAME, or snapshot.id=ID */
-static void set_snapshot(struct convert_opts *o, const char *value)
-{
-	static const char *const keys[] = { "snapshot.name=", "snapshot.id=" };
-	size_t i;
-
-	o->snapshot = value;
-	for (i = 0; i < VC_ARRAY_SIZE(keys); i++)
-		if (!strncmp(value, keys[i], strlen(keys[i])))
-			o->snapshot = value + strlen(keys[i]);
-}
-
 static int on_value(struct convert_opts *o, const struct vc_option *opt,
 		    const char *value, struct vc_error *err)
 {
-	enum vc_disk_format ignored;
 	unsigned nr = 0;
 
 	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->from, err);
 	case 'O':
 		return parse_format(value, &o->to, err);
 	case 'o':
-		return image_options_parse(&o->image, value, err);
+		return image_options_parse(&o->image, value, &o->c.show_options,
+					   err);
 	case 'S':
 		return set_granule(o, value, err);
 	case 'B':
-		return set_string(&o->image.backing_file, value, err);
+		return image_options_set_backing(&o->image, value, err);
 	case 'F':
-		if (parse_format(value, &ignored, err) < 0)
-			return -1;
-		return set_string(&o->image.backing_format, value, err);
+		return image_options_set_backing_format(&o->image, value, err);
 	case 'l':
 	case 's':
-		set_snapshot(o, value);
-		return 0;
-	case 't':
-		return parse_cache(value, &o->dst_cache, err);
-	case 'T':
-		return parse_cache(value, &o->src_cache, err);
+		return parse_snapshot(value, &o->snapshot, err);
 	case 'm':
 		return set_number(value, MAX_PARALLEL, &nr, err);
 	case 'r':
@@ -159,11 +136,8 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		{ "sync", &o->sync },
 		{ "copy-offload", &o->offload },
 		{ "salvage", &o->salvage },
-		{ "progress", &o->progress },
-		{ "quiet", &o->quiet },
-		{ "force-share", &o->share },
-		{ "allow-backing", &o->allow_backing },
-		{ "force", &o->force },
+		{ "target-image-opts", &o->target_image_opts },
+		{ "no-replace", &o->keep },
 	};
 	size_t i;
 
@@ -202,7 +176,7 @@ static int check_options(const struct convert_opts *o, int nr_sources,
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "--skip-broken-bitmaps needs --bitmaps");
 	if (nr_sources > 1 &&
-	    (o->image.backing_file || o->snapshot || o->bitmaps))
+	    (o->image.backing_file || o->snapshot.text || o->bitmaps))
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "-B, -l and --bitmaps take one SOURCE");
 	if (nr_sources > VC_CONVERT_MAX_SOURCES)
@@ -211,28 +185,38 @@ static int check_options(const struct convert_opts *o, int nr_sources,
 	if (o->image.backing_file && !o->no_create && !o->image.backing_format)
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "a backing file needs its format: -F");
-	if (o->image.has_size)
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "convert takes no size");
+	if (o->target_image_opts && !o->no_create)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "--target-image-opts needs -n");
+	if (o->target_image_opts && o->to != VC_DISK_FORMAT_PROBE)
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "-O and --target-image-opts do not go together");
 	return 0;
+}
+
+static int run(char **operands, int nr, struct convert_opts *o,
+	       struct vc_error *err)
+{
+	if (o->c.show_options)
+		return image_options_show(o->to ? o->to : VC_DISK_FORMAT_RAW,
+					  err);
+	if (check_options(o, nr - 1, err) < 0)
+		return -1;
+	return convert_run(operands, nr - 1, operands[nr - 1], o, err);
 }
 
 int cmd_convert(int argc, char **argv)
 {
-	struct convert_opts o = { .to = VC_DISK_FORMAT_RAW,
-				  .granule = DEFAULT_GRANULE };
+	struct convert_opts o = { .granule = DEFAULT_GRANULE };
 	int status, first, nr;
 	struct vc_error err;
 
 	image_options_init(&o.image);
-	status = parse_command(&command, argc, argv, &o, 2, argc, &first, &nr);
-	if (status < 0) {
-		status = 0;
-		if (check_options(&o, nr - 1, &err) < 0 ||
-		    convert_run(argv + first, nr - 1, argv[argc - 1], &o,
-				&err) < 0)
-			status = report(&err);
-	}
+	status = parse_command(&command, argc, argv, &o.c, &o, 2, argc, &first,
+			       &nr);
+	if (status < 0)
+		status = run(argv + first, nr, &o, &err) < 0 ? report(&err) : 0;
 	image_options_fini(&o.image);
+	snapshot_name_fini(&o.snapshot);
 	return status;
 }

@@ -7,19 +7,19 @@
 #include "qcow-tool/image.h"
 
 struct convert_opts {
-	enum vc_disk_format from, to;
+	struct common_opts c;	/* its format is that of the sources */
+	enum vc_disk_format to; /* PROBE: not given */
 	struct image_options image;
-	struct cache_mode src_cache, dst_cache;
 	uint64_t granule, rate;
 	unsigned threads;
 	int level;
-	const char *snapshot; /* borrowed from argv */
-	bool has_granule, progress, quiet, sync, allow_backing, share, force;
+	struct snapshot_name snapshot;
+	bool has_granule, sync, keep, target_image_opts;
 	bool compress, no_create, target_is_zero, offload, salvage, bitmaps,
 		skip_broken_bitmaps;
 };
 
-int convert_run(char **from, int nr, const char *to, struct convert_opts *o,
+int convert_run(char **from, int nr, char *to, struct convert_opts *o,
 		struct vc_error *err) VC_MUST_CHECK;
 
 #endif

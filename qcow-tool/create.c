@@ -4,18 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/outfile.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/image-options.h"
+#include "qcow-tool/image.h"
 
 struct create_opts {
-	enum vc_disk_format format;
+	struct common_opts c;
 	struct image_options image;
-	bool force, quiet, unsafe;
+	bool keep, unsafe;
 };
 
 static const struct vc_option create_options[] = {
-	{ "format", 'f', "FORMAT",
-	  "raw (the default), qcow2, zstd or android-sparse" },
+	OPT_FORMAT("raw (the default), qcow2, zstd or android-sparse"),
 	{ "options", 'o', "KEY=VALUE,...", "options of the format, see below" },
 	{ "compat", 0, "LEVEL",
 	  "0.10, 1.1 (the default) or crosvm: only what that reads" },
@@ -23,44 +22,31 @@ static const struct vc_option create_options[] = {
 	  "read from this image what was not written; needs -F" },
 	{ "backing-format", 'F', "FORMAT", "the format of that image" },
 	{ "unsafe", 'u', NULL, "do not open the backing file to look at it" },
-	{ "force", 0, NULL, "replace FILE if it exists" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
+	{ "no-replace", 0, NULL, "fail if FILE exists" },
+	OPT_QUIET,
+	OPT_OBJECT,
 };
-
-static int set_string(char **to, const char *value, struct vc_error *err)
-{
-	free(*to);
-	*to = strdup(value);
-	return *to ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "option");
-}
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		     struct vc_error *err)
 {
 	struct create_opts *o = ctx;
-	enum vc_disk_format ignored;
 
 	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->format, err);
 	case 'o':
-		return image_options_parse(&o->image, value, err);
+		return image_options_parse(&o->image, value, &o->c.show_options,
+					   err);
 	case 'b':
-		return set_string(&o->image.backing_file, value, err);
+		return image_options_set_backing(&o->image, value, err);
 	case 'F':
-		if (parse_format(value, &ignored, err) < 0)
-			return -1;
-		return set_string(&o->image.backing_format, value, err);
+		return image_options_set_backing_format(&o->image, value, err);
 	case 'u':
 		o->unsafe = true;
-		return 0;
-	case 'q':
-		o->quiet = true;
 		return 0;
 	default:
 		if (!strcmp(opt->name, "compat"))
 			return image_options_set_compat(&o->image, value, err);
-		o->force = true;
+		o->keep = true;
 		return 0;
 	}
 }
@@ -104,7 +90,7 @@ static int look_at_backing(const char *path, struct create_opts *o,
 static int check_options(const char *path, struct create_opts *o,
 			 struct vc_error *err)
 {
-	if (o->image.backing_file && o->format == VC_DISK_FORMAT_RAW)
+	if (o->image.backing_file && o->c.format == VC_DISK_FORMAT_RAW)
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "a raw image has no backing file");
 	if (o->image.backing_file && !o->image.backing_format)
@@ -148,13 +134,13 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 
 	vc_printable(path, shown, sizeof(shown));
 	if (check_options(path, o, err) < 0 ||
-	    image_options_get(&o->image, o->format, &co, err) < 0)
+	    image_options_get(&o->image, o->c.format, &co, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
 	co.size_bytes = o->image.size_bytes;
 	if (vc_outfile_catch_signals("qcow-tool", err) < 0 ||
-	    vc_outfile_open(path, o->force, &of, err) < 0 ||
-	    image_options_open_data(&o->image, path, o->force, &data, &co,
-				    err) < 0)
+	    open_output(path, o->keep, &of, err) < 0 ||
+	    image_options_open_data(&o->image, path, o->keep, &data, &co, err) <
+		    0)
 		return -1;
 	if (vc_disk_create(vc_outfile_get_fd(of), &co, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
@@ -165,31 +151,39 @@ static int create(const char *path, struct create_opts *o, struct vc_error *err)
 							   vc_steal_ptr(&of) },
 				  2, err) < 0)
 		return -1;
-	if (!o->quiet)
+	if (!o->c.quiet)
 		printf("Created '%s', format %s, size %llu\n", shown,
 		       format_name(co.format),
 		       (unsigned long long)co.size_bytes);
 	return 0;
 }
 
+static int run(char **operands, int nr, struct create_opts *o,
+	       struct vc_error *err)
+{
+	if (o->c.show_options)
+		return image_options_show(o->c.format, err);
+	if (nr == 2 && o->image.has_size)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "SIZE and -o size: only one of them");
+	if (nr == 2 &&
+	    vc_parse_size(operands[1], &o->image.size_bytes, err) < 0)
+		return -1;
+	o->image.has_size |= nr == 2;
+	return create(operands[0], o, err);
+}
+
 int cmd_create(int argc, char **argv)
 {
-	struct create_opts o = { .format = VC_DISK_FORMAT_RAW };
-	int status, first, nr, ret = 0;
+	struct create_opts o = { .c.format = VC_DISK_FORMAT_RAW };
+	int status, first, nr;
 	struct vc_error err;
 
 	image_options_init(&o.image);
-	status = parse_command(&command, argc, argv, &o, 1, 2, &first, &nr);
-	if (status < 0) {
-		if (nr == 2) {
-			ret = vc_parse_size(argv[first + 1],
-					    &o.image.size_bytes, &err);
-			o.image.has_size = true;
-		}
-		if (ret == 0)
-			ret = create(argv[first], &o, &err);
-		status = ret == 0 ? 0 : report(&err);
-	}
+	status = parse_command(&command, argc, argv, &o.c, &o, 1, 2, &first,
+			       &nr);
+	if (status < 0)
+		status = run(argv + first, nr, &o, &err) < 0 ? report(&err) : 0;
 	image_options_fini(&o.image);
 	return status;
 }

@@ -3,25 +3,28 @@
 #include <string.h>
 #include <vmmcore/checked.h>
 #include <vmmcore/outfile.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/image.h"
+#include "qcow-tool/options.h"
 
 #define DEFAULT_BLOCK 512
 
 struct dd_opts {
-	enum vc_disk_format from, to;
+	struct common_opts c;
+	enum vc_disk_format to;
 	uint64_t bs, count, skip; /* blocks */
-	bool has_count, share, allow_backing, force;
-	const char *in, *out;
+	bool has_count, keep;
+	char *in;
+	const char *out;
 };
 
 static const struct vc_option dd_options[] = {
-	{ "format", 'f', "FORMAT", "of the input; found out if not given" },
+	OPT_FORMAT("of the input; found out if not given"),
 	{ "output-format", 'O', "FORMAT", "of the output; raw" },
-	{ "force-share", 'U', NULL, "do not lock the input" },
-	{ "allow-backing", 0, NULL,
-	  "open the backing and data files that the input names" },
-	{ "force", 0, NULL, "replace the output if it exists" },
+	OPT_SHARE("do not lock the input"),
+	OPT_ALLOW_BACKING("the input"),
+	OPT_IMAGE_OPTS("IN"),
+	OPT_OBJECT,
+	{ "no-replace", 0, NULL, "fail if the output exists" },
 };
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
@@ -29,21 +32,9 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 {
 	struct dd_opts *o = ctx;
 
-	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->from, err);
-	case 'O':
+	if (opt->letter == 'O')
 		return parse_format(value, &o->to, err);
-	case 'U':
-		o->share = true;
-		return 0;
-	default:
-		break;
-	}
-	if (!strcmp(opt->name, "force"))
-		o->force = true;
-	else
-		o->allow_backing = true;
+	o->keep = true;
 	return 0;
 }
 
@@ -59,10 +50,9 @@ static const struct vc_command command = {
 	.on_option = on_option,
 };
 
-static int set_operand(struct dd_opts *o, const char *text,
-		       struct vc_error *err)
+static int set_operand(struct dd_opts *o, char *text, struct vc_error *err)
 {
-	const char *value = strchr(text, '=');
+	char *value = strchr(text, '=');
 	size_t len = value ? (size_t)(value++ - text) : 0;
 	char shown[80];
 
@@ -133,20 +123,24 @@ static int copy(const struct dd_opts *o, struct image *im, int out,
 
 static int dd(const struct dd_opts *o, struct vc_error *err)
 {
-	struct vc_disk_open_opts oo = { .format = o->from,
-					.lock = !o->share,
-					.cache_bytes = VC_CONVERT_CACHE,
-					.allow_backing = o->allow_backing };
+	struct vc_disk_open_opts oo = { .cache_bytes = VC_CONVERT_CACHE,
+					.allow_backing = o->c.allow_backing };
+	struct image_name in;
 	vc_auto(vc_outfile) struct vc_outfile *of = NULL;
 	struct image im = { 0 };
 	int ret = -1;
 
 	if (!o->in || !o->out)
 		return vc_fail(err, VC_E_ARG, 0, "if= and of= are needed");
-	if (vc_outfile_catch_signals("qcow-tool", err) < 0 ||
-	    image_open(&im, o->in, &oo, err) < 0)
+	if (parse_image(&o->c, o->in, o->c.format, &in, err) < 0)
 		return -1;
-	if (vc_outfile_open(o->out, o->force, &of, err) == 0)
+	oo.format = in.format;
+	oo.lock = !o->c.share && !in.share;
+	oo.direct = in.direct;
+	if (vc_outfile_catch_signals("qcow-tool", err) < 0 ||
+	    image_open(&im, in.path, &oo, err) < 0)
+		return -1;
+	if (open_output(o->out, o->keep, &of, err) == 0)
 		ret = copy(o, &im, vc_outfile_get_fd(of), err);
 	image_fini(&im);
 	if (ret < 0)
@@ -161,7 +155,8 @@ int cmd_dd(int argc, char **argv)
 	int status, first, nr, i;
 	struct vc_error err;
 
-	status = parse_command(&command, argc, argv, &o, 2, 5, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 2, 5, &first,
+			       &nr);
 	if (status >= 0)
 		return status;
 	for (i = 0; i < nr; i++)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
-#include "qcow-tool/common.h"
+#include <sys/stat.h>
 #include "qcow-tool/image.h"
+#include "qcow-tool/options.h"
 
 int image_open(struct image *im, const char *path,
 	       const struct vc_disk_open_opts *opts, struct vc_error *err)
@@ -11,6 +15,47 @@ int image_open(struct image *im, const char *path,
 		return -1;
 	im->opts.format = vc_disk_get_format(im->disk);
 	return 0;
+}
+
+int parse_snapshot(const char *value, struct snapshot_name *ret,
+		   struct vc_error *err)
+{
+	const char *key, *v;
+	char *rest;
+
+	snapshot_name_fini(ret);
+	ret->text = strdup(value);
+	if (!ret->text)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "option");
+	if (strncmp(value, "snapshot.", strlen("snapshot.")) != 0) {
+		ret->any = ret->text;
+		return 0;
+	}
+	for (rest = ret->text; next_pair(&rest, &key, &v);) {
+		if (v && !strcmp(key, "snapshot.id"))
+			ret->id = v;
+		else if (v && !strcmp(key, "snapshot.name"))
+			ret->name = v;
+		else
+			return vc_fail(err, VC_E_ARG, 0,
+				       "neither snapshot.id=ID nor "
+				       "snapshot.name=NAME");
+	}
+	return 0;
+}
+
+void snapshot_name_fini(struct snapshot_name *s)
+{
+	free(s->text);
+	*s = (struct snapshot_name){ NULL, NULL, NULL, NULL };
+}
+
+void snapshot_name_use(const struct snapshot_name *s,
+		       struct vc_disk_open_opts *opts)
+{
+	opts->snapshot = s->any;
+	opts->snapshot_id = s->id;
+	opts->snapshot_name = s->name;
 }
 
 void image_fini(struct image *im)
@@ -44,44 +89,21 @@ struct vc_convert_source image_source(struct image *im)
 					   .opaque = im };
 }
 
-int parse_cache(const char *value, struct cache_mode *ret, struct vc_error *err)
+int open_output(const char *path, bool keep, struct vc_outfile **ret,
+		struct vc_error *err)
 {
-	static const struct {
-		const char *name;
-		struct cache_mode mode;
-	} modes[] = {
-		{ "unsafe", { false, false } },
-		{ "writeback", { false, true } },
-		{ "writethrough", { false, true } },
-		{ "none", { true, true } },
-		{ "directsync", { true, true } },
-	};
-	size_t i;
+	vc_auto_fd int fd = -1;
+	char shown[256];
+	struct stat st;
 
-	for (i = 0; i < VC_ARRAY_SIZE(modes); i++)
-		if (!strcmp(value, modes[i].name)) {
-			*ret = modes[i].mode;
-			return 0;
-		}
-	return vc_fail(err, VC_E_ARG, 0, "unknown mode");
-}
-
-void progress_show(void *opaque, uint64_t done, uint64_t total)
-{
-	int now = total ? (int)((double)done * 10000 / (double)total) : 10000;
-	struct progress *p = opaque;
-
-	if (!p->is_shown || now == p->last)
-		return;
-	p->last = now;
-	printf("    (%d.%02d/100%%)\r", now / 100, now % 100);
-	fflush(stdout);
-}
-
-void progress_end(struct progress *p)
-{
-	p->last = -1;
-	progress_show(p, 1, 1);
-	if (p->is_shown)
-		putchar('\n');
+	vc_printable(path, shown, sizeof(shown));
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (keep)
+			return vc_fail(err, VC_E_SYS, EEXIST,
+				       "'%s': not replaced", shown);
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	}
+	if (fd >= 0 && vc_disk_lock_fd(fd, true, err) < 0)
+		return vc_prefix(err, "'%s'", shown);
+	return vc_outfile_open(path, !keep, ret, err);
 }

@@ -4,6 +4,19 @@
 #define QCOW_TOOL_IMAGE_H
 
 #include <vmmcore/convert.h>
+#include <vmmcore/outfile.h>
+
+/* The internal snapshot that a -l names. */
+struct snapshot_name {
+	char *text; /* owned; the others are in it */
+	const char *any, *id, *name;
+};
+/* ID, NAME or snapshot.id=ID,snapshot.name=NAME */
+int parse_snapshot(const char *value, struct snapshot_name *ret,
+		   struct vc_error *err) VC_MUST_CHECK;
+void snapshot_name_fini(struct snapshot_name *s);
+void snapshot_name_use(const struct snapshot_name *s,
+		       struct vc_disk_open_opts *opts);
 
 struct image {
 	const char *path; /* borrowed */
@@ -20,23 +33,12 @@ void image_fini(struct image *im);
 /* What vc_disk_convert() takes; borrows `im`. */
 struct vc_convert_source image_source(struct image *im);
 
-/* The engine for a handle that is copied from or to. */
-enum vc_disk_io image_io(bool direct);
-
-/* qemu's cache modes. */
-struct cache_mode {
-	bool direct; /* past the page cache */
-	bool sync;   /* wait for the medium at the end */
-};
-int parse_cache(const char *value, struct cache_mode *ret,
+/* Start a file that replaces what is there, unless `keep`; what is in use as an
+ * image is not replaced. */
+int open_output(const char *path, bool keep, struct vc_outfile **ret,
 		struct vc_error *err) VC_MUST_CHECK;
 
-/* "(12.34/100%)" on standard output, if `shown`. */
-struct progress {
-	bool is_shown;
-	int last;
-};
-void progress_show(void *progress, uint64_t done, uint64_t total);
-void progress_end(struct progress *p);
+/* The engine for a handle that is copied from or to. */
+enum vc_disk_io image_io(bool direct);
 
 #endif

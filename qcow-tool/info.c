@@ -2,36 +2,34 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/manage.h"
 
 struct info_opts {
-	enum vc_disk_format format;
-	bool json, chain;
+	struct common_opts c;
+	bool chain;
 };
 
 static const struct vc_option info_options[] = {
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
-	{ "output", 0, "STYLE", "human (the default) or json" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
+	OPT_OUTPUT,
 	{ "backing-chain", 0, NULL,
 	  "tell of the files it is based on, too: opens what they name" },
-	{ "force-share", 'U', NULL, "accepted; reading headers needs no lock" },
+	OPT_SHARE("accepted; reading headers needs no lock"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
+/* --backing-chain: the only one of its own */
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		     struct vc_error *err)
 {
 	struct info_opts *o = ctx;
 
-	if (opt->letter == 'f')
-		return parse_format(value, &o->format, err);
-	if (opt->letter == 'U')
-		return 0;
-	if (!strcmp(opt->name, "backing-chain")) {
-		o->chain = true;
-		return 0;
-	}
-	return parse_output(value, &o->json, err);
+	(void)opt;
+	(void)value;
+	(void)err;
+	o->chain = true;
+	return 0;
 }
 
 static const struct vc_command command = {
@@ -79,7 +77,7 @@ static int look(struct subject *s, enum vc_disk_format format,
 	int ret = vc_disk_info_fd(s->fd, format, &s->info, err);
 
 	if (ret == 0 && info->format == VC_DISK_FORMAT_QCOW2 &&
-	    !info->is_encrypted && !info->unknown_features) {
+	    !info->encryption && !info->unknown_features) {
 		ret = vc_qcow2_snapshot_list(s->fd, &s->snapshots, err);
 		if (ret == 0)
 			ret = vc_qcow2_bitmap_list(s->fd, &s->bitmaps, err);
@@ -128,6 +126,8 @@ static void print_qcow2(const struct subject *s)
 		       yes_no(info->has_lazy_refcounts));
 	print_bitmaps(&s->bitmaps);
 	printf("    refcount bits: %u\n", info->refcount_bits);
+	if (info->encryption)
+		printf("    encrypt:\n        format: %s\n", info->encryption);
 	if (info->version > 2)
 		printf("    corrupt: %s\n", yes_no(info->is_corrupt));
 	if (info->has_data_file)
@@ -189,7 +189,7 @@ static void print_human(const struct subject *s)
 	       shown, format_name(info->format),
 	       human_size(info->virtual_bytes, size, sizeof(size)),
 	       (unsigned long long)info->virtual_bytes, disk);
-	if (info->is_encrypted)
+	if (info->encryption)
 		puts("encrypted: yes");
 	if (info->cluster_bytes)
 		printf("cluster_size: %u\n", info->cluster_bytes);
@@ -235,6 +235,10 @@ static json_t *qcow2_data(const struct subject *s)
 		json_object_set_new(d, "data-file-raw",
 				    json_boolean(info->is_data_file_raw));
 	}
+	if (info->encryption)
+		json_object_set_new(d, "encrypt",
+				    json_pack("{s:s}", "format",
+					      info->encryption));
 	if (s->bitmaps.nr)
 		json_object_set_new(d, "bitmaps", bitmaps_as_json(&s->bitmaps));
 	if (info->is_for_crosvm)
@@ -310,7 +314,7 @@ static json_t *as_json(const struct subject *s)
 	if (info->cluster_bytes)
 		json_object_set_new(j, "cluster-size",
 				    json_integer(info->cluster_bytes));
-	if (info->is_encrypted)
+	if (info->encryption)
 		json_object_set_new(j, "encrypted", json_true());
 	add_backing(j, s);
 	if (s->snapshots.nr)
@@ -380,7 +384,7 @@ static int info_chain(const char *path, const struct info_opts *o,
 		      json_t *array, struct vc_error *err)
 {
 	vc_auto(subject) struct subject *s = NULL;
-	enum vc_disk_format format = o->format;
+	enum vc_disk_format format = o->c.format;
 	unsigned depth = 0;
 
 	if (first_of_chain(path, &s, err) < 0)
@@ -390,7 +394,7 @@ static int info_chain(const char *path, const struct info_opts *o,
 
 		if (look(s, format, err) < 0)
 			return -1;
-		if (o->json)
+		if (o->c.json)
 			json_array_append_new(array, as_json(s));
 		else
 			print_human(s);
@@ -405,28 +409,32 @@ static int info_chain(const char *path, const struct info_opts *o,
 			return -1;
 		subject_free(s);
 		s = next;
-		if (!o->json)
+		if (!o->c.json)
 			putchar('\n');
 	}
 }
 
 int cmd_info(int argc, char **argv)
 {
-	struct info_opts o = { VC_DISK_FORMAT_PROBE, false, false };
+	struct info_opts o = { .chain = false };
 	json_t *array, *root;
 	struct vc_error err;
 	int status, first, nr;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 1, 1, &first,
+			       &nr);
 	if (status >= 0)
 		return status;
+	if (take_image(&o.c, argv[first], false, &path, &err) < 0)
+		return report(&err);
 	array = json_array();
-	if (!array || info_chain(argv[first], &o, array, &err) < 0) {
+	if (!array || info_chain(path, &o, array, &err) < 0) {
 		json_decref(array);
 		return array ? report(&err) : 1;
 	}
 	root = o.chain ? array : json_incref(json_array_get(array, 0));
 	if (!o.chain)
 		json_decref(array);
-	return o.json ? print_json(root) : 0;
+	return o.c.json ? print_json(root) : 0;
 }

@@ -12,7 +12,6 @@ int open_image(const char *path, enum vc_disk_format format, bool writable,
 {
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 	vc_auto_fd int fd = -1;
-	bool found_out = format == VC_DISK_FORMAT_PROBE;
 
 	if (!info)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
@@ -24,9 +23,8 @@ int open_image(const char *path, enum vc_disk_format format, bool writable,
 		return -1;
 	if (vc_disk_info_fd(fd, format, info, err) < 0)
 		return -1;
-	if (info->format != VC_DISK_FORMAT_QCOW2 && found_out)
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "not a qcow2 image (-f names another format)");
+	if (info->format != VC_DISK_FORMAT_QCOW2)
+		return vc_fail(err, VC_E_UNSUPPORTED, 0, "not a qcow2 image");
 	*ret_fd = vc_steal_fd(&fd);
 	return 0;
 }

@@ -4,10 +4,9 @@
 #define QCOW_TOOL_MANAGE_H
 
 #include <vmmcore/qcow2.h>
-#include "qcow-tool/common.h"
+#include "qcow-tool/options.h"
 
-/* Open and lock an image, which must be qcow2 if found out or if `format` says
- * so; raw only if that is named. */
+/* Open and lock an image, which must be qcow2. */
 int open_image(const char *path, enum vc_disk_format format, bool writable,
 	       bool share, int *ret_fd, struct vc_error *err) VC_MUST_CHECK;
 /* Print the error with the image's name; the exit status, which is 1. */

@@ -2,24 +2,25 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <vmmcore/checked.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/image.h"
+#include "qcow-tool/options.h"
 
 struct map_opts {
-	enum vc_disk_format format;
+	struct common_opts c;
 	uint64_t start, max_len;
-	bool json, share, allow_backing;
 };
 
 static const struct vc_option map_options[] = {
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
-	{ "output", 0, "STYLE", "human (the default) or json" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
+	OPT_OUTPUT,
 	{ "start-offset", 's', "OFFSET", "begin there" },
 	{ "max-length", 'l', "LENGTH", "and look at no more than that" },
-	{ "force-share", 'U', NULL, "do not lock IMAGE" },
-	{ "allow-backing", 0, NULL,
-	  "open the backing and data files that IMAGE names" },
+	OPT_SHARE("do not lock IMAGE"),
+	OPT_ALLOW_BACKING("IMAGE"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
@@ -27,24 +28,8 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 {
 	struct map_opts *o = ctx;
 
-	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->format, err);
-	case 's':
-		return vc_parse_size(value, &o->start, err);
-	case 'l':
-		return vc_parse_size(value, &o->max_len, err);
-	case 'U':
-		o->share = true;
-		return 0;
-	default:
-		break;
-	}
-	if (!value) {
-		o->allow_backing = true;
-		return 0;
-	}
-	return parse_output(value, &o->json, err);
+	return vc_parse_size(value,
+			     opt->letter == 's' ? &o->start : &o->max_len, err);
 }
 
 static const struct vc_command command = {
@@ -58,21 +43,72 @@ static const struct vc_command command = {
 	.on_option = on_option,
 };
 
+/* An extent, and whether the file has a hole where its data should be. */
+struct part {
+	struct vc_disk_extent e;
+	bool is_hole;
+};
+
 struct printer {
 	const struct map_opts *o;
 	const struct image *im;
+	int fd; /* where holes in data are to be looked for, or -1 */
 	char *names[VC_DISK_MAX_DEPTH]; /* of the chain's files, printable */
 	bool is_first;
 };
+
+/* A preallocated image has clusters that nobody wrote: the holes of its file say
+ * which. Looking for them costs, so it is done only, as in the other program,
+ * where the file takes clearly less space than its length. */
+static int open_holes(struct printer *p, struct vc_error *err)
+{
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	uint64_t taken, clusters;
+	vc_auto_fd int fd = -1;
+
+	if (!info)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "map");
+	if (p->im->opts.format != VC_DISK_FORMAT_QCOW2)
+		return 0;
+	if (open_for_reading(p->im->path, &fd, err) < 0 ||
+	    vc_disk_info_fd(fd, p->im->opts.format, info, err) < 0)
+		return -1;
+	taken = info->allocated_bytes / info->cluster_bytes;
+	clusters = vc_div_round_up(info->file_bytes, info->cluster_bytes);
+	if (clusters >= taken + 2 && clusters >= taken * 10 / 9)
+		p->fd = vc_steal_fd(&fd);
+	return 0;
+}
+
+/* Is the beginning of the extent a hole of the file? It is cut where that
+ * changes. */
+static void find_hole(const struct printer *p, struct part *x)
+{
+	struct vc_disk_extent *e = &x->e;
+	off_t next, at = (off_t)e->host_offset;
+
+	x->is_hole = false;
+	if (p->fd < 0 || e->kind != VC_DISK_DATA || e->depth ||
+	    e->host_offset > INT64_MAX - e->length_bytes)
+		return;
+	next = lseek(p->fd, at, SEEK_DATA);
+	x->is_hole = next > at || (next < 0 && errno == ENXIO);
+	if (!x->is_hole)
+		next = lseek(p->fd, at, SEEK_HOLE);
+	if (next > at && (uint64_t)(next - at) < e->length_bytes)
+		e->length_bytes = (uint64_t)(next - at);
+}
 
 static bool has_offset(const struct vc_disk_extent *e)
 {
 	return e->host_offset != UINT64_MAX && e->kind != VC_DISK_HOLE;
 }
 
-static void print_human(struct printer *p, const struct vc_disk_extent *e)
+static void print_human(struct printer *p, const struct part *x)
 {
-	if (e->kind != VC_DISK_DATA)
+	const struct vc_disk_extent *e = &x->e;
+
+	if (e->kind != VC_DISK_DATA || x->is_hole)
 		return;
 	printf("%#-16llx%#-16llx", (unsigned long long)e->offset_bytes,
 	       (unsigned long long)e->length_bytes);
@@ -83,8 +119,9 @@ static void print_human(struct printer *p, const struct vc_disk_extent *e)
 	puts(p->names[e->depth] ? p->names[e->depth] : "");
 }
 
-static void print_json_extent(struct printer *p, const struct vc_disk_extent *e)
+static void print_json_extent(struct printer *p, const struct part *x)
 {
+	const struct vc_disk_extent *e = &x->e;
 	bool data = e->kind == VC_DISK_DATA;
 
 	printf("%s{ \"start\": %llu, \"length\": %llu, \"depth\": %u, "
@@ -93,7 +130,7 @@ static void print_json_extent(struct printer *p, const struct vc_disk_extent *e)
 	       p->is_first ? "[" : ",\n", (unsigned long long)e->offset_bytes,
 	       (unsigned long long)e->length_bytes, e->depth,
 	       e->kind == VC_DISK_HOLE ? "false" : "true",
-	       data ? "false" : "true", data ? "true" : "false",
+	       data && !x->is_hole ? "false" : "true", data ? "true" : "false",
 	       e->is_compressed ? "true" : "false");
 	if (has_offset(e))
 		printf(", \"offset\": %llu",
@@ -102,11 +139,12 @@ static void print_json_extent(struct printer *p, const struct vc_disk_extent *e)
 	p->is_first = false;
 }
 
-static bool is_continued(const struct vc_disk_extent *a,
-			 const struct vc_disk_extent *b)
+static bool is_continued(const struct part *x, const struct part *y)
 {
-	if (a->kind != b->kind || a->depth != b->depth ||
-	    has_offset(a) != has_offset(b))
+	const struct vc_disk_extent *a = &x->e, *b = &y->e;
+
+	if (a->kind != b->kind || x->is_hole != y->is_hole ||
+	    a->depth != b->depth || has_offset(a) != has_offset(b))
 		return false;
 	return !has_offset(a) ||
 	       a->host_offset + a->length_bytes == b->host_offset;
@@ -114,26 +152,27 @@ static bool is_continued(const struct vc_disk_extent *a,
 
 static int print_map(struct printer *p, struct vc_error *err)
 {
-	void (*print)(struct printer * p, const struct vc_disk_extent *e) =
-		p->o->json ? print_json_extent : print_human;
+	void (*print)(struct printer * p, const struct part *x) =
+		p->o->c.json ? print_json_extent : print_human;
 	uint64_t size = vc_disk_get_size(p->im->disk), pos = p->o->start, end;
-	struct vc_disk_extent cur = { .length_bytes = 0 }, e;
+	struct part cur = { .e.length_bytes = 0 }, x;
 
 	if (vc_ckd_add(&end, pos, p->o->max_len) || end > size)
 		end = size;
 	while (pos < end) {
-		if (vc_disk_map(p->im->disk, pos, end - pos, &e, err) < 0)
+		if (vc_disk_map(p->im->disk, pos, end - pos, &x.e, err) < 0)
 			return -1;
-		pos += e.length_bytes;
-		if (cur.length_bytes && is_continued(&cur, &e)) {
-			cur.length_bytes += e.length_bytes;
+		find_hole(p, &x);
+		pos += x.e.length_bytes;
+		if (cur.e.length_bytes && is_continued(&cur, &x)) {
+			cur.e.length_bytes += x.e.length_bytes;
 			continue;
 		}
-		if (cur.length_bytes)
+		if (cur.e.length_bytes)
 			print(p, &cur);
-		cur = e;
+		cur = x;
 	}
-	if (cur.length_bytes)
+	if (cur.e.length_bytes)
 		print(p, &cur);
 	return 0;
 }
@@ -152,7 +191,7 @@ static int find_names(struct printer *p, struct vc_error *err)
 		char *next;
 
 		p->names[i] = strdup(vc_printable(path, shown, sizeof(shown)));
-		if (!p->o->allow_backing)
+		if (!p->o->c.allow_backing)
 			return 0;
 		if (open_for_reading(path, &fd, err) < 0 ||
 		    vc_disk_info_fd(fd, format, info, err) < 0)
@@ -170,20 +209,21 @@ static int find_names(struct printer *p, struct vc_error *err)
 
 static int map(struct image *im, const struct map_opts *o, struct vc_error *err)
 {
-	struct printer p = { .o = o, .im = im, .is_first = true };
-	int ret = 0, i;
+	struct printer p = { .o = o, .im = im, .fd = -1, .is_first = true };
+	int ret = open_holes(&p, err), i;
 
-	if (!o->json) {
+	if (ret == 0 && !o->c.json) {
 		ret = find_names(&p, err);
 		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to",
 		       "File");
 	}
 	if (ret == 0)
 		ret = print_map(&p, err);
-	if (o->json && ret == 0)
+	if (o->c.json && ret == 0)
 		puts(p.is_first ? "[]" : "]");
 	for (i = 0; i < VC_DISK_MAX_DEPTH; i++)
 		free(p.names[i]);
+	vc_close(&p.fd);
 	return ret;
 }
 
@@ -194,18 +234,22 @@ int cmd_map(int argc, char **argv)
 	struct image im = { 0 };
 	int status, first, nr;
 	struct vc_error err;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 1, 1, &first,
+			       &nr);
 	if (status >= 0)
 		return status;
-	oo.format = o.format;
-	oo.lock = !o.share;
+	if (take_image(&o.c, argv[first], false, &path, &err) < 0)
+		return report(&err);
+	oo.format = o.c.format;
+	oo.direct = o.c.src_cache.direct;
+	oo.lock = !o.c.share;
 	oo.cache_bytes = VC_CONVERT_CACHE;
-	oo.allow_backing = o.allow_backing;
-	oo.ignore_backing = !o.allow_backing;
+	oo.allow_backing = o.c.allow_backing;
+	oo.ignore_backing = !o.c.allow_backing;
 	status = 0;
-	if (image_open(&im, argv[first], &oo, &err) < 0 ||
-	    map(&im, &o, &err) < 0)
+	if (image_open(&im, path, &oo, &err) < 0 || map(&im, &o, &err) < 0)
 		status = report(&err);
 	image_fini(&im);
 	return status;

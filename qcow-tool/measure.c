@@ -3,30 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/qcow2.h>
-#include "qcow-tool/common.h"
 #include "qcow-tool/image-options.h"
 #include "qcow-tool/image.h"
 
 struct measure_opts {
-	enum vc_disk_format from, to;
+	struct common_opts c;
+	enum vc_disk_format to;
 	struct image_options image;
-	const char *snapshot;
+	struct snapshot_name snapshot;
 	uint64_t size;
-	bool has_size, json, share, allow_backing, compress;
+	bool has_size, compress;
 };
 
 static const struct vc_option measure_options[] = {
-	{ "format", 'f', "FORMAT", "of IMAGE; found out if not given" },
+	OPT_FORMAT("of IMAGE; found out if not given"),
 	{ "output-format", 'O', "FORMAT", "of the new image; raw" },
 	{ "options", 'o', "KEY=VALUE,...", "options of it, see below" },
 	{ "compress", 'c', NULL,
 	  "measure what convert -c makes, by compressing it" },
 	{ "size", 0, "SIZE", "of an empty disk, instead of IMAGE" },
 	{ "snapshot", 'l', "SNAPSHOT", "measure this internal snapshot" },
-	{ "output", 0, "STYLE", "human (the default) or json" },
-	{ "force-share", 'U', NULL, "do not lock IMAGE" },
-	{ "allow-backing", 0, NULL,
-	  "open the backing and data files that IMAGE names" },
+	OPT_OUTPUT,
+	OPT_SHARE("do not lock IMAGE"),
+	OPT_ALLOW_BACKING("IMAGE"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
@@ -35,32 +36,20 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	struct measure_opts *o = ctx;
 
 	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->from, err);
 	case 'O':
 		return parse_format(value, &o->to, err);
 	case 'o':
-		return image_options_parse(&o->image, value, err);
+		return image_options_parse(&o->image, value, &o->c.show_options,
+					   err);
 	case 'c':
 		o->compress = true;
 		return 0;
 	case 'l':
-		o->snapshot = value;
-		return 0;
-	case 'U':
-		o->share = true;
-		return 0;
+		return parse_snapshot(value, &o->snapshot, err);
 	default:
-		break;
+		o->has_size = true;
+		return vc_parse_size(value, &o->size, err);
 	}
-	if (!strcmp(opt->name, "output"))
-		return parse_output(value, &o->json, err);
-	if (strcmp(opt->name, "size") != 0) {
-		o->allow_backing = true;
-		return 0;
-	}
-	o->has_size = true;
-	return vc_parse_size(value, &o->size, err);
 }
 
 static const struct vc_command command = {
@@ -84,7 +73,7 @@ static int print(const struct measure_opts *o, const struct measured *r)
 {
 	json_t *j;
 
-	if (o->json) {
+	if (o->c.json) {
 		j = json_pack("{s:I, s:I}", "required",
 			      (json_int_t)r->m.required_bytes,
 			      "fully-allocated", (json_int_t)r->m.full_bytes);
@@ -129,16 +118,17 @@ static int measure_bitmaps(const struct image *im,
 static int measure(const char *path, const struct measure_opts *o,
 		   struct measured *r, struct vc_error *err)
 {
-	struct vc_disk_open_opts oo = { .format = o->from,
-					.lock = !o->share,
+	struct vc_disk_open_opts oo = { .format = o->c.format,
+					.direct = o->c.src_cache.direct,
+					.lock = !o->c.share,
 					.cache_bytes = VC_CONVERT_CACHE,
-					.snapshot = o->snapshot,
-					.allow_backing = o->allow_backing };
+					.allow_backing = o->c.allow_backing };
 	struct vc_convert_source src = { 0 };
 	struct vc_disk_create_opts co;
 	struct image im = { 0 };
 	int ret = -1;
 
+	snapshot_name_use(&o->snapshot, &oo);
 	if ((path != NULL) == o->has_size)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "either IMAGE or --size is needed");
@@ -154,6 +144,18 @@ static int measure(const char *path, const struct measure_opts *o,
 	return ret;
 }
 
+static int run(char *operand, struct measure_opts *o, struct measured *r,
+	       struct vc_error *err)
+{
+	const char *path = NULL;
+
+	if (o->c.show_options)
+		return image_options_show(o->to, err);
+	if (operand && take_image(&o->c, operand, false, &path, err) < 0)
+		return -1;
+	return measure(path, o, r, err);
+}
+
 int cmd_measure(int argc, char **argv)
 {
 	struct measure_opts o = { .to = VC_DISK_FORMAT_RAW };
@@ -162,11 +164,13 @@ int cmd_measure(int argc, char **argv)
 	struct vc_error err;
 
 	image_options_init(&o.image);
-	status = parse_command(&command, argc, argv, &o, 0, 1, &first, &nr);
-	if (status < 0)
-		status = measure(nr ? argv[first] : NULL, &o, &r, &err) < 0
-				 ? report(&err)
-				 : print(&o, &r);
+	status = parse_command(&command, argc, argv, &o.c, &o, 0, 1, &first,
+			       &nr);
+	if (status < 0 && run(nr ? argv[first] : NULL, &o, &r, &err) < 0)
+		status = report(&err);
+	else if (status < 0)
+		status = o.c.show_options ? 0 : print(&o, &r);
 	image_options_fini(&o.image);
+	snapshot_name_fini(&o.snapshot);
 	return status;
 }

@@ -4,16 +4,18 @@
 #include "qcow-tool/manage.h"
 
 struct resize_opts {
+	struct common_opts c;
 	struct vc_disk_resize_opts r;
-	bool quiet;
 };
 
 static const struct vc_option resize_options[] = {
-	{ "format", 'f', "FORMAT", "raw or qcow2; only qcow2 is found out" },
+	OPT_FORMAT("raw or qcow2; only qcow2 is found out"),
 	{ "preallocation", 0, "MODE",
 	  "of what is added: off (the default), metadata, falloc, full" },
 	{ "shrink", 0, NULL, "make it smaller: what is behind SIZE is lost" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
+	OPT_QUIET,
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
@@ -22,12 +24,6 @@ static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 	struct resize_opts *o = ctx;
 	int i;
 
-	if (opt->letter == 'f')
-		return parse_format(value, &o->r.format, err);
-	if (opt->letter == 'q') {
-		o->quiet = true;
-		return 0;
-	}
 	if (!strcmp(opt->name, "shrink")) {
 		o->r.shrink = true;
 		return 0;
@@ -71,20 +67,26 @@ static int parse_size(const char *text, struct vc_disk_resize_opts *r,
 
 int cmd_resize(int argc, char **argv)
 {
-	struct resize_opts o = { .r.format = VC_DISK_FORMAT_PROBE };
+	struct resize_opts o = { .c.format = VC_DISK_FORMAT_PROBE };
 	char *minus = take_size(&argc, argv);
 	int status, first, nr, want = minus ? 1 : 2;
 	struct vc_error err;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, want, want, &first,
-			       &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, want, want,
+			       &first, &nr);
 	if (status >= 0)
 		return status ? 1 : 0;
 	if (parse_size(minus ? minus : argv[first + 1], &o.r, &err) < 0)
 		return report(&err);
-	if (vc_disk_resize(argv[first], &o.r, NULL, &err) < 0)
-		return report_image(argv[first], &err);
-	if (!o.quiet)
+	path = argv[first];
+	if (take_image(&o.c, argv[first], true, &path, &err) < 0)
+		return report_image(path, &err);
+	o.r.format = o.c.format;
+	o.r.no_lock = o.c.share;
+	if (vc_disk_resize(path, &o.r, NULL, &err) < 0)
+		return report_image(path, &err);
+	if (!o.c.quiet)
 		puts("Image resized.");
 	return 0;
 }

@@ -5,10 +5,9 @@
 #include "qcow-tool/manage.h"
 
 struct snapshot_opts {
-	enum vc_disk_format format;
+	struct common_opts c;
 	char action; /* l, a, c, d */
 	const char *name;
-	bool quiet, share;
 };
 
 static const struct vc_option snapshot_options[] = {
@@ -16,33 +15,25 @@ static const struct vc_option snapshot_options[] = {
 	{ "create", 'c', "NAME", "keep the present contents as NAME" },
 	{ "apply", 'a', "SNAPSHOT", "go back to that one, by id or name" },
 	{ "delete", 'd', "SNAPSHOT", "delete that one" },
-	{ "format", 'f', "FORMAT", "qcow2; found out if not given" },
-	{ "quiet", 'q', NULL, "print nothing but errors" },
-	{ "force-share", 'U', NULL, "-l: do not lock the image" },
+	OPT_FORMAT("qcow2; found out if not given"),
+	OPT_QUIET,
+	OPT_SHARE("-l: do not lock the image"),
+	OPT_IMAGE_OPTS("IMAGE"),
+	OPT_OBJECT,
 };
 
+/* -l, -a, -c or -d */
 static int on_option(void *ctx, const struct vc_option *opt, const char *value,
 		     struct vc_error *err)
 {
 	struct snapshot_opts *o = ctx;
 
-	switch (opt->letter) {
-	case 'f':
-		return parse_format(value, &o->format, err);
-	case 'q':
-		o->quiet = true;
-		return 0;
-	case 'U':
-		o->share = true;
-		return 0;
-	default:
-		if (o->action)
-			return vc_fail(err, VC_E_ARG, 0,
-				       "only one of -a, -c, -d and -l");
-		o->action = opt->letter;
-		o->name = value;
-		return 0;
-	}
+	if (o->action)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "only one of -a, -c, -d and -l");
+	o->action = opt->letter;
+	o->name = value;
+	return 0;
 }
 
 static const struct vc_command command = {
@@ -75,8 +66,8 @@ static int run(const char *path, const struct snapshot_opts *o,
 	bool writable = o->action && o->action != 'l';
 	vc_auto_fd int fd = -1;
 
-	if (open_image(path, o->format, writable, o->share && !writable, &fd,
-		       err) < 0)
+	if (open_image(path, o->c.format, writable, o->c.share && !writable,
+		       &fd, err) < 0)
 		return -1;
 	switch (o->action) {
 	case 'c':
@@ -92,14 +83,19 @@ static int run(const char *path, const struct snapshot_opts *o,
 
 int cmd_snapshot(int argc, char **argv)
 {
-	struct snapshot_opts o = { .format = VC_DISK_FORMAT_PROBE };
+	struct snapshot_opts o = { .c.format = VC_DISK_FORMAT_PROBE };
 	int status, first, nr;
 	struct vc_error err;
+	const char *path;
 
-	status = parse_command(&command, argc, argv, &o, 1, 1, &first, &nr);
+	status = parse_command(&command, argc, argv, &o.c, &o, 1, 1, &first,
+			       &nr);
 	if (status >= 0)
 		return status ? 1 : 0;
-	if (run(argv[first], &o, &err) < 0)
-		return report_image(argv[first], &err);
+	path = argv[first];
+	if (take_image(&o.c, argv[first], o.action && o.action != 'l', &path,
+		       &err) < 0 ||
+	    run(path, &o, &err) < 0)
+		return report_image(path, &err);
 	return 0;
 }

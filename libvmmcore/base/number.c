@@ -83,6 +83,13 @@ int vc_parse_size(const char *text, uint64_t *ret_bytes, struct vc_error *err)
 	uint64_t whole, bytes, frac = 0, scale = 1;
 	unsigned shift = 0;
 
+	/* bytes: k, M, ... would be digits or not */
+	if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X')) {
+		p += 2;
+		if (!scan(&p, 16, ret_bytes) || *p)
+			return bad_size(text, err);
+		return 0;
+	}
 	if (!scan(&p, 10, &whole))
 		return bad_size(text, err);
 	if (*p == '.') {

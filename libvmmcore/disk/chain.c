@@ -148,7 +148,7 @@ static int open_backing(const struct vc_disk_info *info, const char *path,
 	if (!name)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	sub.writable = false;
-	sub.snapshot = NULL;
+	sub.snapshot = sub.snapshot_id = sub.snapshot_name = NULL;
 	sub.name = NULL;
 	sub.data_file = NULL;
 	return open_chain(name, &sub, &next, ret, err);

@@ -249,7 +249,8 @@ int disk_open_image(int fd, const struct vc_disk_open_opts *opts,
 	vc_printable(opts->name ? opts->name : "disk", shown, sizeof(shown));
 	if (choose_ops(fd, &format, &ops, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
-	if (opts->snapshot && (ops != &qcow2_ops || opts->writable))
+	if ((opts->snapshot || opts->snapshot_id || opts->snapshot_name) &&
+	    (ops != &qcow2_ops || opts->writable))
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "'%s': %s images have no snapshots to be read",
 			       shown, ops->name);

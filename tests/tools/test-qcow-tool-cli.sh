@@ -42,17 +42,18 @@ fails 1 "unknown command 'nix'" qcow-tool nix
 qcow-tool create -q -f qcow2 a.qcow2 64M
 qcow-tool create -q r.raw 1.5M
 [ "$(stat -c %s r.raw)" = 1572864 ]
-fails 1 "'a.qcow2': not replaced without --force: File exists" \
-	qcow-tool create -f qcow2 a.qcow2 1M
-qcow-tool create -q --force -f qcow2 a.qcow2 8M
+fails 1 "'a.qcow2': not replaced: File exists" \
+	qcow-tool create --no-replace -f qcow2 a.qcow2 1M
+qcow-tool create -q -f qcow2 a.qcow2 8M
 fails 1 "'nothere': open: No such file" qcow-tool info nothere
 fails 1 "'nothere': open: No such file" qcow-tool check nothere
 fails 1 "nothere: open: No such file" qcow-tool convert nothere x
 fails 1 "not a qcow2 image" qcow-tool info -f qcow2 r.raw
 fails 1 "not a qcow2 image" qcow-tool convert -f qcow2 r.raw x
-fails 1 "not replaced without --force" qcow-tool convert r.raw a.qcow2
+fails 1 "not replaced" qcow-tool convert --no-replace r.raw a.qcow2
+fails 1 "not replaced" qcow-tool dd --no-replace if=r.raw of=a.qcow2
 fails 1 "No such file or directory" qcow-tool convert r.raw nodir/x
-fails 1 "not a regular file" qcow-tool convert --force r.raw /dev/null
+fails 1 "not a regular file" qcow-tool convert r.raw /dev/null
 fails 1 "not a size" qcow-tool create x 1Q
 fails 1 "no SIZE" qcow-tool create x
 fails 1 "unknown format" qcow-tool create -f vdi x 1M

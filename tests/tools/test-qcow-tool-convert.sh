@@ -61,10 +61,11 @@ qemu-io -f qcow2 -c 'write -P 9 0 12M' there.qcow2 >/dev/null
 qcow-tool convert -n -O qcow2 src.raw there.qcow2
 clean there.qcow2
 same src.raw there.qcow2
-rm -f all2.raw
 cp src.raw exists.raw
-if qcow-tool convert all.raw exists.raw 2>err; then exit 1; fi
+if qcow-tool convert --no-replace all.raw exists.raw 2>err; then exit 1; fi
 cmp src.raw exists.raw
+qcow-tool convert all.raw exists.raw
+cmp all.raw exists.raw
 if qcow-tool convert -n -O qcow2 all.raw there.qcow2 2>err; then exit 1; fi
 grep -q 'smaller than' err
 

@@ -45,7 +45,7 @@ for o in checksums=on checksums=off compression_level=9; do
 			zstd -q -d -c z >z.raw || fail "zstd: $o"
 			same z.raw src.raw
 			qcow-tool check -q z
-			qcow-tool convert z z.raw --force
+			qcow-tool convert z z.raw
 			same z.raw src.raw
 			rm z z.raw
 		done
@@ -79,7 +79,7 @@ for o in checksums=on checksums=off block_size=512 block_size=64k; do
 	simg2img s s.raw || fail "simg2img: $o"
 	same s.raw src.raw
 	qcow-tool check -q s
-	qcow-tool convert --force s s.raw
+	qcow-tool convert s s.raw
 	same s.raw src.raw
 	rm s s.raw
 done
@@ -91,10 +91,10 @@ qcow-tool convert -O android-sparse src.raw s
 simg_dump s | grep -q 'output blocks' || fail "simg_dump"
 [ "$(qcow-tool map --output=json s | jq '[.[] | select(.zero)] | length')" \
 	-ge 3 ] || fail "sparse: holes are not seen"
-qcow-tool convert --force s back.raw
+qcow-tool convert s back.raw
 [ "$(stat -c %b back.raw)" -le "$(($(stat -c %b src.raw) + 64))" ] ||
 	fail "sparse: holes are not kept"
-qcow-tool convert -O android-sparse -o checksums=on src.raw s --force
+qcow-tool convert -O android-sparse -o checksums=on src.raw s
 printf 'xyz' | dd of=s bs=1 seek=300 conv=notrunc status=none
 st=0
 qcow-tool check -q s >/dev/null 2>&1 || st=$?
@@ -156,7 +156,7 @@ qcow-tool composite info --open --output=json disk |
 qcow-tool composite create -q sub/disk boot:sub/boot.img
 (cd / && qcow-tool convert --allow-backing "$dir/sub/disk" "$dir/sub.raw")
 mv sub moved
-qcow-tool convert --force --allow-backing moved/disk sub.raw
+qcow-tool convert --allow-backing moved/disk sub.raw
 # twice the same, if asked for
 qcow-tool composite create -q --deterministic a root:root.img
 qcow-tool composite create -q --deterministic b root:root.img

@@ -45,7 +45,7 @@ if mount -t tmpfs -o size=10M none "$mnt" 2>/dev/null; then
 		echo "--- $format: full disk"
 		fails "$mnt" qcow-tool convert -O $format src.raw "$mnt/x"
 		grep -q 'No space left on device' err
-		fails "$mnt" qcow-tool convert --force -O $format src.raw \
+		fails "$mnt" qcow-tool convert -O $format src.raw \
 			"$mnt/keep"
 		[ "$(cat "$mnt/keep")" = old ]
 	done

@@ -314,7 +314,7 @@ status 1 qcow-tool check -r some r.qcow2
 # An image in use is left alone, whoever uses it.
 shape=locks
 qcow-tool create -q -f qcow2 l.qcow2 1M
-qcow-tool create -q --force -f qcow2 -b l.qcow2 -F qcow2 o.qcow2
+qcow-tool create -q -f qcow2 -b l.qcow2 -F qcow2 o.qcow2
 mkfifo pipe
 # a shared lock that a writer of the other kind has
 qemu-io -f qcow2 l.qcow2 <pipe >/dev/null &

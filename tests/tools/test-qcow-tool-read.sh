@@ -162,7 +162,7 @@ qcow-tool dd -O qcow2 bs=1M skip=2 if=a.raw of=part.qcow2
 qemu-img check -q part.qcow2
 dd if=a.raw of=want.raw bs=1M skip=2 status=none
 qemu-img compare -q want.raw part.qcow2
-is 1 qcow-tool dd if=a.raw of=part.qcow2
+is 1 qcow-tool dd --no-replace if=a.raw of=part.qcow2
 is 1 qcow-tool dd if=a.raw
 is 1 qcow-tool dd if=a.raw of=x bs=0
 is 1 qcow-tool dd if=a.raw of=x seek=1

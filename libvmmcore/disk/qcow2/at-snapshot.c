@@ -13,7 +13,8 @@ static bool is_at(int fd, uint64_t offset, size_t len, const char *text)
 	       !memcmp(buf, text, len);
 }
 
-static int find(struct qc_disk *q, const char *text, bool by_id,
+/* The first one with this id and this name; NULL: any. */
+static int find(struct qc_disk *q, const char *id, const char *name,
 		struct qc_snapshot *ret, bool *ret_found, struct vc_error *err)
 {
 	uint64_t offset = q->h.snapshots_offset;
@@ -23,7 +24,7 @@ static int find(struct qc_disk *q, const char *text, bool by_id,
 	*ret_found = false;
 	for (i = 0; i < q->h.nr_snapshots && !*ret_found; i++) {
 		struct qc_snapshot_entry e;
-		uint64_t at = offset, name;
+		uint64_t at = offset;
 		size_t id_len, name_len;
 
 		if (qc_snapshot_read(fd, &q->h, &offset, ret, err) < 0)
@@ -34,22 +35,29 @@ static int find(struct qc_disk *q, const char *text, bool by_id,
 		at += sizeof(e) + be32_get(e.extra_size);
 		id_len = be16_get(e.id_size);
 		name_len = be16_get(e.name_size);
-		name = at + id_len;
-		*ret_found = by_id ? is_at(fd, at, id_len, text)
-				   : is_at(fd, name, name_len, text);
+		*ret_found = (!id || is_at(fd, at, id_len, id)) &&
+			     (!name || is_at(fd, at + id_len, name_len, name));
 	}
 	return 0;
 }
 
-int qc_use_snapshot(struct qc_disk *q, const char *text, struct vc_error *err)
+int qc_use_snapshot(struct qc_disk *q, const struct vc_disk_open_opts *opts,
+		    struct vc_error *err)
 {
+	const char *any = opts->snapshot, *text = any;
 	struct qc_snapshot s;
 	char shown[200];
 	bool found;
 
-	if (find(q, text, true, &s, &found, err) < 0)
+	if (!text)
+		text = opts->snapshot_id ? opts->snapshot_id
+					 : opts->snapshot_name;
+	if (!text)
+		return 0;
+	if (find(q, any ? any : opts->snapshot_id,
+		 any ? NULL : opts->snapshot_name, &s, &found, err) < 0)
 		return -1;
-	if (!found && find(q, text, false, &s, &found, err) < 0)
+	if (!found && any && find(q, NULL, any, &s, &found, err) < 0)
 		return -1;
 	if (!found)
 		return vc_fail(err, VC_E_ARG, 0, "no snapshot '%s'",

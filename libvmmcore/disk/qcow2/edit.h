@@ -110,6 +110,19 @@ bool qe_range_ok(const struct qc_edit *e, uint64_t offset, uint64_t len);
 /* Put the new image into the place of the old one. */
 int qe_commit(struct qc_edit *e, struct vc_error *err) VC_MUST_CHECK;
 
+/* --- its refcounts (edit-refs.c) ----------------------------------------------- */
+
+int qe_refs_init(struct qc_edit *e, struct vc_error *err) VC_MUST_CHECK;
+void qe_refs_fini(struct qc_edit *e);
+/* Write the changed blocks that are still in memory. */
+int qe_refs_write(struct qc_edit *e, struct vc_error *err) VC_MUST_CHECK;
+/* Have a table with an entry for block `b`. */
+int qe_grow_reftable(struct qc_edit *e, uint64_t b,
+		     struct vc_error *err) VC_MUST_CHECK;
+bool qe_is_frozen(const struct qc_edit *e, uint64_t cluster);
+/* The first frozen cluster from this one on, or UINT64_MAX. */
+uint64_t qe_next_frozen(const struct qc_edit *e, uint64_t cluster);
+
 /* --- trees of L1 and L2 tables (tree.c) ------------------------------------- */
 
 struct qe_tree {

@@ -4,6 +4,7 @@
 
 int qc_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
 {
+	static const char *const methods[] = { NULL, "aes", "luks" };
 	struct qc_header h;
 
 	if (qc_header_read(fd, &h, err) < 0)
@@ -15,10 +16,11 @@ int qc_info(int fd, struct vc_disk_info *ret, struct vc_error *err)
 	ret->nr_snapshots = h.nr_snapshots;
 	ret->is_dirty = h.incompatible & QC_INCOMPAT_DIRTY;
 	ret->is_corrupt = h.incompatible & QC_INCOMPAT_CORRUPT;
-	ret->is_encrypted = h.crypt_method;
 	ret->has_data_file = h.incompatible & QC_INCOMPAT_DATA_FILE;
 	ret->has_lazy_refcounts = h.compatible & QC_COMPAT_LAZY_REFCOUNTS;
 	ret->has_extended_l2 = h.incompatible & QC_INCOMPAT_EXTENDED_L2;
+	if (h.crypt_method < VC_ARRAY_SIZE(methods))
+		ret->encryption = methods[h.crypt_method];
 	ret->compression = h.compression_type ? "zstd" : "zlib";
 	_Static_assert(sizeof(ret->backing_file) == sizeof(h.backing_file),
 		       "backing file name");

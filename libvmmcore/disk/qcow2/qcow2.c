@@ -316,7 +316,7 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 	    (d->writable && verify(q, opts->repair, err) < 0) ||
 	    disk_file_size(d->fd, &file_bytes, err) < 0)
 		return -1;
-	if (opts->snapshot && qc_use_snapshot(q, opts->snapshot, err) < 0)
+	if (qc_use_snapshot(q, opts, err) < 0)
 		return -1;
 	q->l2_entry_bits = qc_l2_entry_bits(qc_has_subclusters(&q->h));
 	q->l2_reach_bits =

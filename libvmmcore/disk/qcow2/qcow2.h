@@ -404,8 +404,8 @@ void qc_pack_step(struct qc_job *job);
 void qc_packing_fini(struct qc_disk *q);
 
 /* Have the header speak of a snapshot, before its tables are loaded. */
-int qc_use_snapshot(struct qc_disk *q, const char *id_or_name,
-		    struct vc_error *err);
+int qc_use_snapshot(struct qc_disk *q, const struct vc_disk_open_opts *opts,
+		    struct vc_error *err) VC_MUST_CHECK;
 
 /* What else works on files (create.c, check.c, info.c) */
 int qc_create(int fd, const struct vc_disk_create_opts *opts,

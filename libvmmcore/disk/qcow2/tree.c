@@ -73,82 +73,120 @@ static int l2_offset(const struct qc_edit *e, const struct qe_tree *t,
 	return 0;
 }
 
-/* --- references ----------------------------------------------------------------- */
+/* Read each L2 table of the tree; `fn` gets where it is. */
+typedef int (*table_fn)(void *ctx, uint32_t i, uint64_t offset, be64_t *l2,
+			struct vc_error *err);
 
-typedef int (*ref_fn)(struct qc_edit *e, uint64_t first, uint64_t nr,
-		      struct vc_error *err);
-
-static int refer(struct qc_edit *e, const struct qe_tree *t, ref_fn fn,
-		 struct vc_error *err)
+static int each_table(struct qc_edit *e, const struct qe_tree *t, table_fn fn,
+		      void *ctx, struct vc_error *err)
 {
 	vc_auto_free be64_t *l2 = malloc(e->cluster_bytes);
-	size_t step = qe_entry_words(e), k;
 	uint32_t i;
 
 	if (!l2)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "read L2 table");
 	for (i = 0; i < t->nr; i++) {
-		uint64_t offset, first, nr;
+		uint64_t offset;
 
 		if (l2_offset(e, t, i, &offset, err) < 0)
 			return -1;
-		if (!offset)
-			continue;
-		if (qe_read(e, l2, e->cluster_bytes, offset, err) < 0 ||
-		    fn(e, offset >> e->bits, 1, err) < 0)
+		if (offset &&
+		    (qe_read(e, l2, e->cluster_bytes, offset, err) < 0 ||
+		     fn(ctx, i, offset, l2, err) < 0))
 			return -1;
-		for (k = 0; k < e->cluster_bytes / 8; k += step)
-			if (qe_entry_clusters(e, be64_get(l2[k]), &first, &nr,
-					      err) < 0 ||
-			    (nr && fn(e, first, nr, err) < 0))
-				return -1;
 	}
+	return 0;
+}
+
+/* --- references ----------------------------------------------------------------- */
+
+struct referring {
+	struct qc_edit *e;
+	/* qe_ref() or qe_unref() */
+	int (*fn)(struct qc_edit *e, uint64_t first, uint64_t nr,
+		  struct vc_error *err);
+};
+
+static int refer_table(void *ctx, uint32_t i, uint64_t offset, be64_t *l2,
+		       struct vc_error *err)
+{
+	const struct referring *r = ctx;
+	size_t step = qe_entry_words(r->e), k;
+	uint64_t first, nr;
+
+	(void)i;
+	if (r->fn(r->e, offset >> r->e->bits, 1, err) < 0)
+		return -1;
+	for (k = 0; k < r->e->cluster_bytes / 8; k += step)
+		if (qe_entry_clusters(r->e, be64_get(l2[k]), &first, &nr, err) <
+			    0 ||
+		    (nr && r->fn(r->e, first, nr, err) < 0))
+			return -1;
 	return 0;
 }
 
 int qe_tree_ref(struct qc_edit *e, const struct qe_tree *t,
 		struct vc_error *err)
 {
-	return refer(e, t, qe_ref, err);
+	struct referring r = { e, qe_ref };
+
+	return each_table(e, t, refer_table, &r, err);
 }
 
 int qe_tree_unref(struct qc_edit *e, const struct qe_tree *t,
 		  struct vc_error *err)
 {
-	return refer(e, t, qe_unref, err);
+	struct referring r = { e, qe_unref };
+
+	return each_table(e, t, refer_table, &r, err);
 }
 
 /* --- changing tables ------------------------------------------------------------- */
 
+/* Put a table to a new place, for as many as the tree stands for. */
+static int move_table(struct qc_edit *e, const be64_t *l2, uint64_t *offset,
+		      unsigned owners, struct vc_error *err)
+{
+	uint64_t old = *offset >> e->bits;
+	unsigned i;
+
+	if (qe_store(e, l2, e->cluster_bytes, offset, err) < 0)
+		return -1;
+	for (i = 0; i < owners; i++)
+		if (qe_unref(e, old, 1, err) < 0 ||
+		    (i && qe_ref(e, *offset >> e->bits, 1, err) < 0))
+			return -1;
+	return 0;
+}
+
+struct changing {
+	struct qc_edit *e;
+	struct qe_tree *t;
+	qe_l2_fn fn;
+	void *ctx;
+	unsigned owners; /* flagging */
+};
+
+static int edit_table(void *ctx, uint32_t i, uint64_t offset, be64_t *l2,
+		      struct vc_error *err)
+{
+	struct changing *c = ctx;
+	int changed = c->fn(c->ctx, i, l2, err);
+
+	if (changed <= 0)
+		return changed;
+	if (move_table(c->e, l2, &offset, 1, err) < 0)
+		return -1;
+	c->t->l1[i] = be64_put(offset | QC_COPIED);
+	return 0;
+}
+
 int qe_tree_edit(struct qc_edit *e, struct qe_tree *t, qe_l2_fn fn, void *ctx,
 		 struct vc_error *err)
 {
-	vc_auto_free be64_t *l2 = malloc(e->cluster_bytes);
-	uint32_t i;
+	struct changing c = { .e = e, .t = t, .fn = fn, .ctx = ctx };
 
-	if (!l2)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "read L2 table");
-	for (i = 0; i < t->nr; i++) {
-		uint64_t offset, place;
-		int changed;
-
-		if (l2_offset(e, t, i, &offset, err) < 0)
-			return -1;
-		if (!offset)
-			continue;
-		if (qe_read(e, l2, e->cluster_bytes, offset, err) < 0)
-			return -1;
-		changed = fn(ctx, i, l2, err);
-		if (changed < 0)
-			return -1;
-		if (!changed)
-			continue;
-		if (qe_store(e, l2, e->cluster_bytes, &place, err) < 0 ||
-		    qe_unref(e, offset >> e->bits, 1, err) < 0)
-			return -1;
-		t->l1[i] = be64_put(place | QC_COPIED);
-	}
-	return 0;
+	return each_table(e, t, edit_table, &c, err);
 }
 
 /* Set the flags of a table's entries; *ret_changed if that changes one. */
@@ -181,46 +219,27 @@ static int flag_entries(struct qc_edit *e, be64_t *l2, bool *ret_changed,
 	return 0;
 }
 
-/* Put a table to a new place, for as many as the tree stands for. */
-static int move_table(struct qc_edit *e, const be64_t *l2, uint64_t *offset,
-		      unsigned owners, struct vc_error *err)
+static int flag_table(void *ctx, uint32_t i, uint64_t offset, be64_t *l2,
+		      struct vc_error *err)
 {
-	uint64_t old = *offset >> e->bits;
-	unsigned i;
+	struct changing *c = ctx;
+	uint64_t refcount;
+	bool changed;
 
-	if (qe_store(e, l2, e->cluster_bytes, offset, err) < 0)
+	if (flag_entries(c->e, l2, &changed, err) < 0 ||
+	    (changed && move_table(c->e, l2, &offset, c->owners, err) < 0) ||
+	    qe_get(c->e, offset >> c->e->bits, &refcount, err) < 0)
 		return -1;
-	for (i = 0; i < owners; i++)
-		if (qe_unref(e, old, 1, err) < 0 ||
-		    (i && qe_ref(e, *offset >> e->bits, 1, err) < 0))
-			return -1;
+	c->t->l1[i] = be64_put(offset | (refcount == 1 ? QC_COPIED : 0));
 	return 0;
 }
 
 int qe_tree_flag(struct qc_edit *e, struct qe_tree *t, unsigned owners,
 		 struct vc_error *err)
 {
-	vc_auto_free be64_t *l2 = malloc(e->cluster_bytes);
-	uint32_t i;
+	struct changing c = { .e = e, .t = t, .owners = owners };
 
-	if (!l2)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "read L2 table");
-	for (i = 0; i < t->nr; i++) {
-		uint64_t offset, refcount;
-		bool changed;
-
-		if (l2_offset(e, t, i, &offset, err) < 0)
-			return -1;
-		if (!offset)
-			continue;
-		if (qe_read(e, l2, e->cluster_bytes, offset, err) < 0 ||
-		    flag_entries(e, l2, &changed, err) < 0 ||
-		    (changed && move_table(e, l2, &offset, owners, err) < 0) ||
-		    qe_get(e, offset >> e->bits, &refcount, err) < 0)
-			return -1;
-		t->l1[i] = be64_put(offset | (refcount == 1 ? QC_COPIED : 0));
-	}
-	return 0;
+	return each_table(e, t, flag_table, &c, err);
 }
 
 int qe_tree_activate(struct qc_edit *e, const struct qe_tree *t,

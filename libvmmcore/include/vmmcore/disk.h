@@ -89,9 +89,10 @@ struct vc_disk_open_opts {
 	 * it vc_disk_open() opens the file the image names if allow_backing
 	 * says so; vc_disk_open_fd() fails. */
 	struct vc_disk *data_file;
-	/* qcow2, read-only: what this internal snapshot has, named by id or, if
-	 * no id matches, by name; borrowed during the call. */
-	const char *snapshot;
+	/* qcow2, read-only: what an internal snapshot has, named by id or, if
+	 * no id matches, by name; or the one with that id, that name or both.
+	 * Borrowed during the call. */
+	const char *snapshot, *snapshot_id, *snapshot_name;
 	/* Used instead of open(2) for all but the image itself; borrowed during
 	 * the call. */
 	struct vc_disk_opener *opener;
@@ -365,11 +366,12 @@ struct vc_disk_info {
 	/* zstd: frames; Android sparse: chunks; composite: components */
 	uint64_t nr_parts;
 	bool has_checksums; /* zstd: of each frame; Android sparse */
-	bool is_dirty, is_corrupt, is_encrypted, has_data_file,
-		has_lazy_refcounts, has_extended_l2;
+	bool is_dirty, is_corrupt, has_data_file, has_lazy_refcounts,
+		has_extended_l2;
 	bool is_data_file_raw, is_for_crosvm;
 	uint64_t unknown_features; /* incompatible ones: cannot be opened */
 	const char *compression;   /* "zlib", "zstd"; NULL if none */
+	const char *encryption;	   /* "aes", "luks"; NULL if none */
 	char backing_file[1024];   /* "" if none */
 	char backing_format[16];   /* "" if not said */
 	char data_file[1024];	   /* "" if not said */

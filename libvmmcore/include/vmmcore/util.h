@@ -81,7 +81,7 @@ uint64_t vc_now_ns(void);
 int vc_open(const char *path, int flags, mode_t mode, struct vc_error *err);
 
 /* "10G", "512M", "64k", "1.5G", "4096", as qemu-img reads them: suffixes
- * b,k,M,G,T,P,E (powers of 1024), a fraction only with a suffix. */
+ * b,k,M,G,T,P,E (powers of 1024), a fraction only with a suffix; "0x1000". */
 int vc_parse_size(const char *text, uint64_t *ret_bytes,
 		  struct vc_error *err) VC_MUST_CHECK;
 /* Whole number, decimal or 0x/0o/0b, of at most `max`. */

@@ -17,6 +17,8 @@ START_TEST(parses_sizes)
 		{ "8E", UINT64_C(8) << 60 },
 		{ "512b", 512 },
 		{ "0.5K", 512 },
+		{ "0x10", 16 },
+		{ "0XfF", 255 },
 	};
 	uint64_t v;
 
@@ -27,8 +29,9 @@ END_TEST
 
 START_TEST(refuses_sizes)
 {
-	static const char *const bad[] = { "",	  "k",	 "-1",	 "1.5", "1kk",
-					   "16E", "1.k", "0x10", " 1",	"1 " };
+	static const char *const bad[] = { "",	  "k",	 "-1",	"1.5",
+					   "1kk", "16E", "1.k", "0x1k",
+					   "0x",  " 1",	 "1 " };
 	uint64_t v;
 
 	ck_fails(vc_parse_size(bad[_i], &v, &err), &err, VC_E_ARG);
@@ -57,8 +60,8 @@ TEST_SUITE(suite_number)
 	Suite *s = suite_create("base/number");
 	TCase *tc = test_case(s, "number");
 
-	tcase_add_loop_test(tc, parses_sizes, 0, 7);
-	tcase_add_loop_test(tc, refuses_sizes, 0, 10);
+	tcase_add_loop_test(tc, parses_sizes, 0, 9);
+	tcase_add_loop_test(tc, refuses_sizes, 0, 11);
 	tcase_add_test(tc, parses_whole_numbers);
 	return s;
 }
