@@ -36,11 +36,13 @@ int options_check_fs(struct settings *s, struct vc_error *err)
 {
 	size_t i;
 
-	if (s->nr_fs_options && s->fs_kind != TARGET_EXT4)
-		return vc_fail(err, VC_E_ARG, 0, "--fs-option: %s has none",
-			       target_fs_names[s->fs_kind]);
+	if (s->nr_fs_options && s->fs_kind == TARGET_CPIO)
+		return vc_fail(err, VC_E_ARG, 0, "--fs-option: cpio has none");
 	for (i = 0; i < s->nr_fs_options; i++)
-		if (ext4_set_option(&s->fs, s->fs_options[i], err))
+		if (s->fs_kind == TARGET_SQUASHFS
+			    ? squashfs_set_option(&s->squashfs,
+						  s->fs_options[i], err)
+			    : ext4_set_option(&s->fs, s->fs_options[i], err))
 			return vc_prefix(err, "--fs-option");
 	return 0;
 }

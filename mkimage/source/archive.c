@@ -255,9 +255,10 @@ static int do_whiteout(struct reader *r, bool *ret_done, struct vc_error *err)
 	if (!names_something(last))
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "whiteout of something that is no name");
-	/* of nothing: fine */
+	/* of nothing: fine; umoci writes one for each name in a directory that
+	 * is a file now */
 	if (tree_walk(&r->b->tree, r->path, TREE_CHROOT, &place, err))
-		return err->sys == ENOENT ? 0 : -1;
+		return err->sys == ENOENT || err->sys == ENOTDIR ? 0 : -1;
 	if (!strcmp(place.name, WHITEOUT_OPAQUE))
 		tree_make_opaque(&r->b->tree, place.dir);
 	else

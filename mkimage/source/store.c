@@ -59,10 +59,9 @@ static bool is_image_name(const char *name)
 	for (i = 0; i < VC_ARRAY_SIZE(names); i++)
 		if (!strcmp(name, names[i]))
 			return true;
-	if (is_hex(name, 64) && len == 64)
-		return true;
-	return !name[len] && len == 69 && is_hex(name, 64) &&
-	       !strcmp(name + 64, ".json");
+	/* a folder of Docker's, a configuration, a layer of skopeo's */
+	return is_hex(name, 64) && (len == 64 || !strcmp(name + 64, ".json") ||
+				    !strcmp(name + 64, ".tar"));
 }
 
 /* Without "./" in front and "/" at the end; NULL if nothing is left. */

@@ -61,6 +61,7 @@ static int next_piece(struct tar *t)
 
 static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 {
+	static const uint8_t zeroes[TAR_BLOCK];
 	struct tar *t = opaque;
 	size_t at = t->cur_fed;
 
@@ -72,6 +73,13 @@ static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 		at = 0;
 	}
 	t->cur_fed = t->cur_len;
+	/* A layer has its digest, so it is not cut off where it ends within a
+	 * block: umoci leaves out what fills the last one up. */
+	if (!t->cur_len && t->digest && !t->is_padded && t->total % TAR_BLOCK) {
+		t->is_padded = true;
+		*ret = zeroes;
+		return (ssize_t)(TAR_BLOCK - t->total % TAR_BLOCK);
+	}
 	/* there is no piece at the end */
 	*ret = t->cur_len ? t->cur + at : NULL;
 	return (ssize_t)(t->cur_len - at);

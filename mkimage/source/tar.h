@@ -18,6 +18,7 @@ struct tar {
 	const uint8_t *cur;	 /* what the parser has now */
 	size_t cur_len, cur_fed; /* cur_fed: already handed out of it */
 	uint64_t total;		 /* where `cur` ends in the stream */
+	bool is_padded;		 /* beyond it, to a whole block */
 	uint64_t base;		 /* where this archive began */
 	/* the last block of what came before `cur` */
 	uint8_t tail[TAR_BLOCK];

@@ -14,9 +14,11 @@
  * left out.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
+#include <vmmcore/kv.h>
 #include "mkimage/squashfs/fs.h"
 
 #define DEFAULT_BLOCK (128u << 10)
@@ -135,6 +137,53 @@ static const struct writer_ops ops = {
 
 /* --- options ------------------------------------------------------------------- */
 
+struct given {
+	uint64_t block_bytes;
+	bool duplicates, fragments;
+};
+
+enum { KEY_BLOCK_SIZE, KEY_DEDUPLICATE, KEY_FRAGMENTS };
+
+static const struct vc_kv_key keys[] = {
+	[KEY_BLOCK_SIZE] = { "block-size", VC_KV_SIZE,
+			     offsetof(struct given, block_bytes) },
+	[KEY_DEDUPLICATE] = { "deduplicate", VC_KV_BOOL,
+			      offsetof(struct given, duplicates) },
+	[KEY_FRAGMENTS] = { "fragments", VC_KV_BOOL,
+			    offsetof(struct given, fragments) },
+};
+
+static int check_block(uint64_t bytes, struct vc_error *err)
+{
+	if (bytes >= SQUASHFS_MIN_BLOCK && bytes <= SQUASHFS_MAX_BLOCK &&
+	    !(bytes & (bytes - 1)))
+		return 0;
+	return vc_fail(err, VC_E_ARG, 0,
+		       "squashfs: blocks of %llu bytes: not a power of two "
+		       "from 4K to 1M",
+		       (unsigned long long)bytes);
+}
+
+int squashfs_set_option(struct squashfs_opts *opts, const char *text,
+			struct vc_error *err)
+{
+	struct given g = { 0 };
+	uint64_t seen = 0;
+
+	if (vc_kv_parse(text, keys, VC_ARRAY_SIZE(keys), &g, &seen, err))
+		return -1;
+	if (seen >> KEY_BLOCK_SIZE & 1) {
+		if (check_block(g.block_bytes, err))
+			return -1;
+		opts->block_bytes = (uint32_t)g.block_bytes;
+	}
+	if (seen >> KEY_DEDUPLICATE & 1)
+		opts->no_duplicates = !g.duplicates;
+	if (seen >> KEY_FRAGMENTS & 1)
+		opts->no_fragments = !g.fragments;
+	return 0;
+}
+
 struct compressor {
 	const char *name;
 	SQFS_COMPRESSOR id;
@@ -158,13 +207,8 @@ static int check_opts(struct sq_fs *fs, const struct compressor **ret,
 		o->compress = "zstd";
 	if (!o->block_bytes)
 		o->block_bytes = DEFAULT_BLOCK;
-	if (o->block_bytes < SQUASHFS_MIN_BLOCK ||
-	    o->block_bytes > SQUASHFS_MAX_BLOCK ||
-	    o->block_bytes & (o->block_bytes - 1))
-		return vc_fail(err, VC_E_ARG, 0,
-			       "squashfs: blocks of %u bytes: not a power of "
-			       "two from 4K to 1M",
-			       o->block_bytes);
+	if (check_block(o->block_bytes, err))
+		return -1;
 	for (i = 0; i < VC_ARRAY_SIZE(compressors); i++)
 		if (!strcmp(compressors[i].name, o->compress))
 			break;

@@ -17,9 +17,14 @@ struct squashfs_opts {
 	unsigned level;	      /* 0: the default of it */
 	uint32_t block_bytes; /* a power of two; 0: 128 KiB */
 	unsigned nr_threads;  /* 0: one per CPU */
-	bool no_duplicates;   /* store what is the same more than once */
-	bool no_fragments;    /* a block for the end of each file */
+	/* store what is the same more than once */
+	bool no_duplicates;
+	bool no_fragments; /* a block for the end of each file */
 };
+
+/* "KEY=VALUE,...", as for --fs-option. */
+int squashfs_set_option(struct squashfs_opts *opts, const char *text,
+			struct vc_error *err) VC_MUST_CHECK;
 
 /* `out` and `warn` are borrowed and outlive the writer. VC_E_ARG when the
  * options are not to be had. */

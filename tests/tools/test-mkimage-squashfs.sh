@@ -133,6 +133,33 @@ diff -r one out || fail "not the later entries"
 cmp one.squashfs two.squashfs ||
 	fail "what was replaced has left something behind"
 
+# its own options
+mkdir same
+head -c 300000 /dev/urandom >same/1
+cp same/1 same/2
+echo end >same/3
+tar -C same -cf same.tar .
+sized() { # OPTION...: what unsquashfs says, into stat.log; its size on output
+	mkimage -q --force "$@" -o s.squashfs same.tar || fail "mkimage $*"
+	unsquashfs -s s.squashfs >stat.log
+	rm -rf out
+	unsquashfs -no-progress -d out s.squashfs >un.log 2>&1 ||
+		fail "$(tail -3 un.log)"
+	diff -r same out || fail "$*: another tree"
+	stat -c %s s.squashfs
+}
+small=$(sized)
+grep -q '^Block size 131072$' stat.log || fail "$(cat stat.log)"
+large=$(sized --fs-option deduplicate=false)
+[ "$large" -gt $((small + 250000)) ] || fail "same contents kept once: $large"
+sized --fs-option block-size=1M --fs-option fragments=false >/dev/null
+grep -q '^Block size 1048576$' stat.log || fail "$(cat stat.log)"
+grep -q '^Number of fragments 0$' stat.log || fail "$(cat stat.log)"
+sized --fs-option block_size=4k,fragments=true >/dev/null
+grep -q '^Block size 4096$' stat.log || fail "$(cat stat.log)"
+grep -q '^Number of fragments 1$' stat.log || fail "$(cat stat.log)"
+rm s.squashfs
+
 # what squashfs cannot have
 setfacl -m u:4321:rw src/size-1
 "$gentar" >odd.tar <<'X'
@@ -164,6 +191,9 @@ refuses_as 'left out: squashfs has' --strict acl.tar
 refuses_as 'before 1970' --strict odd.tar
 refuses_as 'has the size of its content' --size 10G a.tar
 refuses_as '--label' --label x a.tar
+for bad in block-size=3k block-size=2M block-size=2k block-size casefold; do
+	refuses_as '--fs-option: ' --fs-option $bad a.tar
+done
 refuses_as "compression by 'bzip2'" -c bzip2 a.tar
 refuses_as 'level 10 of gzip' -c gzip:10 a.tar
 head -c 900000 a.tar >cut.tar
