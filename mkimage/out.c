@@ -10,18 +10,30 @@
  * cannot be written like that: then the disk is a nameless raw file beside the
  * output, sparse, which is converted at the end.
  *
+ * Space of the file is taken in large steps ahead of the writes: a write to
+ * blocks that the host's file system has given out already takes it half the
+ * time. What was too much is given back, so a sparse file stays sparse; where
+ * there is no such call, or no space left, all goes on without.
+ *
  * The first error sticks and every later call reports it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 #include <vmmcore/checked.h>
 #include <vmmcore/convert.h>
 #include "mkimage/out.h"
 
-#define NR_BUFS 8
+#define NR_BUFS 4
 #define BUF_BYTES OUT_ALIGN
+#define RESERVE_BYTES (UINT64_C(64) * 1024 * 1024) /* of space, at a time */
+#define NR_RESERVES_FREE 4 /* as many are left for others */
+/* So much in a row, and more is expected to come. */
+#define RESERVE_AFTER (UINT64_C(4) * 1024 * 1024)
 
 struct out_buf {
 	struct vc_disk_req req;
@@ -39,11 +51,18 @@ struct out {
 	struct vc_outfile *stage; /* raw, to be converted; or NULL */
 	struct vc_disk *disk;
 	struct out_buf buf[NR_BUFS];
+	uint8_t *memory;     /* of all of them */
 	struct out_buf *cur; /* being filled */
 	uint64_t start;	     /* of cur, in bytes */
 	size_t len;
 	uint64_t high; /* end of the highest write so far */
 	enum vc_disk_status status;
+
+	/* where in the file the last write ended, about; since where there was
+	 * no gap; what has been taken begins before that and ends here */
+	uint64_t file_pos, file_run, reserved_to;
+	uint64_t top; /* of the disk: end of the highest write so far */
+	bool cannot_reserve;
 };
 
 static int fail(const struct out *o, struct vc_error *err)
@@ -61,12 +80,95 @@ static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
 		b->out->status = status;
 }
 
+/* --- space ----------------------------------------------------------------- */
+
+static int file_fd(const struct out *o)
+{
+	return vc_outfile_get_fd(o->stage ? o->stage : o->file);
+}
+
+static bool is_raw(const struct out *o)
+{
+	return o->stage || o->opts.format == VC_DISK_FORMAT_RAW;
+}
+
+/* What was taken and not used. Nothing of it was ever written: it was taken
+ * above all else, and is given back before anything goes there but what comes
+ * next. */
+static void give_back(struct out *o)
+{
+	if (is_raw(o) && o->reserved_to > o->file_pos &&
+	    fallocate(file_fd(o), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)o->file_pos,
+		      (off_t)(o->reserved_to - o->file_pos)))
+		o->cannot_reserve = true; /* it stays, and does no harm */
+	if (is_raw(o))
+		o->reserved_to = 0;
+}
+
+/* Nobody else is to run out of space because of what is not used. */
+static bool has_room(const struct out *o)
+{
+	struct statvfs st;
+
+	return !fstatvfs(file_fd(o), &st) &&
+	       st.f_bavail * st.f_frsize >= NR_RESERVES_FREE * RESERVE_BYTES;
+}
+
+/* Something is about to be written. */
+static void note_write(struct out *o, uint64_t offset, uint64_t len)
+{
+	/* clusters of an image follow each other in the file whatever their
+	 * places on the disk */
+	if (is_raw(o) && offset != o->file_pos) {
+		give_back(o);
+		o->file_pos = o->file_run = offset;
+	}
+	o->file_pos += len;
+	if (o->top < offset + len)
+		o->top = offset + len;
+}
+
+/* The same, and if it belongs to many in a row, space for more of them. */
+static void reserve(struct out *o, uint64_t offset, uint64_t len)
+{
+	note_write(o, offset, len);
+	if (o->cannot_reserve || (is_raw(o) && o->file_pos < o->top) ||
+	    o->file_pos - o->file_run < RESERVE_AFTER ||
+	    o->file_pos + RESERVE_AFTER <= o->reserved_to)
+		return;
+	if (!o->reserved_to)
+		o->reserved_to = o->file_pos - len;
+	o->cannot_reserve =
+		!has_room(o) ||
+		fallocate(file_fd(o), FALLOC_FL_KEEP_SIZE,
+			  (off_t)o->reserved_to, (off_t)RESERVE_BYTES);
+	/* a failure may have taken a part */
+	o->reserved_to += RESERVE_BYTES;
+	if (o->cannot_reserve)
+		give_back(o);
+}
+
+/* The file has its length: end it there in every respect. */
+static void trim(struct out *o)
+{
+	struct stat st;
+
+	/* a hole cannot be punched behind the end, but cut off */
+	if (o->reserved_to && !fstat(file_fd(o), &st) &&
+	    ftruncate(file_fd(o), st.st_size))
+		return; /* it stays, and does no harm */
+}
+
+/* --- blocks ---------------------------------------------------------------- */
+
 static void send_cur(struct out *o)
 {
 	struct out_buf *b = o->cur;
 
 	if (!b)
 		return;
+	reserve(o, o->opts.base_bytes + o->start, o->len);
 	o->cur = NULL;
 	b->iov = (struct iovec){ b->data, o->len };
 	b->req = (struct vc_disk_req){
@@ -161,6 +263,7 @@ int out_disk_pwrite(struct out *o, uint64_t offset, const void *data,
 	settle(o);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
+	note_write(o, offset, len);
 	return vc_disk_write(o->disk, offset, data, len, err);
 }
 
@@ -268,11 +371,24 @@ static int open_disk(struct out *o, struct vc_error *err)
 	return open_again(o, fd, create.format, true, &o->disk, err);
 }
 
+static int alloc_bufs(struct out *o, struct vc_error *err)
+{
+	const size_t len = NR_BUFS * BUF_BYTES;
+	int i;
+
+	if (posix_memalign((void **)&o->memory, OUT_BLOCK, len))
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	for (i = 0; i < NR_BUFS; i++) {
+		o->buf[i].out = o;
+		o->buf[i].data = o->memory + (size_t)i * BUF_BYTES;
+	}
+	return 0;
+}
+
 int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 	       struct vc_error *err)
 {
 	vc_auto(out) struct out *o = calloc(1, sizeof(*o));
-	int i;
 
 	if (!o)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
@@ -281,12 +397,8 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 	o->path = strdup(path);
 	if (!o->path)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
-	for (i = 0; i < NR_BUFS && !opts->is_plain; i++) {
-		o->buf[i].out = o;
-		if (posix_memalign((void **)&o->buf[i].data, OUT_BLOCK,
-				   BUF_BYTES))
-			return vc_fail(err, VC_E_SYS, ENOMEM, "create");
-	}
+	if (!opts->is_plain && alloc_bufs(o, err))
+		return -1;
 	if (vc_outfile_open(path, opts->force, &o->file, err))
 		return -1;
 	vc_outfile_set_sync(o->file, opts->sync);
@@ -305,11 +417,16 @@ int out_finish(struct out *o, uint64_t size_bytes, struct vc_error *err)
 	settle(o);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
+	give_back(o);
 	if (vc_disk_set_size(o->disk, size_bytes, err))
 		return -1;
 	if (o->stage && convert(o, err))
 		return -1;
-	return vc_disk_close(vc_steal_ptr(&o->disk), err);
+	if (vc_disk_close(vc_steal_ptr(&o->disk), err))
+		return -1;
+	if (!o->stage)
+		trim(o);
+	return 0;
 }
 
 int out_get_fd(const struct out *o)
@@ -324,8 +441,6 @@ struct vc_outfile *out_take_file(struct out *o)
 
 struct out *out_abort(struct out *o)
 {
-	int i;
-
 	if (!o)
 		return NULL;
 	if (o->disk)
@@ -333,8 +448,7 @@ struct out *out_abort(struct out *o)
 	vc_disk_drop(o->disk);
 	vc_outfile_abort(o->stage);
 	vc_outfile_abort(o->file);
-	for (i = 0; i < NR_BUFS; i++)
-		free(o->buf[i].data);
+	free(o->memory);
 	free(o->path);
 	free(o);
 	return NULL;

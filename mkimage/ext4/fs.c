@@ -192,8 +192,7 @@ static int put_block(struct e4 *fs, uint32_t logical, const uint8_t *data,
 			return -1;
 		memcpy(to, data, E4_BLOCK);
 	}
-	xxh64_update_u64(&fs->digest, logical);
-	xxh64_update(&fs->digest, data, E4_BLOCK);
+	fs->digest = xxh3(data, E4_BLOCK, fs->digest ^ logical);
 	fs->nr_data++;
 	return extents_append(&fs->file->ext, logical, nr, 1, err);
 }
@@ -217,7 +216,7 @@ static int file_begin(struct writer *w, struct node *n, struct vc_error *err)
 			       (unsigned long long)n->size_bytes);
 	fs->file = n;
 	fs->has_part = false;
-	xxh64_init(&fs->digest, 0);
+	fs->digest = 0;
 	return 0;
 }
 
@@ -270,7 +269,7 @@ static int file_end(struct writer *w, struct vc_error *err)
 
 	if (flush_part(fs, err))
 		return -1;
-	fs->file->digest = xxh64_final(&fs->digest);
+	fs->file->digest = fs->digest;
 	fs->file = NULL;
 	return 0;
 }

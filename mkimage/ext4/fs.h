@@ -75,7 +75,7 @@ struct e4 {
 
 	/* the file whose contents come now */
 	struct node *file;
-	struct xxh64 digest;
+	uint64_t digest;
 	uint8_t part[E4_BLOCK]; /* a block not yet whole */
 	uint32_t part_logical;
 	bool has_part;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A file or pipe, decompressed if need be, read by a thread of its own. */
+/* A file or pipe, decompressed if need be; a thread does what would keep the
+ * caller waiting. */
 #ifndef MKIMAGE_SOURCE_STREAM_H
 #define MKIMAGE_SOURCE_STREAM_H
 

@@ -100,11 +100,13 @@ static bool all_zero(const uint8_t *p, size_t len)
 /* Is this block a header, by its checksum? */
 static bool is_header(const uint8_t *h)
 {
-	unsigned sum = 0, want = 0;
+	unsigned sum = 8 * ' ', want = 0;
 	size_t i;
 
 	for (i = 0; i < TAR_BLOCK; i++)
-		sum += i >= 148 && i < 156 ? ' ' : h[i];
+		sum += h[i];
+	for (i = 148; i < 156; i++)
+		sum -= h[i];
 	for (i = 148; i < 156 && h[i] == ' '; i++)
 		;
 	if (i == 156 || h[i] < '0' || h[i] > '7')
@@ -120,16 +122,23 @@ static bool is_tar(struct archive *a)
 	       ARCHIVE_FORMAT_TAR;
 }
 
-/* The header at `pos`, or NULL if it is not at hand or is none. */
-static const uint8_t *header_at(const struct tar *t, uint64_t pos)
+/* The block at `pos`, or NULL if it is not at hand. */
+static const uint8_t *block_at(const struct tar *t, uint64_t pos)
 {
 	uint64_t start = t->total - t->cur_len;
-	const uint8_t *h = NULL;
 
 	if (pos + TAR_BLOCK == start)
-		h = t->tail;
-	else if (pos >= start && pos + TAR_BLOCK <= t->total)
-		h = t->cur + (pos - start);
+		return t->tail;
+	if (pos >= start && pos + TAR_BLOCK <= t->total)
+		return t->cur + (pos - start);
+	return NULL;
+}
+
+/* The same, or NULL if it is no header. */
+static const uint8_t *header_at(const struct tar *t, uint64_t pos)
+{
+	const uint8_t *h = block_at(t, pos);
+
 	return h && is_header(h) ? h : NULL;
 }
 
@@ -138,15 +147,15 @@ static int check_type(struct tar *t, struct archive *a, const char *path,
 {
 	uint64_t end = tar_get_pos(t, a);
 	const uint8_t *h =
-		end < TAR_BLOCK ? NULL : header_at(t, end - TAR_BLOCK);
+		end < TAR_BLOCK ? NULL : block_at(t, end - TAR_BLOCK);
 	const char text[2] = { h ? (char)h[156] : '\0', '\0' };
 
+	if (!text[0] || strchr("01234567SDxgLKVXAN", text[0]) || !is_header(h))
+		return 0;
 	if (text[0] == 'M')
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "it goes on from an earlier volume of a "
 			       "multi-volume archive");
-	if (!text[0] || strchr("01234567SDxgLKVXAN", text[0]))
-		return 0;
 	return warn_add(&t->b->warn, err,
 			"entry '%s': of unknown type '%s', taken for a file",
 			tree_show(path).s, tree_show(text).s);
@@ -220,8 +229,10 @@ static int check_extended(struct tar *t, struct archive *a,
 {
 	uint64_t pos = t->base + (uint64_t)archive_read_header_position(a);
 	uint64_t end = tar_get_pos(t, a), start = t->total - t->cur_len, size;
-	const uint8_t *h, *own = header_at(t, end - TAR_BLOCK);
+	const uint8_t *h, *own = NULL;
 
+	if (pos + TAR_BLOCK < end)
+		own = header_at(t, end - TAR_BLOCK);
 	while (pos >= start && pos + TAR_BLOCK < end) {
 		h = header_at(t, pos);
 		if (!h || !strchr("xgLKX", h[156]))

@@ -70,12 +70,30 @@ if setpriv --reuid 65534 --regid 65534 --clear-groups \
 	make_all two esp setpriv --reuid 65534 --regid 65534 --clear-groups
 	compare two 'as another user'
 fi
+# thrifty FS: space taken ahead is given back, and not having it does no harm
+thrifty() {
+	for f in raw qcow2; do
+		mkimage -q --size exact big.tar -o "$mnt/b.$f" || fail "$f on $1"
+		used=$(($(stat -c '%b * 512' "$mnt/b.$f")))
+		[ $used -ge 12000000 ] && [ $used -le 15000000 ] ||
+			fail "$f on $1: 12 MB take $used bytes"
+		free=$(($(stat -f -c '%a * %S' "$mnt")))
+		fallocate -l $((free - 25000000)) "$mnt/fill"
+		mkimage -q --size exact --format $f big.tar -o "$mnt/again" ||
+			fail "$f on $1: with 25 MB left"
+		rm "$mnt/fill"
+		cmp "$mnt/b.$f" "$mnt/again" || fail "$f on $1: differs"
+		rm "$mnt/b.$f" "$mnt/again"
+	done
+}
+
+printf 'file big size=12000000\nend\n' | "$gentar" >big.tar
 mkdir -p "$mnt"
 for fs in tmpfs ext4 xfs; do
 	rm -f fs.img
-	truncate -s 400M fs.img
+	truncate -s 600M fs.img
 	case $fs in
-	tmpfs) mount -t tmpfs tmpfs "$mnt" || continue ;;
+	tmpfs) mount -t tmpfs -o size=600M tmpfs "$mnt" || continue ;;
 	*)
 		command -v mkfs.$fs >/dev/null || continue
 		mkfs.$fs -q fs.img >mkfs.log 2>&1 || continue
@@ -85,5 +103,7 @@ for fs in tmpfs ext4 xfs; do
 	mkdir "$mnt/d"
 	make_all "$mnt/d" esp
 	compare "$mnt/d" "on $fs"
+	rm -r "$mnt/d"
+	thrifty $fs
 	umount "$mnt"
 done

@@ -6,7 +6,6 @@ Suite *suite_boot(void);
 Suite *suite_csum(void);
 Suite *suite_digest(void);
 Suite *suite_dirhash(void);
-Suite *suite_hash(void);
 Suite *suite_layer(void);
 Suite *suite_part(void);
 Suite *suite_pattern(void);
@@ -14,5 +13,5 @@ Suite *suite_tree(void);
 Suite *suite_xset(void);
 
 TEST_MAIN(suite_acl, suite_boot, suite_csum, suite_digest, suite_dirhash,
-	  suite_hash, suite_layer, suite_part, suite_pattern, suite_tree,
+	  suite_layer, suite_part, suite_pattern, suite_tree,
 	  suite_xset)
