@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@ struct reader {
 	struct archive *a;
 	struct archive_entry *e;
 	const char *path;
+	char last[256]; /* the name of the entry before, as far as it fits */
 	struct accounts *capture; /* contents wanted here as well */
 };
 
@@ -355,6 +357,16 @@ static bool is_charset_warning(const char *text)
 	return text && strstr(text, "can't be converted from");
 }
 
+static int fail_header(struct reader *r, struct vc_error *err)
+{
+	fail_archive(r, err);
+	if (!r->path)
+		return -1;
+	return vc_prefix(err, "after entry %llu '%s'",
+			 (unsigned long long)r->b->nr_entries,
+			 tree_show(r->last).s);
+}
+
 /* Which header comes next; *ret_done at the end. */
 static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 {
@@ -362,27 +374,23 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 	char shown[200];
 	int rc;
 
-	*ret_done = false;
-	do {
-		rc = archive_read_next_header(r->a, &r->e);
-	} while (rc == ARCHIVE_RETRY);
-	if (rc == ARCHIVE_EOF) {
-		*ret_done = true;
+	if (r->path)
+		snprintf(r->last, sizeof(r->last), "%s", r->path);
+	rc = archive_read_next_header(r->a, &r->e);
+	*ret_done = rc == ARCHIVE_EOF;
+	if (*ret_done)
 		return 0;
-	}
-	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) {
-		if (r->path)
-			return fail_archive(r, err),
-			       vc_prefix(err, "after entry %llu",
-					 (unsigned long long)r->b->nr_entries);
-		return fail_archive(r, err);
-	}
+	text = archive_error_string(r->a);
+	/* a damaged header, which it would pass over: of tar ARCHIVE_RETRY, of
+	 * cpio a warning about the bytes up to the next one */
+	if ((rc != ARCHIVE_OK && rc != ARCHIVE_WARN) ||
+	    (rc == ARCHIVE_WARN && text && starts_with(text, "Skipped")))
+		return fail_header(r, err);
 	r->path = archive_entry_pathname(r->e);
 	if (!r->path || !*r->path)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "entry %llu: it has no name",
 			       (unsigned long long)r->b->nr_entries + 1);
-	text = archive_error_string(r->a);
 	if (rc == ARCHIVE_WARN && !is_charset_warning(text))
 		return warn_add(&r->b->warn, err, "entry '%s': %s",
 				tree_show(r->path).s,

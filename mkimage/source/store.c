@@ -308,8 +308,7 @@ static int index_archive(void *opaque, struct tar *t, struct archive *a,
 		rc = archive_read_next_header(a, &e);
 		if (rc == ARCHIVE_EOF)
 			return 0;
-		if (rc == ARCHIVE_RETRY)
-			continue;
+		/* ARCHIVE_RETRY too, which is a damaged header */
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
 				       vc_printable(archive_error_string(a),

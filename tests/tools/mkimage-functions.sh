@@ -77,6 +77,15 @@ refuses() {
 	done
 }
 
+# flip FILE OUT OFFSET BITS: a copy with these bits of a byte turned over
+flip() {
+	[ "$1" = "$2" ] || cp "$1" "$2"
+	was=$(od -An -tu1 -j "$3" -N 1 "$2")
+	# shellcheck disable=SC2059
+	printf "\\$(printf '%03o' $((was ^ $4)))" |
+		dd of="$2" bs=1 seek="$3" conv=notrunc status=none
+}
+
 # shimmed FAULT COMMAND...: under write-shim.c, which see
 shim=$top_builddir/tests/tools/.libs/libwrite-shim.so
 shimmed() {

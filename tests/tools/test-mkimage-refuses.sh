@@ -17,7 +17,7 @@
 # (T: test-mkimage-tar.sh; more of attributes, owners, outputs:
 # test-mkimage-meta.sh; of container images: test-mkimage-oci.sh.)
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck tar gzip xz zstd
+need e2fsck tar gzip xz zstd cpio
 
 gen() {
 	"$gentar" >a.tar || fail gentar
@@ -82,6 +82,35 @@ for c in gzip xz zstd; do
 		status=none
 	cmp -s bad a.tar.c || refuses bad 1 bad
 done
+
+# a bit of a header: of the name, mode, size, checksum
+gen <<'X'
+file first text=1
+file second size=700
+file third text=1
+end
+X
+for at in 3 101 134 150 156 257; do
+	for bit in 1 16; do
+		flip a.tar bad $((1024 + at)) "$bit"
+		refuses "after entry 1 'first': " 1 bad
+	done
+done
+# cpio passes over what is no header
+mkdir c
+echo one >c/one
+echo two >c/two
+printf '%s\n' one two | (cd c && cpio -o -H newc --quiet) >c.cpio
+flip c.cpio bad $((120 + 3)) 1
+refuses "after entry 1 'one': " 1 bad
+# of an archive of a container image
+gen <<'X'
+file oci-layout text=1
+file index.json text=1
+end
+X
+flip a.tar bad $((1024 + 101)) 1
+refuses 'Damaged' 1 bad
 
 # names
 gen <<'X'
