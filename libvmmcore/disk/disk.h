@@ -148,6 +148,9 @@ int disk_allocate(int fd, uint64_t offset, uint64_t len,
 		  enum vc_disk_preallocation mode,
 		  struct vc_error *err) VC_MUST_CHECK;
 
+/* Are all bytes zero? */
+bool disk_is_zero(const void *p, size_t len);
+
 #define DISK_ZEROES_BYTES (64 * 1024)
 extern const uint8_t disk_zeroes[DISK_ZEROES_BYTES];
 /* Set `io` to write `len` zeroes, at most DISK_ZEROES_MAX; false: no memory. */

@@ -214,6 +214,4 @@ void copy_set_free(struct slot *s);
  * they are compressed. */
 uint64_t copy_next_run(const struct slot *s, bool *ret_zero);
 
-bool disk_is_zero(const void *p, size_t len);
-
 #endif

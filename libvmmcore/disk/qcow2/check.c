@@ -20,8 +20,9 @@
 #include <unistd.h>
 #include "disk/qcow2/check.h"
 
-#define WINDOW_CLUSTERS (UINT64_C(16) << 20) /* 32 MiB of counters */
-#define MAX_WALKS 64
+#define WINDOW_CLUSTERS (UINT64_C(8) << 20) /* 16 MiB of counters */
+#define L1_PART 8192u /* entries of an L1 table in memory at a time */
+#define MAX_WALKS 128
 /* Of L1, L2 and bitmap tables, in one walk: they may be shared, so the length
  * of the file is no limit. */
 #define MAX_TABLE_BYTES (UINT64_C(16) << 30)
@@ -70,10 +71,10 @@ struct checker {
 	struct qc_suspects suspects;
 	struct qc_place at; /* what is counted now is referred to there */
 	struct owner owner;
-	be64_t *table; /* L1 */
-	uint64_t table_entries;
-	be64_t *l2;	/* a cluster */
-	uint8_t *block; /* a cluster */
+	be64_t *l1;	   /* L1_PART entries */
+	uint64_t l1_first; /* index of the first of them */
+	be64_t *l2;	   /* a cluster */
+	uint8_t *block;	   /* a cluster */
 	uint64_t next_host;
 	uint64_t table_bytes; /* read in this walk */
 };
@@ -376,13 +377,14 @@ static void bad_l1(struct checker *c, uint64_t i, uint64_t fixed,
 	found(c, false, "ERROR %sL1 table %#llx entry %llu: %s: %#llx",
 	      c->owner.what, (unsigned long long)c->owner.l1_offset,
 	      (unsigned long long)i, what,
-	      (unsigned long long)be64_get(c->table[i]));
-	fix_word(c, c->owner.l1_offset + i * 8, &c->table[i], fixed);
+	      (unsigned long long)be64_get(c->l1[i - c->l1_first]));
+	fix_word(c, c->owner.l1_offset + i * 8, &c->l1[i - c->l1_first], fixed);
 }
 
 static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
 {
-	uint64_t entry = be64_get(c->table[i]), l2 = entry & QC_OFFSET_MASK;
+	uint64_t entry = be64_get(c->l1[i - c->l1_first]);
+	uint64_t l2 = entry & QC_OFFSET_MASK;
 	size_t step = is_extended(c) ? 2 : 1, per, k;
 	uint32_t as = IS_TABLE;
 
@@ -425,26 +427,25 @@ static int walk_l2(struct checker *c, uint64_t i, struct vc_error *err)
 static int walk_l1(struct checker *c, uint64_t offset, uint32_t nr,
 		   struct vc_error *err)
 {
-	uint32_t i;
+	uint32_t first, n, i;
 
 	if (!nr)
 		return 0;
-	if (nr > c->table_entries) {
-		free(c->table);
-		c->table = malloc((size_t)nr * 8);
-		c->table_entries = c->table ? nr : 0;
-		if (!c->table)
-			return vc_fail(err, VC_E_SYS, ENOMEM, "check");
-	}
 	c->owner.l1_offset = offset;
 	c->at = (struct qc_place){ .kind = QC_AT_L1,
 				   .owner = c->owner.snapshot };
 	count_bytes(c, offset, (uint64_t)nr * 8, IS_META);
-	if (read_table(c, c->table, (size_t)nr * 8, offset, err) < 0)
-		return -1;
-	for (i = 0; i < nr; i++)
-		if (be64_get(c->table[i]) && walk_l2(c, i, err) < 0)
+	for (first = 0; first < nr; first += n) {
+		n = nr - first < L1_PART ? nr - first : L1_PART;
+		c->l1_first = first;
+		if (read_table(c, c->l1, (size_t)n * 8,
+			       offset + (uint64_t)first * 8, err) < 0)
 			return -1;
+		for (i = 0; i < n; i++)
+			if (be64_get(c->l1[i]) &&
+			    walk_l2(c, first + i, err) < 0)
+				return -1;
+	}
 	return 0;
 }
 
@@ -893,9 +894,10 @@ static int check_init(struct checker *c, int fd, struct vc_disk_check *chk,
 	c->nr = window_size(c);
 	/* calloc(): a file of holes touches little of it */
 	c->counts = calloc((size_t)c->nr, sizeof(*c->counts));
+	c->l1 = malloc(L1_PART * sizeof(*c->l1));
 	c->l2 = malloc(c->h.cluster_bytes);
 	c->block = malloc(c->h.cluster_bytes);
-	if (!c->counts || !c->l2 || !c->block)
+	if (!c->counts || !c->l1 || !c->l2 || !c->block)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "check");
 	return 0;
 }
@@ -924,7 +926,7 @@ int qc_check_pass(int fd, struct vc_disk_check *chk, enum vc_disk_repair repair,
 	qc_suspects_fini(&c.suspects);
 	free(c.counts);
 	free(c.many);
-	free(c.table);
+	free(c.l1);
 	free(c.l2);
 	free(c.block);
 	return ret;

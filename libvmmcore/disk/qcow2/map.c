@@ -104,14 +104,49 @@ static uint64_t l1_index(const struct qc_disk *q, uint64_t offset)
 	return offset >> q->l2_reach_bits;
 }
 
+static enum qc_result l1_page(struct qc_disk *q, uint64_t i,
+			      struct qc_waiter *w, struct qc_page **ret)
+{
+	return qc_page_get(q, QC_PAGE_L1,
+			   q->l1.offset +
+				   vc_align_down(i * 8, q->cache.page_bytes),
+			   w, ret);
+}
+
+static uint64_t l1_word(const struct qc_disk *q, const struct qc_page *p,
+			uint64_t i)
+{
+	return word_at(p, (i * 8 & (q->cache.page_bytes - 1)) / 8);
+}
+
+static enum qc_result l1_get(struct qc_disk *q, uint64_t i, struct qc_waiter *w,
+			     uint64_t *ret)
+{
+	enum qc_result res;
+	struct qc_page *p;
+
+	if (q->l1.entries) {
+		*ret = qc_table_get(&q->l1, i);
+		return QC_OK;
+	}
+	res = l1_page(q, i, w, &p);
+	if (res == QC_OK)
+		*ret = l1_word(q, p, i);
+	return res;
+}
+
 enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 			  struct qc_waiter *w, struct qc_page **ret,
 			  size_t *ret_index, size_t *ret_left)
 {
-	uint64_t entry = qc_table_get(&q->l1, l1_index(q, offset));
-	uint64_t l2 = entry & QC_OFFSET_MASK, byte;
+	uint64_t entry, l2, byte;
 	unsigned bits = q->l2_entry_bits;
+	enum qc_result res;
 
+	res = l1_get(q, l1_index(q, offset), w, &entry);
+	if (res != QC_OK)
+		return res;
+	l2 = entry & QC_OFFSET_MASK;
 	if (!l2) {
 		*ret = NULL;
 		return QC_OK;
@@ -128,21 +163,50 @@ enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 			   ret);
 }
 
+/* The first index from `i` on that has an entry, or where what is known ends. */
+static enum qc_result next_table(struct qc_disk *q, uint64_t i, uint64_t end,
+				 struct qc_waiter *w, uint64_t *ret)
+{
+	enum qc_result res;
+	struct qc_page *p;
+
+	if (q->l1.entries) {
+		while (i < end && !qc_table_get(&q->l1, i))
+			i++;
+		*ret = i;
+		return QC_OK;
+	}
+	/* what has no entry is on this page, which was looked at just now */
+	res = l1_page(q, i - 1, w, &p);
+	if (res != QC_OK)
+		return res;
+	end = vc_min_u64(end, vc_align_up(i, q->cache.page_bytes / 8));
+	while (i < end && !l1_word(q, p, i))
+		i++;
+	*ret = i;
+	return QC_OK;
+}
+
 /* No L2 table: nothing is allocated up to where the next one is. */
-static void no_table_extent(const struct qc_disk *q, uint64_t offset,
-			    uint64_t max_len, struct qc_extent *ret)
+static enum qc_result no_table_extent(struct qc_disk *q, uint64_t offset,
+				      uint64_t max_len, struct qc_waiter *w,
+				      struct qc_extent *ret)
 {
 	unsigned bits = q->l2_reach_bits;
-	uint64_t i = l1_index(q, offset) + 1;
+	uint64_t i = l1_index(q, offset) + 1, end = q->l1.nr;
+	enum qc_result res;
 
-	while (i < q->l1.nr && (i << bits) - offset < max_len &&
-	       !qc_table_get(&q->l1, i))
-		i++;
+	if (max_len <= UINT64_MAX - offset)
+		end = vc_min_u64(end, ((offset + max_len - 1) >> bits) + 1);
+	res = next_table(q, i, end, w, &i);
+	if (res != QC_OK)
+		return res;
 	*ret = (struct qc_extent){
 		.kind = QC_UNALLOCATED,
 		.how = QC_WRITE_NEW,
 		.len = vc_min_u64(max_len, (i << bits) - offset),
 	};
+	return QC_OK;
 }
 
 /* Bytes of the disk that one page of entries maps; a power of two. */
@@ -224,8 +288,7 @@ static enum qc_result lookup(struct qc_disk *q, uint64_t offset,
 			max_len = vc_min_u64(
 				max_len,
 				page_reach(q) - (offset & (page_reach(q) - 1)));
-		no_table_extent(q, offset, max_len, ret);
-		return QC_OK;
+		return no_table_extent(q, offset, max_len, w, ret);
 	}
 	unit = (unsigned)((offset & (q->h.cluster_bytes - 1)) >> q->unit_bits);
 	max = max_len + in_unit < max_len ? max_len : max_len + in_unit;

@@ -28,7 +28,7 @@ bool qc_cache_init(struct qc_disk *q)
 	q->page_bits = (unsigned)__builtin_ctz(c->page_bytes);
 	if (q->base.cache_bytes)
 		bytes = q->base.cache_bytes;
-	else if (q->h.l1_size > QC_MAX_L1_BYTES / 8 / 2)
+	else if (q->l1.entries && q->l1.nr > QC_MAX_L1_BYTES / 8 / 2)
 		bytes /= 2; /* so that all together stays within bounds */
 	c->max_pages = bytes / c->page_bytes;
 	for (c->hash_size = QC_MIN_PAGES; c->hash_size < c->max_pages;)

@@ -304,6 +304,21 @@ static int take_data_file(struct qc_disk *q, struct vc_disk *data,
 	return 0;
 }
 
+static int load_l1(struct qc_disk *q, uint64_t file_bytes, struct vc_error *err)
+{
+	uint64_t len = (uint64_t)q->h.l1_size * 8;
+
+	if (q->base.writable || len <= QC_MAX_RESIDENT_L1)
+		return qc_table_load(&q->l1, q->base.fd, q->h.l1_offset,
+				     q->h.l1_size, "L1 table", err);
+	if (!vc_range_ok(q->h.l1_offset, len, file_bytes))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2: L1 table cut short");
+	q->l1.nr = q->h.l1_size;
+	q->l1.offset = q->h.l1_offset;
+	return 0;
+}
+
 static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		   struct vc_error *err)
 {
@@ -325,8 +340,7 @@ static int qc_open(struct vc_disk *d, const struct vc_disk_open_opts *opts,
 		       (qc_has_subclusters(&q->h) ? QC_SUB_BITS : 0);
 	d->size = vc_align_down(q->h.size, VC_DISK_SECTOR);
 	q->file_clusters = q->fresh_from = qc_clusters(q, file_bytes);
-	if (qc_table_load(&q->l1, d->fd, q->h.l1_offset, q->h.l1_size,
-			  "L1 table", err) < 0)
+	if (load_l1(q, file_bytes, err) < 0)
 		return -1;
 	if (!qc_cache_init(q))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");

@@ -4,7 +4,7 @@
  *
  *	header.c    the header, parsed; pure
  *	table.c     L1 and refcount table, whole in memory
- *	meta.c      cached pages of L2 tables and refcount blocks
+ *	meta.c      cached pages of what is larger
  *	writeback.c writes the dirty ones in the order that keeps it consistent
  *	refcount.c  allocation and release of clusters
  *	map.c       guest offset -> extent, L2 entries
@@ -30,10 +30,12 @@
 #include "disk/disk.h"
 #include "disk/qcow2/format.h"
 
-/* Pages of L2 tables and refcount blocks kept in memory. 16 MiB of L2 entries
+/* Pages of L2 tables and refcount blocks (and of a large L1 table that is only
+ * read) kept in memory. 16 MiB of L2 entries
  * reach 128 GiB of a disk with 64 KiB clusters. */
 #define QC_CACHE_BYTES (16u << 20)
 #define QC_MIN_PAGES 16
+#define QC_MAX_RESIDENT_L1 (256u << 10)
 #define QC_PAGE_BYTES (16u << 10) /* or a cluster, if that is smaller */
 /* Clusters that wait to be released, at most, before they are. */
 #define QC_MAX_FREES 4096
@@ -68,7 +70,9 @@ struct qc_waitlist {
 
 /* --- tables (table.c) ----------------------------------------------------- */
 
-/* L1 or refcount table: whole in memory, written in chunks. */
+/* L1 or refcount table: whole in memory, written in chunks. Of an image that is
+ * only read an L1 table that is larger than QC_MAX_RESIDENT_L1 is not loaded
+ * (entries is NULL): its entries come by way of the cache. */
 struct qc_table {
 	be64_t *entries;
 	uint32_t nr;
@@ -93,7 +97,7 @@ void qc_table_clean(struct qc_table *t);
 
 /* --- pages (meta.c) -------------------------------------------------------- */
 
-enum qc_page_kind { QC_PAGE_REFCOUNT, QC_PAGE_L2 };
+enum qc_page_kind { QC_PAGE_REFCOUNT, QC_PAGE_L2, QC_PAGE_L1 };
 
 struct qc_page {
 	uint64_t offset; /* in the file; the key */

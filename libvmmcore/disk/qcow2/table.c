@@ -4,9 +4,35 @@
 #include <string.h>
 #include "disk/qcow2/qcow2.h"
 
+#define LOAD_BYTES (64u << 10)
+
 static size_t nr_chunks(uint32_t nr)
 {
 	return ((size_t)nr * 8 + QC_TABLE_CHUNK - 1) / QC_TABLE_CHUNK;
+}
+
+/* What is zero stays untouched: calloc() takes no memory for it, and most of a
+ * large table is zero. */
+static int read_entries(struct qc_table *t, int fd, const char *what,
+			struct vc_error *err)
+{
+	vc_auto_free uint8_t *buf = malloc(LOAD_BYTES);
+	size_t total = (size_t)t->nr * 8, pos, n;
+
+	if (!buf)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "read %s", what);
+	for (pos = 0; pos < total; pos += n) {
+		n = (size_t)vc_min_u64(total - pos, LOAD_BYTES);
+		if (vc_pread_full(fd, buf, n, t->offset + pos) < 0) {
+			if (errno == ENODATA)
+				return vc_fail(err, VC_E_CORRUPT, 0,
+					       "qcow2: %s cut short", what);
+			return vc_fail(err, VC_E_SYS, errno, "read %s", what);
+		}
+		if (!disk_is_zero(buf, n))
+			memcpy((uint8_t *)t->entries + pos, buf, n);
+	}
+	return 0;
 }
 
 int qc_table_load(struct qc_table *t, int fd, uint64_t offset, uint32_t nr,
@@ -18,12 +44,7 @@ int qc_table_load(struct qc_table *t, int fd, uint64_t offset, uint32_t nr,
 	t->dirty = calloc(nr_chunks(nr) + 1, 1);
 	if (!t->entries || !t->dirty)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "read %s", what);
-	if (vc_pread_full(fd, t->entries, (size_t)nr * 8, offset) == 0)
-		return 0;
-	if (errno == ENODATA)
-		return vc_fail(err, VC_E_CORRUPT, 0, "qcow2: %s cut short",
-			       what);
-	return vc_fail(err, VC_E_SYS, errno, "read %s", what);
+	return read_entries(t, fd, what, err);
 }
 
 void qc_table_fini(struct qc_table *t)
