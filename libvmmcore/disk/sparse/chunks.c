@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The chunks' headers lie between the data, so all of them are read at open and
- * kept as two numbers each: the first block, and what is there: two bits of
- * type above the place in the file or the word that repeats.
+ * kept as two numbers each, a mark: the first block, and what is there: two bits
+ * of type above the place in the file or the word that repeats. If there are
+ * more chunks than is good for memory, a mark is made for every few of them
+ * only, and says where in the file the first of these is; their headers are read
+ * once more when one of them is wanted.
  *
  * The checksum of an image is one of all its bytes: if it has one, opening
  * reads it all, once, because nobody who reads here and there could compare it.
@@ -28,7 +31,7 @@ struct loader {
 	struct sp_header h;
 	uint64_t pos;	/* in the file */
 	uint64_t block; /* of the disk */
-	uint32_t nr_chunks, chunk_header_bytes;
+	uint32_t nr_chunks;
 	uint32_t crc;
 	uint32_t max_kept;
 	struct sp_index x;
@@ -80,8 +83,14 @@ static int check_header(struct loader *l, struct vc_error *err)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "header: %u chunks, more than %u", nr_chunks,
 			       SP_MAX_CHUNKS);
-	l->chunk_header_bytes = le16_get(h->chunk_header_bytes);
 	l->nr_chunks = nr_chunks;
+	l->x.fd = l->fd;
+	l->x.file_bytes = l->file_bytes;
+	l->x.chunk_header_bytes = le16_get(h->chunk_header_bytes);
+	l->x.stride = 1;
+	while (nr_chunks / l->x.stride >= SP_MAX_MARKS &&
+	       l->x.stride < SP_MAX_STRIDE)
+		l->x.stride *= 2;
 	l->pos = le16_get(h->header_bytes);
 	l->x.block_bytes = block;
 	l->x.nr_blocks = le32_get(h->nr_blocks);
@@ -90,22 +99,18 @@ static int check_header(struct loader *l, struct vc_error *err)
 	    l->file_bytes > WHAT_MASK)
 		return vc_fail(err, VC_E_LIMIT, 0, "header: size");
 	if (l->pos > l->file_bytes ||
-	    nr_chunks > (l->file_bytes - l->pos) / l->chunk_header_bytes)
+	    nr_chunks > (l->file_bytes - l->pos) / l->x.chunk_header_bytes)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "header: %u chunks: longer than the file",
 			       nr_chunks);
 	return 0;
 }
 
-/* Add a chunk that begins at l->block, or make the last one longer. */
-static int keep(struct loader *l, uint64_t what, struct vc_error *err)
+static int add_mark(struct loader *l, uint64_t what, struct vc_error *err)
 {
 	struct sp_index *x = &l->x;
 
-	/* the place in the file differs, of raw ones */
-	if (x->nr_chunks && x->what[x->nr_chunks - 1] == what)
-		return 0;
-	if (x->nr_chunks == l->max_kept) {
+	if (x->nr_marks == l->max_kept) {
 		uint32_t max = l->max_kept ? l->max_kept * 2 : 256;
 		void *p;
 
@@ -121,9 +126,22 @@ static int keep(struct loader *l, uint64_t what, struct vc_error *err)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "chunks");
 		l->max_kept = max;
 	}
-	x->first[x->nr_chunks] = (uint32_t)l->block;
-	x->what[x->nr_chunks++] = what;
+	x->first[x->nr_marks] = (uint32_t)l->block;
+	x->what[x->nr_marks++] = what;
 	return 0;
+}
+
+/* Add a chunk that begins at l->block, or make the last one longer. */
+static int keep(struct loader *l, unsigned type, uint64_t value,
+		struct vc_error *err)
+{
+	uint64_t what = value | (uint64_t)type << WHAT_SHIFT;
+	struct sp_index *x = &l->x;
+
+	/* the place in the file differs, of raw ones */
+	if (x->stride > 1 || (x->nr_marks && x->what[x->nr_marks - 1] == what))
+		return 0;
+	return add_mark(l, what, err);
 }
 
 static int verify_raw(struct loader *l, uint64_t offset, uint64_t len,
@@ -146,8 +164,7 @@ static int load_raw(struct loader *l, uint64_t offset, uint64_t nr_blocks,
 {
 	uint64_t len = nr_blocks * l->x.block_bytes;
 
-	if (nr_blocks &&
-	    keep(l, offset | (uint64_t)WHAT_RAW << WHAT_SHIFT, err) < 0)
+	if (nr_blocks && keep(l, WHAT_RAW, offset, err) < 0)
 		return -1;
 	return l->verify ? verify_raw(l, offset, len, err) : 0;
 }
@@ -159,9 +176,7 @@ static int load_fill(struct loader *l, uint64_t offset, uint64_t nr_blocks,
 
 	if (peek(l, offset, &fill, sizeof(fill), err) < 0)
 		return -1;
-	if (nr_blocks &&
-	    keep(l, le32_get(fill) | (uint64_t)WHAT_FILL << WHAT_SHIFT, err) <
-		    0)
+	if (nr_blocks && keep(l, WHAT_FILL, le32_get(fill), err) < 0)
 		return -1;
 	if (l->verify)
 		l->crc = sp_crc_repeat(l->crc, &fill, sizeof(fill),
@@ -174,8 +189,7 @@ static int load_dont_care(struct loader *l, uint64_t nr_blocks,
 {
 	static const uint32_t zero;
 
-	if (nr_blocks &&
-	    keep(l, (uint64_t)WHAT_DONT_CARE << WHAT_SHIFT, err) < 0)
+	if (nr_blocks && keep(l, WHAT_DONT_CARE, 0, err) < 0)
 		return -1;
 	if (l->verify)
 		l->crc = sp_crc_repeat(l->crc, &zero, sizeof(zero),
@@ -200,12 +214,12 @@ static int load_crc(struct loader *l, uint64_t offset, uint32_t nr,
 }
 
 /* How long the data of a chunk must be; UINT64_MAX: no such chunk. */
-static uint64_t data_bytes(const struct loader *l, unsigned type,
+static uint64_t data_bytes(const struct sp_index *x, unsigned type,
 			   uint64_t nr_blocks)
 {
 	switch (type) {
 	case SP_RAW:
-		return nr_blocks * l->x.block_bytes;
+		return nr_blocks * x->block_bytes;
 	case SP_FILL:
 		return sizeof(le32_t);
 	case SP_DONT_CARE:
@@ -220,22 +234,22 @@ static uint64_t data_bytes(const struct loader *l, unsigned type,
 static int load_chunk(struct loader *l, uint32_t nr, struct vc_error *err)
 {
 	struct sp_chunk_header h;
-	uint64_t nr_blocks, len, data = l->pos + l->chunk_header_bytes;
+	uint64_t nr_blocks, len, data = l->pos + l->x.chunk_header_bytes;
 	unsigned type;
 
-	if (!vc_range_ok(l->pos, l->chunk_header_bytes, l->file_bytes))
+	if (!vc_range_ok(l->pos, l->x.chunk_header_bytes, l->file_bytes))
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "chunk %u: beyond the end of the file", nr);
 	if (peek(l, l->pos, &h, sizeof(h), err) < 0)
 		return -1;
 	type = le16_get(h.type);
 	nr_blocks = le32_get(h.nr_blocks);
-	len = data_bytes(l, type, nr_blocks);
+	len = data_bytes(&l->x, type, nr_blocks);
 	if (len == UINT64_MAX)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "chunk %u: type 0x%04x of %llu blocks", nr, type,
 			       (unsigned long long)nr_blocks);
-	if (le32_get(h.total_bytes) != l->chunk_header_bytes + len)
+	if (le32_get(h.total_bytes) != l->x.chunk_header_bytes + len)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "chunk %u: %u bytes for %llu blocks", nr,
 			       le32_get(h.total_bytes),
@@ -247,12 +261,17 @@ static int load_chunk(struct loader *l, uint32_t nr, struct vc_error *err)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "chunk %u: more blocks than the header says",
 			       nr);
+	if (l->x.stride > 1 && nr % l->x.stride == 0 &&
+	    add_mark(l, l->pos, err) < 0)
+		return -1;
 	if ((type == SP_RAW	    ? load_raw(l, data, nr_blocks, err)
 	     : type == SP_FILL	    ? load_fill(l, data, nr_blocks, err)
 	     : type == SP_DONT_CARE ? load_dont_care(l, nr_blocks, err)
 				    : load_crc(l, data, nr, err)) < 0)
 		return -1;
 	l->block += nr_blocks;
+	if (type != SP_DONT_CARE)
+		l->x.nr_allocated += (uint32_t)nr_blocks;
 	l->pos = data + len;
 	return 0;
 }
@@ -269,8 +288,8 @@ static int load_all(struct loader *l, struct vc_error *err)
 			       "chunks: %llu blocks, not %u: not written to "
 			       "its end?",
 			       (unsigned long long)l->block, l->x.nr_blocks);
-	if (l->x.nr_chunks)
-		l->x.first[l->x.nr_chunks] = l->x.nr_blocks;
+	if (l->x.nr_marks)
+		l->x.first[l->x.nr_marks] = l->x.nr_blocks;
 	if (le32_get(l->h.checksum)) {
 		l->x.has_checksums = true;
 		if (l->verify && le32_get(l->h.checksum) != l->crc)
@@ -332,10 +351,9 @@ void sp_index_free(struct sp_index *x)
 	x->what = NULL;
 }
 
-uint32_t sp_index_find(const struct sp_index *x, uint64_t offset)
+static uint32_t find_mark(const struct sp_index *x, uint64_t block)
 {
-	uint32_t low = 0, high = x->nr_chunks;
-	uint64_t block = offset / x->block_bytes;
+	uint32_t low = 0, high = x->nr_marks;
 
 	while (high - low > 1) {
 		uint32_t mid = low + (high - low) / 2;
@@ -348,14 +366,14 @@ uint32_t sp_index_find(const struct sp_index *x, uint64_t offset)
 	return low;
 }
 
-struct sp_chunk sp_index_get(const struct sp_index *x, uint32_t nr)
+static struct sp_chunk chunk_of(const struct sp_index *x, uint32_t mark)
 {
 	static const uint16_t types[] = { SP_RAW, SP_FILL, SP_DONT_CARE };
-	uint64_t what = x->what[nr];
+	uint64_t what = x->what[mark];
 	struct sp_chunk c = {
 		.type = types[what >> WHAT_SHIFT],
-		.first = x->first[nr],
-		.nr_blocks = x->first[nr + 1] - x->first[nr],
+		.first = x->first[mark],
+		.nr_blocks = x->first[mark + 1] - x->first[mark],
 	};
 
 	if (c.type == SP_RAW)
@@ -363,4 +381,80 @@ struct sp_chunk sp_index_get(const struct sp_index *x, uint32_t nr)
 	else
 		c.fill = (uint32_t)what;
 	return c;
+}
+
+/* Read and check a chunk's header at *pos, which is moved behind the chunk. */
+static bool reload_chunk(const struct sp_index *x, uint64_t *pos,
+			 uint64_t block, uint64_t end, struct sp_chunk *ret)
+{
+	uint64_t data = *pos + x->chunk_header_bytes, nr, len;
+	struct sp_chunk_header h;
+	le32_t fill;
+
+	if (!vc_range_ok(*pos, x->chunk_header_bytes, x->file_bytes) ||
+	    vc_pread_full(x->fd, &h, sizeof(h), *pos) < 0)
+		return false;
+	nr = le32_get(h.nr_blocks);
+	*ret = (struct sp_chunk){ .type = le16_get(h.type),
+				  .first = block,
+				  .nr_blocks = nr };
+	len = data_bytes(x, ret->type, nr);
+	if (len == UINT64_MAX || nr > end - block ||
+	    le32_get(h.total_bytes) != x->chunk_header_bytes + len ||
+	    !vc_range_ok(data, len, x->file_bytes))
+		return false;
+	if (ret->type == SP_RAW)
+		ret->file_offset = data;
+	if (ret->type == SP_FILL) {
+		if (vc_pread_full(x->fd, &fill, sizeof(fill), data) < 0)
+			return false;
+		ret->fill = le32_get(fill);
+	}
+	*pos = data + len;
+	return true;
+}
+
+/* The chunks of a mark, which must end where the next one begins. */
+static bool load_group(struct sp_index *x, uint32_t mark)
+{
+	uint64_t block = x->first[mark], end = x->first[mark + 1];
+	uint64_t pos = x->what[mark];
+	uint32_t i;
+
+	x->nr_group = 0;
+	for (i = 0; i < x->stride && block < end; i++) {
+		struct sp_chunk *c = &x->group[x->nr_group];
+
+		if (!reload_chunk(x, &pos, block, end, c))
+			break;
+		block += c->nr_blocks;
+		if (c->nr_blocks)
+			x->nr_group++;
+	}
+	if (block == end) {
+		x->group_mark = mark;
+		return true;
+	}
+	x->nr_group = 0;
+	return false;
+}
+
+bool sp_index_get(struct sp_index *x, uint64_t offset, struct sp_chunk *ret)
+{
+	uint64_t block = offset / x->block_bytes;
+	uint32_t mark = find_mark(x, block);
+	unsigned i;
+
+	if (x->stride == 1) {
+		*ret = chunk_of(x, mark);
+		return true;
+	}
+	if ((!x->nr_group || x->group_mark != mark) && !load_group(x, mark))
+		return false;
+	for (i = 0; i < x->nr_group; i++)
+		if (block - x->group[i].first < x->group[i].nr_blocks) {
+			*ret = x->group[i];
+			return true;
+		}
+	return false;
 }

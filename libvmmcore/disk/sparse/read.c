@@ -106,20 +106,21 @@ static void fill_part(struct sp_job *job, uint64_t pos, uint32_t fill,
 
 static void run(struct sp_job *job)
 {
-	const struct sp_index *x = &job->reader->index;
+	struct sp_index *x = &job->reader->index;
 	const struct vc_disk_req *req = job->req;
 	uint64_t total = sp_index_total(x), pos = 0;
-	uint32_t nr = 0;
 
-	if (req->offset_bytes < total)
-		nr = sp_index_find(x, req->offset_bytes);
 	while (pos < req->length_bytes && req->offset_bytes + pos < total) {
-		struct sp_chunk c = sp_index_get(x, nr++);
-		uint64_t skip =
-			req->offset_bytes + pos - c.first * x->block_bytes;
-		uint64_t len = vc_min_u64(req->length_bytes - pos,
-					  c.nr_blocks * x->block_bytes - skip);
+		uint64_t skip, len, at = req->offset_bytes + pos;
+		struct sp_chunk c;
 
+		if (!sp_index_get(x, at, &c)) {
+			job->status = VC_DISK_EIO;
+			return;
+		}
+		skip = at - c.first * x->block_bytes;
+		len = vc_min_u64(req->length_bytes - pos,
+				 c.nr_blocks * x->block_bytes - skip);
 		if (c.type == SP_RAW)
 			read_part(job, pos, c.file_offset + skip, len);
 		else
@@ -150,12 +151,19 @@ void sp_reader_submit(struct sp_disk *s, struct vc_disk_req *req)
 
 /* --- map ------------------------------------------------------------------*/
 
-static struct vc_disk_extent extent_of(const struct sp_index *x, uint32_t nr,
-				       uint64_t offset, uint64_t end)
+static int extent_at(struct sp_index *x, uint64_t offset, uint64_t end,
+		     struct vc_disk_extent *ret, struct vc_error *err)
 {
-	struct sp_chunk c = sp_index_get(x, nr);
-	uint64_t start = c.first * x->block_bytes;
-	struct vc_disk_extent e = {
+	struct sp_chunk c;
+	uint64_t start;
+
+	if (!sp_index_get(x, offset, &c))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "chunks at offset %llu: changed, or cannot be "
+			       "read",
+			       (unsigned long long)offset);
+	start = c.first * x->block_bytes;
+	*ret = (struct vc_disk_extent){
 		.kind = c.type == SP_DONT_CARE	       ? VC_DISK_HOLE
 			: c.type == SP_FILL && !c.fill ? VC_DISK_ZERO
 						       : VC_DISK_DATA,
@@ -167,34 +175,33 @@ static struct vc_disk_extent extent_of(const struct sp_index *x, uint32_t nr,
 				       ? c.file_offset + (offset - start)
 				       : UINT64_MAX,
 	};
-
-	return e;
+	return 0;
 }
 
 int sp_reader_map(struct sp_disk *s, uint64_t offset, uint64_t max_len,
 		  struct vc_disk_extent *ret, struct vc_error *err)
 {
-	const struct sp_index *x = &s->reader->index;
-	uint64_t total = sp_index_total(x), end = offset + max_len;
-	uint32_t nr;
+	struct sp_index *x = &s->reader->index;
+	uint64_t total = sp_index_total(x), end = offset + max_len, stop;
 
-	(void)err;
 	*ret = (struct vc_disk_extent){ .kind = VC_DISK_HOLE,
 					.offset_bytes = offset,
 					.length_bytes = max_len,
 					.host_offset = UINT64_MAX };
 	if (offset >= total)
 		return 0;
-	nr = sp_index_find(x, offset);
-	*ret = extent_of(x, nr, offset, end);
+	if (extent_at(x, offset, end, ret, err) < 0)
+		return -1;
+	stop = vc_min_u64(end, total);
 	/* words that differ are all data without a place */
-	while (++nr < x->nr_chunks && ret->host_offset == UINT64_MAX) {
+	while (ret->host_offset == UINT64_MAX) {
 		uint64_t next = ret->offset_bytes + ret->length_bytes;
 		struct vc_disk_extent e;
 
-		if (next >= end)
+		if (next >= stop)
 			break;
-		e = extent_of(x, nr, next, end);
+		if (extent_at(x, next, end, &e, err) < 0)
+			return -1;
 		if (e.kind != ret->kind || e.host_offset != UINT64_MAX)
 			break;
 		ret->length_bytes += e.length_bytes;

@@ -111,7 +111,6 @@ static int sp_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
 	struct vc_error found;
 	uint64_t file_bytes;
 	struct sp_index x;
-	uint32_t i;
 
 	if (disk_file_size(fd, &file_bytes, err) < 0)
 		return -1;
@@ -127,12 +126,7 @@ static int sp_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
 		return 0;
 	}
 	chk->nr_total_clusters = x.nr_blocks;
-	for (i = 0; i < x.nr_chunks; i++) {
-		struct sp_chunk c = sp_index_get(&x, i);
-
-		if (c.type != SP_DONT_CARE)
-			chk->nr_allocated_clusters += c.nr_blocks;
-	}
+	chk->nr_allocated_clusters = x.nr_allocated;
 	sp_index_free(&x);
 	return 0;
 }

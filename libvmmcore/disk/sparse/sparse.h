@@ -39,8 +39,11 @@ struct sp_chunk_header {
 };
 _Static_assert(sizeof(struct sp_chunk_header) == 12, "as on disk");
 
-/* 12 bytes of memory each. */
 #define SP_MAX_CHUNKS (4u << 20)
+/* Marks in memory, of 12 bytes each: one for every chunk, or where there are
+ * more of these, for a few of them together. */
+#define SP_MAX_MARKS (256u << 10)
+#define SP_MAX_STRIDE (SP_MAX_CHUNKS / SP_MAX_MARKS)
 #define SP_DEFAULT_BLOCK 4096
 
 /* --- crc.c --------------------------------------------------------------- */
@@ -60,14 +63,24 @@ struct sp_chunk {
 };
 
 struct sp_index {
+	int fd; /* borrowed */
+	uint64_t file_bytes;
 	uint32_t block_bytes;
 	uint32_t nr_blocks;
-	uint32_t
-		nr_chunks; /* in the index: neighbours that are alike are one */
-	uint32_t nr_in_file;
+	uint32_t nr_marks;
+	uint32_t nr_in_file;   /* chunks */
+	uint32_t nr_allocated; /* blocks of chunks that are not DONT_CARE */
+	uint32_t stride;       /* chunks of the file that a mark stands for */
+	uint32_t chunk_header_bytes;
 	uint32_t *first; /* blocks; and one for the end */
-	uint64_t *what;	 /* type, and file offset or fill */
+	/* stride 1: type, and file offset or fill, and neighbours that are
+	 * alike have one mark. Else where the header of its first chunk is. */
+	uint64_t *what;
 	bool has_checksums;
+	/* The chunks of the mark that was asked for last. */
+	uint32_t group_mark;
+	unsigned nr_group; /* 0: none */
+	struct sp_chunk group[SP_MAX_STRIDE];
 };
 
 /* Read and check all headers. With `verify` all the rest too, if there is a
@@ -79,9 +92,9 @@ static inline uint64_t sp_index_total(const struct sp_index *x)
 {
 	return (uint64_t)x->nr_blocks * x->block_bytes;
 }
-/* The number of the chunk that has the byte at `offset`, below the total. */
-uint32_t sp_index_find(const struct sp_index *x, uint64_t offset);
-struct sp_chunk sp_index_get(const struct sp_index *x, uint32_t nr);
+/* The chunk that has the byte at `offset`, below the total; it has one block at
+ * least. False: its header cannot be read, or is not the one that was checked. */
+bool sp_index_get(struct sp_index *x, uint64_t offset, struct sp_chunk *ret);
 
 /* --- the disk ------------------------------------------------------------ */
 
