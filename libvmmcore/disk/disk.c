@@ -297,6 +297,16 @@ bool disk_io_set_zeroes(struct eng_io *io, uint64_t len)
 	return true;
 }
 
+uint64_t disk_get_memory(const struct vc_disk *d)
+{
+	uint64_t bytes = d->ops->memory ? d->ops->memory(d) : 0;
+	unsigned i;
+
+	for (i = 0; i < d->nr_parts; i++)
+		bytes += disk_get_memory(d->parts[i]);
+	return bytes + (d->backing ? disk_get_memory(d->backing) : 0);
+}
+
 enum vc_disk_format vc_disk_get_format(const struct vc_disk *d)
 {
 	return d->ops->format;

@@ -91,6 +91,9 @@ struct disk_ops {
 	/* May be NULL: no compressed clusters. */
 	enum vc_disk_compression (*compression)(const struct vc_disk *d,
 						uint32_t *ret_cluster_bytes);
+	/* Bytes of memory that the open disk may come to take, about: what
+	 * depends on the image. May be NULL: next to nothing. */
+	uint64_t (*memory)(const struct vc_disk *d);
 	/* Of a writable disk; d->size is the old one and set by the caller
 	 * afterwards. May be NULL: cannot. */
 	int (*set_size)(struct vc_disk *d, uint64_t size, struct vc_error *err);
@@ -127,6 +130,9 @@ void disk_submit(struct vc_disk *d, struct vc_disk_req *req,
 void disk_queue_finish(struct vc_disk_queue *queue, struct vc_disk_req *req);
 void disk_call_done(struct vc_disk_req *req);
 
+/* Of the disk and all below it. */
+uint64_t disk_get_memory(const struct vc_disk *d);
+
 /* Finish a request: done() is called from the next vc_disk_poll(). */
 void disk_complete(struct vc_disk *d, struct vc_disk_req *req,
 		   enum vc_disk_status status);
@@ -142,6 +148,11 @@ void disk_iov_put(const struct iovec *iov, uint64_t skip, const void *buf,
 void disk_iov_get(const struct iovec *iov, uint64_t skip, void *buf,
 		  uint64_t len);
 void disk_iov_zero(const struct iovec *iov, uint64_t skip, uint64_t len);
+
+/* A file without a name, for what does not fit in memory: in the folder of the
+ * file `beside` if that can be, else in that for large temporary files. Returns
+ * its fd, or -1. */
+int disk_scratch_open(int beside, struct vc_error *err) VC_MUST_CHECK;
 
 /* FALLOC and FULL: give the range of the file its space; else nothing. */
 int disk_allocate(int fd, uint64_t offset, uint64_t len,

@@ -253,7 +253,11 @@ static void reader_fini(struct reader *r)
 static int run_readers(struct compare *c, struct vc_error *err)
 {
 	struct reader readers[VC_CONVERT_MAX_THREADS] = { 0 };
-	unsigned wanted = copy_nr_threads(c->opts->nr_threads), nr, i;
+	uint64_t images = disk_get_memory(c->sides[0].given->disk) +
+			  disk_get_memory(c->sides[1].given->disk);
+	unsigned wanted = copy_nr_threads(c->opts->nr_threads, images,
+					  images + 2 * COMPARE_CHUNK);
+	unsigned nr, i;
 	sigset_t all, before;
 	int ret = 0;
 

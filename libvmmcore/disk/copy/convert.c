@@ -237,24 +237,35 @@ static int set_slots(struct copy *c, struct vc_error *err)
 	return 0;
 }
 
-unsigned copy_nr_threads(unsigned wanted)
+unsigned copy_nr_threads(unsigned wanted, uint64_t once, uint64_t each)
 {
+	uint64_t left = once < COPY_MEMORY ? COPY_MEMORY - once : 0;
 	long nr = wanted ? (long)wanted : sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (nr < 1)
-		return 1;
-	return nr > VC_CONVERT_MAX_THREADS ? VC_CONVERT_MAX_THREADS
-					   : (unsigned)nr;
+	if (nr > VC_CONVERT_MAX_THREADS)
+		nr = VC_CONVERT_MAX_THREADS;
+	if (each && nr > 0 && (uint64_t)nr > left / each)
+		nr = (long)(left / each);
+	return nr < 1 ? 1 : (unsigned)nr;
 }
 
 static unsigned wanted_workers(const struct copy *c)
 {
+	uint64_t sources = 0, packing = 0, once;
 	size_t i;
 
-	for (i = 0; i < c->plan.nr_sources; i++)
+	for (i = 0; i < c->plan.nr_sources; i++) {
 		if (!c->given[i].reopen)
 			return 1;
-	return copy_nr_threads(c->opts->nr_threads);
+		sources += disk_get_memory(c->given[i].disk);
+	}
+	/* tables of the codecs, which grow with what they compress at once */
+	if (c->cluster)
+		packing = (1u << 20) + 4 * (uint64_t)c->cluster;
+	once = sources + (uint64_t)c->nr_slots * c->plan.chunk;
+	if (c->dst)
+		once += disk_get_memory(c->dst);
+	return copy_nr_threads(c->opts->nr_threads, once, sources + packing);
 }
 
 static void free_worker(struct worker *w)

@@ -34,6 +34,9 @@
 #define COPY_MIN_CHUNK (512u << 10)
 /* Pieces that one worker reads at a time. */
 #define COPY_DEPTH 3
+/* Of buffers, open images and compressors, as far as there is a choice: there
+ * are fewer threads when they take more than that. */
+#define COPY_MEMORY (UINT64_C(52) << 20)
 /* Writes in flight of one slot. */
 #define COPY_REQS 32
 #define COPY_MAX_RUNS (COPY_MIN_CHUNK / VC_DISK_SECTOR)
@@ -198,8 +201,9 @@ static inline bool copy_is_zero_at(const struct slot *s, uint64_t pos)
 int copy_measure(const struct vc_convert_source *src,
 		 enum vc_disk_compression type, uint32_t cluster, uint64_t *ret,
 		 struct vc_error *err) VC_MUST_CHECK;
-/* How many to start when so many are wanted; 0: one per CPU. */
-unsigned copy_nr_threads(unsigned wanted);
+/* How many to start when so many are wanted; 0: one per CPU. Each takes `each`
+ * bytes, and what there is but once `once`. */
+unsigned copy_nr_threads(unsigned wanted, uint64_t once, uint64_t each);
 /* The first failure stays; everything comes to an end. */
 void copy_fail(struct copy *c, const struct vc_error *err);
 /* Of the calling thread. */

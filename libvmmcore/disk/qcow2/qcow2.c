@@ -587,7 +587,20 @@ static int qc_set_size(struct vc_disk *d, uint64_t size, struct vc_error *err)
 	return 0;
 }
 
+static uint64_t qc_memory(const struct vc_disk *d)
+{
+	/* to_qc() of what is const */
+	const struct qc_disk *q = (const struct qc_disk *)d;
+	uint64_t entries = q->l1.entries ? q->l1.nr : 0;
+
+	/* any cluster may be a compressed one */
+	return (uint64_t)q->cache.max_pages * q->cache.page_bytes +
+	       (entries + q->reftable.nr) * sizeof(be64_t) +
+	       QC_NR_UNPACKED * (uint64_t)q->h.cluster_bytes;
+}
+
 const struct disk_ops qcow2_ops = {
+	.memory = qc_memory,
 	.name = "qcow2",
 	.can_share = true,
 	.format = VC_DISK_FORMAT_QCOW2,

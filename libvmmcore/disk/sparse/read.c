@@ -149,6 +149,12 @@ void sp_reader_submit(struct sp_disk *s, struct vc_disk_req *req)
 	job_put(job);
 }
 
+uint64_t sp_reader_memory(const struct sp_reader *r)
+{
+	return (uint64_t)r->index.nr_marks *
+	       (sizeof(*r->index.first) + sizeof(*r->index.what));
+}
+
 /* --- map ------------------------------------------------------------------*/
 
 static int extent_at(struct sp_index *x, uint64_t offset, uint64_t end,

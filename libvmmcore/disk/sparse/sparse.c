@@ -131,7 +131,16 @@ static int sp_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
 	return 0;
 }
 
+static uint64_t sp_memory(const struct vc_disk *d)
+{
+	/* to_sp() of what is const */
+	const struct sp_disk *s = (const struct sp_disk *)d;
+
+	return s->reader ? sp_reader_memory(s->reader) : 0;
+}
+
 const struct disk_ops sparse_ops = {
+	.memory = sp_memory,
 	.name = "android-sparse",
 	.format = VC_DISK_FORMAT_ANDROID_SPARSE,
 	.is_sequential = true,

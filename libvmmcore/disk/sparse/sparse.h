@@ -115,6 +115,7 @@ static inline struct sp_disk *to_sp(struct vc_disk *d)
 /* --- read.c -------------------------------------------------------------- */
 
 int sp_reader_new(struct sp_disk *s, bool verify, struct vc_error *err);
+uint64_t sp_reader_memory(const struct sp_reader *r);
 void sp_reader_free(struct sp_reader *r); /* NULL is fine */
 void sp_reader_submit(struct sp_disk *s, struct vc_disk_req *req);
 int sp_reader_map(struct sp_disk *s, uint64_t offset, uint64_t max_len,

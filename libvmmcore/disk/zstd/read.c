@@ -234,7 +234,7 @@ static void read_ahead(struct zs_job *job, const struct zs_frame *frames,
 	/* leave slots that others wait for, or have just been given */
 	while (++i < nr && n < READ_AHEAD && n + 1 < c->nr_slots / 2 &&
 	       frames[i].disk_offset < end) {
-		uint32_t key = group * ZS_GROUP + i;
+		uint32_t key = group * job->reader->table.group + i;
 		struct zs_slot *s;
 
 		if (!frames[i].size || find_slot(c, key))
@@ -265,7 +265,7 @@ static bool copy_frame(struct zs_job *job, uint64_t offset, uint64_t len)
 	struct zs_reader *r = job->reader;
 	const struct zs_frame *frames, *f;
 	struct zs_slot *s, *empty;
-	uint32_t group, i;
+	uint32_t group, i, key;
 	uint64_t skip;
 
 	frames = get_group(job, offset, &group);
@@ -273,9 +273,10 @@ static bool copy_frame(struct zs_job *job, uint64_t offset, uint64_t len)
 		return false;
 	i = frame_in_group(frames, zs_group_len(&r->table, group), offset);
 	f = &frames[i];
-	s = get_slot(&r->frames, group * ZS_GROUP + i, job, &empty);
+	key = group * r->table.group + i;
+	s = get_slot(&r->frames, key, job, &empty);
 	if (empty) {
-		load_frame(empty, group * ZS_GROUP + i, f);
+		load_frame(empty, key, f);
 		read_ahead(job, frames, group, i);
 	}
 	if (!s)
@@ -388,7 +389,7 @@ static int map_group(struct zs_reader *r, uint32_t group, uint64_t offset,
 		     struct vc_error *err)
 {
 	uint32_t i, nr = zs_group_len(&r->table, group);
-	struct zs_frame frames[ZS_GROUP];
+	struct zs_frame frames[ZS_MAX_GROUP];
 
 	if (zs_group_read(r->disk->base.fd, &r->table, group, frames, err) < 0)
 		return -1;
@@ -475,9 +476,12 @@ static void cache_fini(struct zs_cache *c)
 	free(c->slots);
 }
 
-static unsigned nr_frame_slots(const struct zs_table *t)
+static unsigned nr_frame_slots(const struct zs_disk *z,
+			       const struct zs_table *t)
 {
-	uint32_t nr = ZS_CACHE_BYTES / (t->max_size ? t->max_size : 1);
+	uint32_t bytes =
+		z->base.cache_bytes ? z->base.cache_bytes : ZS_CACHE_BYTES;
+	uint32_t nr = bytes / (t->max_size ? t->max_size : 1);
 
 	if (nr < MIN_FRAME_SLOTS)
 		return MIN_FRAME_SLOTS;
@@ -501,12 +505,20 @@ int zs_reader_new(struct zs_disk *z, struct vc_error *err)
 	z->base.size = vc_align_up(zs_table_total(&r->table), VC_DISK_SECTOR);
 	r->dctx = ZSTD_createDCtx();
 	if (!r->dctx ||
-	    !cache_init(&r->groups, r, GROUP_SLOTS, ZS_GROUP * ZS_ENTRY_MAX,
-			ZS_GROUP * sizeof(struct zs_frame)) ||
-	    !cache_init(&r->frames, r, nr_frame_slots(&r->table),
+	    !cache_init(&r->groups, r, GROUP_SLOTS,
+			r->table.group * ZS_ENTRY_MAX,
+			r->table.group * sizeof(struct zs_frame)) ||
+	    !cache_init(&r->frames, r, nr_frame_slots(z, &r->table),
 			r->table.max_compressed + 1u, r->table.max_size + 1u))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	return 0;
+}
+
+uint64_t zs_reader_memory(const struct zs_reader *r)
+{
+	return (uint64_t)r->table.nr_groups * sizeof(*r->table.marks) +
+	       r->frames.nr_slots *
+		       ((uint64_t)r->table.max_size + r->table.max_compressed);
 }
 
 void zs_reader_free(struct zs_reader *r)

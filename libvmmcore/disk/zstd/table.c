@@ -2,15 +2,16 @@
 /*
  * The seek table. It has 8 or 12 bytes for each frame, far too many of them to
  * keep for a large image: at open all are read once, checked, and only the
- * place where every 64th begins is kept. A group of 64 is read again when one
- * of its frames is wanted, and must then end where the next one begins.
+ * place where every 64th begins is kept (or fewer, see ZS_MAX_MARKS). A group of
+ * these is read again when one of its frames is wanted, and must then end where
+ * the next one begins.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "disk/zstd/zstd.h"
 
-#define SCAN_BYTES (ZS_GROUP * ZS_ENTRY_MAX * 64)
+#define SCAN_BYTES (ZS_MAX_GROUP * ZS_ENTRY_MAX * 4)
 
 static int read_at(int fd, uint64_t offset, void *buf, size_t len,
 		   const char *what, struct vc_error *err)
@@ -104,8 +105,8 @@ static int scan(struct zs_table *t, const uint8_t *entries, uint32_t first,
 
 		if (check_entry(&f, first + i, err) < 0)
 			return -1;
-		if ((first + i) % ZS_GROUP == 0)
-			t->marks[(first + i) / ZS_GROUP] = *at;
+		if ((first + i) % t->group == 0)
+			t->marks[(first + i) / t->group] = *at;
 		/* 2^27 frames of at most 2^32: no overflow */
 		at->disk_offset += f.size;
 		at->file_offset += f.compressed;
@@ -123,7 +124,11 @@ static int scan_all(int fd, struct zs_table *t, struct vc_error *err)
 	uint32_t batch = SCAN_BYTES / t->entry_bytes, done, nr;
 	struct zs_mark at = { 0, 0 };
 
-	t->nr_groups = (uint32_t)vc_div_round_up(t->nr_frames, ZS_GROUP);
+	t->group = ZS_MIN_GROUP;
+	while (t->group < ZS_MAX_GROUP &&
+	       t->nr_frames / t->group > ZS_MAX_MARKS)
+		t->group *= 2;
+	t->nr_groups = (uint32_t)vc_div_round_up(t->nr_frames, t->group);
 	t->marks = calloc((size_t)t->nr_groups + 1, sizeof(*t->marks));
 	if (!buf || !t->marks)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "seek table");
@@ -187,12 +192,12 @@ uint32_t zs_table_find(const struct zs_table *t, uint64_t offset)
 
 uint32_t zs_group_len(const struct zs_table *t, uint32_t group)
 {
-	return (uint32_t)vc_min_u64(ZS_GROUP, t->nr_frames - group * ZS_GROUP);
+	return (uint32_t)vc_min_u64(t->group, t->nr_frames - group * t->group);
 }
 
 uint64_t zs_group_offset(const struct zs_table *t, uint32_t group)
 {
-	return t->entries_offset + (uint64_t)group * ZS_GROUP * t->entry_bytes;
+	return t->entries_offset + (uint64_t)group * t->group * t->entry_bytes;
 }
 
 bool zs_group_decode(const struct zs_table *t, uint32_t group,
@@ -224,7 +229,7 @@ bool zs_group_decode(const struct zs_table *t, uint32_t group,
 int zs_group_read(int fd, const struct zs_table *t, uint32_t group,
 		  struct zs_frame *ret, struct vc_error *err)
 {
-	uint8_t entries[ZS_GROUP * ZS_ENTRY_MAX];
+	uint8_t entries[ZS_MAX_GROUP * ZS_ENTRY_MAX];
 	size_t len = (size_t)zs_group_len(t, group) * t->entry_bytes;
 
 	if (read_at(fd, zs_group_offset(t, group), entries, len, "seek table",

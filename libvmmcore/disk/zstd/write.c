@@ -5,7 +5,8 @@
  * vc_disk_create() leaves a skippable frame that says how large the disk will
  * be; the first output overwrites it. What is written gathers in `frame`; a
  * full one is compressed and appended. The sizes of the frames are kept, equal
- * ones in a row as one, until they become the table.
+ * ones in a row as one, until they become the table: ZS_MAX_RUNS of them in
+ * memory, those before in a file without a name, beside the output.
  *
  * What nobody wrote is zeroes. A frame of zeroes is compressed once and then
  * copied.
@@ -38,6 +39,9 @@ _Static_assert(sizeof(struct zs_stub) == 40, "as on disk");
 #define STUB_MAGIC (ZS_MAGIC_SKIPPABLE | 0xd)
 static const char stub_text[16] = "new disk image";
 
+/* 768 KiB: 8 GiB of a disk without two frames alike. */
+#define ZS_MAX_RUNS (64u << 10)
+
 /* Frames in a row with the same entry. */
 struct zs_run {
 	uint32_t compressed, checksum;
@@ -53,8 +57,10 @@ struct zs_writer {
 	uint8_t zero_frame[ZERO_FRAME_MAX];
 	size_t zero_len;
 	uint32_t zero_checksum;
-	struct zs_run *runs;
-	size_t nr_runs, max_runs;
+	struct zs_run *runs; /* ZS_MAX_RUNS */
+	size_t nr_runs;
+	int spill_fd;	     /* owned; -1: there is none */
+	uint64_t nr_spilled; /* runs */
 	uint32_t nr_frames;
 };
 
@@ -65,39 +71,54 @@ static struct zs_writer *to_writer(struct appender *a)
 
 /* --- frames --------------------------------------------------------------*/
 
-static bool add_entry(struct zs_writer *w, uint32_t compressed,
-		      uint32_t checksum)
+/* Make room for runs. Happens once in many megabytes of output, and waits. */
+static enum vc_disk_status spill(struct zs_writer *w)
+{
+	struct vc_error err;
+
+	if (w->spill_fd < 0)
+		w->spill_fd = disk_scratch_open(w->out.disk->fd, &err);
+	if (w->spill_fd < 0)
+		return disk_status_of(-err.sys);
+	if (vc_pwrite_full(w->spill_fd, w->runs, w->nr_runs * sizeof(*w->runs),
+			   w->nr_spilled * sizeof(*w->runs)) < 0)
+		return disk_status_of(-errno);
+	w->nr_spilled += w->nr_runs;
+	w->nr_runs = 0;
+	return VC_DISK_OK;
+}
+
+static enum vc_disk_status add_entry(struct zs_writer *w, uint32_t compressed,
+				     uint32_t checksum)
 {
 	struct zs_run *last = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
+	enum vc_disk_status status = VC_DISK_OK;
 
 	if (w->nr_frames >= ZS_MAX_FRAMES)
-		return false;
+		return VC_DISK_ENOSPC;
 	if (!last || last->compressed != compressed ||
 	    last->checksum != checksum) {
-		if (w->nr_runs == w->max_runs) {
-			size_t max = w->max_runs ? w->max_runs * 2 : 1024;
-			void *p = reallocarray(w->runs, max, sizeof(*w->runs));
-
-			if (!p)
-				return false;
-			w->runs = p;
-			w->max_runs = max;
-		}
+		if (w->nr_runs == ZS_MAX_RUNS)
+			status = spill(w);
+		if (status != VC_DISK_OK)
+			return status;
 		last = &w->runs[w->nr_runs++];
 		*last = (struct zs_run){ compressed, checksum, 0 };
 	}
 	last->nr++;
 	w->nr_frames++;
-	return true;
+	return VC_DISK_OK;
 }
 
 /* A frame of `len` bytes is where append_room() said. */
 static void add_frame(struct zs_writer *w, size_t len, uint32_t checksum)
 {
-	if (add_entry(w, (uint32_t)len, checksum))
+	enum vc_disk_status status = add_entry(w, (uint32_t)len, checksum);
+
+	if (status == VC_DISK_OK)
 		append_add(&w->out, len);
 	else
-		w->out.failed = VC_DISK_ENOSPC;
+		w->out.failed = status;
 }
 
 static uint32_t checksum_of(const struct zs_writer *w, const void *data,
@@ -255,9 +276,53 @@ void zs_writer_submit(struct zs_disk *z, struct vc_disk_req *req)
 
 /* --- the end --------------------------------------------------------------*/
 
-static void put_table(struct zs_writer *w)
+/* The entries of w->runs; *left bytes of the disk come from there on. */
+static void put_runs(struct zs_writer *w, uint64_t *left)
 {
 	uint32_t entry_bytes = w->has_checksums ? 12 : 8, j;
+	size_t i;
+
+	for (i = 0; i < w->nr_runs; i++) {
+		const struct zs_run *run = &w->runs[i];
+
+		for (j = 0; j < run->nr; j++) {
+			uint64_t size = vc_min_u64(*left, ZS_WRITE_FRAME);
+			le32_t entry[3] = { le32_put(run->compressed),
+					    le32_put((uint32_t)size),
+					    le32_put(run->checksum) };
+
+			append_put(&w->out, entry, entry_bytes);
+			*left -= size;
+		}
+	}
+}
+
+/* Those that were spilled, after which nobody needs those in memory. */
+static int put_spilled(struct zs_writer *w, uint64_t *left,
+		       struct vc_error *err)
+{
+	enum vc_disk_status status = spill(w);
+	uint64_t pos;
+
+	if (status != VC_DISK_OK)
+		return vc_fail(err, VC_E_SYS, vc_disk_status_errno(status),
+			       "write seek table aside");
+	for (pos = 0; pos < w->nr_spilled; pos += w->nr_runs) {
+		w->nr_runs =
+			(size_t)vc_min_u64(w->nr_spilled - pos, ZS_MAX_RUNS);
+		if (vc_pread_full(w->spill_fd, w->runs,
+				  w->nr_runs * sizeof(*w->runs),
+				  pos * sizeof(*w->runs)) < 0)
+			return vc_fail(err, VC_E_SYS, errno,
+				       "read seek table back");
+		put_runs(w, left);
+	}
+	return 0;
+}
+
+static int put_table(struct zs_writer *w, struct vc_error *err)
+{
+	uint32_t entry_bytes = w->has_checksums ? 12 : 8;
 	le32_t header[2] = {
 		le32_put(ZS_MAGIC_TABLE),
 		le32_put(w->nr_frames * entry_bytes +
@@ -269,23 +334,14 @@ static void put_table(struct zs_writer *w)
 		.magic = le32_put(ZS_MAGIC_FOOTER),
 	};
 	uint64_t left = w->out.disk->size;
-	size_t i;
 
 	append_put(&w->out, header, sizeof(header));
-	for (i = 0; i < w->nr_runs; i++) {
-		const struct zs_run *run = &w->runs[i];
-
-		for (j = 0; j < run->nr; j++) {
-			uint64_t size = vc_min_u64(left, ZS_WRITE_FRAME);
-			le32_t entry[3] = { le32_put(run->compressed),
-					    le32_put((uint32_t)size),
-					    le32_put(run->checksum) };
-
-			append_put(&w->out, entry, entry_bytes);
-			left -= size;
-		}
-	}
+	if (!w->nr_spilled)
+		put_runs(w, &left);
+	else if (put_spilled(w, &left, err) < 0)
+		return -1;
 	append_put(&w->out, &footer, sizeof(footer));
+	return 0;
 }
 
 int zs_writer_close(struct zs_disk *z, struct vc_error *err)
@@ -297,8 +353,7 @@ int zs_writer_close(struct zs_disk *z, struct vc_error *err)
 		append_settle(&w->out);
 	if (append_check(&w->out, err) < 0)
 		return -1;
-	put_table(w);
-	if (append_finish(&w->out, err) < 0)
+	if (put_table(w, err) < 0 || append_finish(&w->out, err) < 0)
 		return -1;
 	return append_end_file(&w->out, err);
 }
@@ -387,7 +442,11 @@ int zs_writer_new(struct zs_disk *z, struct vc_error *err)
 	    le64_get(stub.size) % VC_DISK_SECTOR)
 		return vc_fail(err, VC_E_CORRUPT, 0, "header: size");
 	z->writer = w = calloc(1, sizeof(*w)); /* freed with the disk */
-	if (!w || !append_init(&w->out, &z->base, &append_ops, 0))
+	if (!w)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	w->spill_fd = -1;
+	w->runs = malloc(ZS_MAX_RUNS * sizeof(*w->runs));
+	if (!w->runs || !append_init(&w->out, &z->base, &append_ops, 0))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	w->has_checksums = stub.has_checksums;
 	w->frame = malloc(ZS_WRITE_FRAME);
@@ -404,6 +463,7 @@ void zs_writer_free(struct zs_writer *w)
 	append_fini(&w->out);
 	free(w->frame);
 	free(w->runs);
+	vc_close(&w->spill_fd);
 	ZSTD_freeCCtx(w->cctx);
 	free(w);
 }

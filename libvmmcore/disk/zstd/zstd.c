@@ -152,15 +152,15 @@ static int check_frame(struct checker *c, const struct zs_frame *f, uint32_t nr,
 
 static int check_all(struct checker *c, struct vc_error *err)
 {
-	struct zs_frame frames[ZS_GROUP];
+	struct zs_frame frames[ZS_MAX_GROUP];
 	uint32_t group, i;
 
 	for (group = 0; group < c->table.nr_groups; group++) {
 		if (zs_group_read(c->fd, &c->table, group, frames, err) < 0)
 			return -1;
 		for (i = 0; i < zs_group_len(&c->table, group); i++)
-			if (check_frame(c, &frames[i], group * ZS_GROUP + i,
-					err) < 0)
+			if (check_frame(c, &frames[i],
+					group * c->table.group + i, err) < 0)
 				return -1;
 	}
 	return 0;
@@ -191,7 +191,16 @@ static int zs_check(int fd, struct vc_disk_check *chk, struct vc_error *err)
 	return ret;
 }
 
+static uint64_t zs_memory(const struct vc_disk *d)
+{
+	/* to_zs() of what is const */
+	const struct zs_disk *z = (const struct zs_disk *)d;
+
+	return z->reader ? zs_reader_memory(z->reader) : 0;
+}
+
 const struct disk_ops zstd_ops = {
+	.memory = zs_memory,
 	.name = "zstd",
 	.format = VC_DISK_FORMAT_ZSTD,
 	.is_sequential = true,

@@ -29,7 +29,8 @@
 #define ZS_MAX_FRAME_BYTES (8u << 20)
 /* The smallest thing that can be called a frame. */
 #define ZS_MIN_FRAME_BYTES ZS_SKIPPABLE_HEADER
-/* Of decompressed frames kept; but two at least. */
+/* Of decompressed frames kept, unless the opener says how much; but two at
+ * least. */
 #define ZS_CACHE_BYTES (16u << 20)
 
 /* What is written: other readers decompress a frame to a buffer of this size. */
@@ -50,8 +51,11 @@ static inline uint64_t zs_max_compressed(uint64_t size)
 
 /* --- table.c ------------------------------------------------------------- */
 
-/* Entries that are read and decoded together. */
-#define ZS_GROUP 64
+/* Entries that are read and decoded together: the fewer the better, but there
+ * is a mark in memory for each group. */
+#define ZS_MIN_GROUP 64u
+#define ZS_MAX_MARKS (128u << 10) /* 2 MiB */
+#define ZS_MAX_GROUP (ZS_MAX_FRAMES / ZS_MAX_MARKS)
 #define ZS_ENTRY_MAX 12
 
 struct zs_frame {
@@ -59,7 +63,7 @@ struct zs_frame {
 	uint32_t size, compressed, checksum;
 };
 
-/* Where a group of ZS_GROUP entries begins. */
+/* Where a group of entries begins. */
 struct zs_mark {
 	uint64_t disk_offset, file_offset;
 };
@@ -70,6 +74,7 @@ struct zs_table {
 	uint32_t nr_frames;
 	uint64_t entries_offset; /* in the file */
 	uint32_t max_size, max_compressed;
+	uint32_t group; /* entries, a power of two */
 	/* One for each group and one for the end. */
 	struct zs_mark *marks;
 	uint32_t nr_groups;
@@ -113,6 +118,8 @@ static inline struct zs_disk *to_zs(struct vc_disk *d)
 /* --- read.c -------------------------------------------------------------- */
 
 int zs_reader_new(struct zs_disk *z, struct vc_error *err);
+/* What it may take at most, about. */
+uint64_t zs_reader_memory(const struct zs_reader *r);
 void zs_reader_free(struct zs_reader *r); /* NULL is fine */
 void zs_reader_submit(struct zs_disk *z, struct vc_disk_req *req);
 int zs_reader_map(struct zs_disk *z, uint64_t offset, uint64_t max_len,

@@ -14,7 +14,7 @@ VC_BEGIN_DECLS
 
 #define VC_CONVERT_MAX_THREADS 16
 #define VC_CONVERT_MAX_SOURCES 256
-#define VC_CONVERT_MAX_BUFFERS (24u << 20) /* bytes */
+#define VC_CONVERT_MAX_BUFFERS (16u << 20) /* bytes */
 /* For the metadata cache of handles that are made for a copy. */
 #define VC_CONVERT_CACHE (1u << 20)
 
