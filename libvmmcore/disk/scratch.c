@@ -21,7 +21,8 @@ static int open_beside(int fd)
 		return -1;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0 || path[0] != '/')
+	/* nor has a file in memory any */
+	if (n <= 0 || path[0] != '/' || !strncmp(path, "/memfd:", 7))
 		return -1;
 	path[n] = '\0';
 	slash = strrchr(path, '/');

@@ -236,6 +236,68 @@ static void append_crc(uint32_t crc)
 	add_chunk(0xcac4, 0, &le, 4);
 }
 
+#define MANY 600000u /* more than have a mark of their own */
+
+/* Chunks of one word, of all kinds; now and then one of none. */
+static uint32_t *make_many(void)
+{
+	static const uint16_t types[] = { 0xcac1, 0xcac2, 0xcac3 };
+	uint32_t *model = calloc(MANY, sizeof(*model));
+	uint8_t *buf = calloc(MANY, 16), *p = buf;
+	uint32_t i, pos = 0;
+
+	ck_assert(model && buf);
+	for (i = 0; i < MANY; i++) {
+		bool is_empty = i % 1000 == 0;
+		unsigned kind = is_empty ? 2 : (i * 2654435761u >> 20) % 3;
+		le16_t type = le16_put(types[kind]);
+		le32_t nr = le32_put(!is_empty), v = le32_put(i);
+		le32_t len = le32_put(kind == 2 ? 12 : 16);
+
+		memcpy(p, &type, sizeof(type));
+		memcpy(p + 4, &nr, sizeof(nr));
+		memcpy(p + 8, &len, sizeof(len));
+		if (kind != 2)
+			memcpy(p + 12, &v, sizeof(v));
+		p += le32_get(len);
+		if (kind != 2)
+			memcpy(&model[pos], &v, sizeof(v));
+		pos += !is_empty;
+	}
+	put_header(4, pos, MANY);
+	s.opts.size_bytes = (pos * 4 + 511) / 512 * 512;
+	seq_poke(&s, 28, buf, (size_t)(p - buf));
+	free(buf);
+	return model;
+}
+
+START_TEST(many_chunks)
+{
+	uint32_t nr = (MANY - MANY / 1000) / 128 * 128, i;
+	uint32_t *model = make_many(), *got = malloc(nr * sizeof(*got));
+
+	ck_assert_ptr_nonnull(got);
+	seq_open(&s, false);
+	ck_ok(vc_disk_read(s.disk, 0, got, nr * sizeof(*got), &err), &err);
+	for (i = 0; i < nr; i++)
+		ck_assert_uint_eq(got[i], model[i]);
+	/* backwards, too: each word in a group that is not there */
+	for (i = nr - 999; i > 999; i -= 997) {
+		ck_ok(vc_disk_read(s.disk, i * sizeof(*got), got, sizeof(*got),
+				   &err),
+		      &err);
+		ck_assert_uint_eq(got[0], model[i]);
+	}
+	/* what changes after it was checked is not believed */
+	put32(28 + 12 + 4, 9);
+	ck_assert_int_eq(vc_disk_read(s.disk, 0, got, sizeof(*got), &err), -1);
+	ck_assert_int_eq(err.sys, EIO);
+	seq_close(&s);
+	free(model);
+	free(got);
+}
+END_TEST
+
 START_TEST(checksums_are_compared)
 {
 	struct vc_disk_open_opts oo = { .format = s.opts.format,
@@ -375,6 +437,7 @@ TEST_SUITE(suite_sparse)
 	tcase_add_test(tc, zeroes_that_must_be_there_are_a_fill);
 	tcase_add_test(tc, block_sizes);
 	tcase_add_test(tc, reads_what_others_write);
+	tcase_add_test(tc, many_chunks);
 	tcase_add_test(tc, checksums_are_compared);
 	tcase_add_test(tc, lying_headers_are_refused);
 	tcase_add_test(tc, huge_fill_takes_no_time);

@@ -201,6 +201,65 @@ START_TEST(takes_compressed_clusters)
 }
 END_TEST
 
+#define MANY 150000u /* more than are kept in memory, twice */
+
+/* Frames that differ from one to the next. */
+static void put_many(size_t len[2])
+{
+	vc_auto(vc_disk_compressor) struct vc_disk_compressor *c = NULL;
+	vc_auto_free uint8_t *packed = malloc(2 * FRAME);
+	vc_auto_free uint8_t *cluster = malloc(FRAME);
+	uint32_t i;
+
+	ck_assert(packed && cluster);
+	ck_ok(vc_disk_compressor_new(VC_DISK_ZSTD_CHECKED, 0, &c, &err), &err);
+	for (i = 0; i < 2; i++) {
+		memset(cluster, (int)i + 1, FRAME);
+		memcpy(cluster, "0123456789abcdefghij", i * 20);
+		len[i] = vc_disk_compress(c, cluster, FRAME, packed + i * FRAME,
+					  FRAME - 1);
+		ck_assert_uint_gt(len[i], 0);
+	}
+	ck_assert_uint_ne(len[0], len[1]);
+	for (i = 0; i < MANY; i++)
+		ck_assert_int_eq((int)put_compressed((uint64_t)i * FRAME,
+						     packed + i % 2 * FRAME,
+						     len[i % 2]),
+				 VC_DISK_OK);
+}
+
+START_TEST(large_table_is_kept_aside)
+{
+	size_t len[2];
+	uint8_t byte;
+	uint32_t i;
+
+	s.opts.size_bytes = (uint64_t)MANY * FRAME;
+	ck_assert_int_eq(ftruncate(s.fd, 0), 0);
+	ck_ok(vc_disk_create(s.fd, &s.opts, &err), &err);
+	seq_open(&s, true);
+	put_many(len);
+	seq_close(&s);
+	read_file();
+	ck_assert_uint_eq(get32(file + file_len - FOOTER), MANY);
+	for (i = 0; i < MANY; i++) {
+		const uint8_t *e =
+			file + table_offset() + 8 + (uint64_t)i * entry_bytes();
+
+		ck_assert_uint_eq(get32(e), len[i % 2]);
+		ck_assert_uint_eq(get32(e + 4), FRAME);
+	}
+	seq_open(&s, false);
+	for (i = 1; i < MANY; i += MANY / 10 + 1) {
+		ck_ok(vc_disk_read(s.disk, (uint64_t)(i + 1) * FRAME - 1, &byte,
+				   1, &err),
+		      &err);
+		ck_assert_uint_eq(byte, i % 2 + 1);
+	}
+	seq_close(&s);
+}
+END_TEST
+
 START_TEST(refuses_wrong_compressed_clusters)
 {
 	vc_auto(vc_disk_compressor) struct vc_disk_compressor *c = NULL;
@@ -499,6 +558,7 @@ TEST_SUITE(suite_zstd)
 	tcase_add_loop_test(tc, frames_fit_a_small_buffer, 0, 2);
 	tcase_add_test(tc, level_is_used);
 	tcase_add_loop_test(tc, takes_compressed_clusters, 0, 2);
+	tcase_add_test(tc, large_table_is_kept_aside);
 	tcase_add_test(tc, refuses_wrong_compressed_clusters);
 	tcase_add_test(tc, reads_what_others_write);
 	tcase_add_test(tc, size_is_rounded_up);
