@@ -311,6 +311,43 @@ status 63 qcow-tool check r.raw
 status 1 qcow-tool check nothere
 status 1 qcow-tool check -r some r.qcow2
 
+# Snapshots whose table cannot be read go with -r all alone; one that has lost
+# its L1 table can be deleted then.
+shape=snapshot-table
+rm -f ./*
+qcow-tool create -q -f qcow2 whole.qcow2 2M
+for name in one two; do
+	qemu-io -c 'write -P 1 0 128k' whole.qcow2 >/dev/null
+	qcow-tool snapshot -c $name whole.qcow2
+done
+at=$(od -An -tu8 --endian=big -j 64 -N 8 whole.qcow2 | tr -d ' ')
+extra=$(od -An -tu4 --endian=big -j $((at + 36)) -N 4 whole.qcow2 | tr -d ' ')
+second=$(((at + 40 + extra + 4 + 7) / 8 * 8)) # behind "1" and "one"
+# what is damaged, check, -r leaks, snapshots left by -r all, what it says
+while read -r offset bytes checked leaks left text; do
+	cp whole.qcow2 r.qcow2
+	word r.qcow2 "$offset" "$bytes"
+	cp r.qcow2 before.qcow2
+	status "$checked" qcow-tool check r.qcow2
+	grep -q "$text" err || die "check: $(cat err)"
+	status "$leaks" qcow-tool check -r leaks r.qcow2
+	cmp r.qcow2 before.qcow2 || die "-r leaks changed it"
+	status 0 qcow-tool check -r all r.qcow2
+	grep -q "$text" err || die "-r all: $(cat err)"
+	clean r.qcow2
+	[ "$(qcow-tool snapshot -l r.qcow2 | grep -c ' [0-9]* B ')" = "$left" ] ||
+		die "$text: $(qcow-tool snapshot -l r.qcow2)"
+	qemu-io -c 'read -P 1 0 128k' r.qcow2 >out
+	! grep -q 'verification failed' out || die "$text: data"
+	[ "$left" = 0 ] || qcow-tool snapshot -d one r.qcow2
+	clean r.qcow2
+done <<-EOF
+	$at \\0\\0\\0\\0\\0\\0\\22\\64 2 1 2 snapshot.0:.*L1.offset.0x1234
+	$((at + 8)) \\177 2 1 2 snapshot.0:.*L1.size
+	$((at + 36)) \\177 1 1 0 snapshot.0:.*extra.data.size
+	$((second + 36)) \\177 1 1 1 snapshot.1:.*extra.data.size
+EOF
+
 # An image in use is left alone, whoever uses it.
 shape=locks
 qcow-tool create -q -f qcow2 l.qcow2 1M

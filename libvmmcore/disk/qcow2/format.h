@@ -67,6 +67,7 @@ struct qc_reftable_pointer {
 	be32_t clusters;
 };
 _Static_assert(sizeof(struct qc_reftable_pointer) == 12, "layout");
+#define QC_OFFSET_NR_SNAPSHOTS 60
 #define QC_OFFSET_INCOMPATIBLE 72
 #define QC_OFFSET_AUTOCLEAR 88
 
@@ -294,6 +295,13 @@ struct qc_snapshot {
 int qc_snapshot_read(int fd, const struct qc_header *h, uint64_t *offset,
 		     struct qc_snapshot *ret,
 		     struct vc_error *err) VC_MUST_CHECK;
+/* The two halves of it: the entry, and whether its L1 table can be one. */
+int qc_snapshot_parse(int fd, const struct qc_header *h, uint64_t *offset,
+		      struct qc_snapshot *ret,
+		      struct vc_error *err) VC_MUST_CHECK;
+int qc_snapshot_check_l1(int fd, const struct qc_header *h,
+			 const struct qc_snapshot *s,
+			 struct vc_error *err) VC_MUST_CHECK;
 
 static inline bool qc_has_subclusters(const struct qc_header *h)
 {
