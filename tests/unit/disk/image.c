@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <vmmcore/endian.h>
+#include <vmmcore/qcow2.h>
 #include "tests/lib/test.h"
 #include "tests/unit/disk/image.h"
 
@@ -101,4 +103,60 @@ uint32_t image_random(struct image *im)
 {
 	im->seed = im->seed * 1664525 + 1013904223;
 	return im->seed >> 8;
+}
+
+void image_put(struct image *im, uint64_t offset, unsigned bits, uint64_t v)
+{
+	be64_t be = be64_put(v << (64 - bits));
+
+	ck_assert_int_eq(vc_pwrite_full(im->fd, &be, bits / 8, offset), 0);
+}
+
+uint64_t image_get(struct image *im, uint64_t offset, unsigned bits)
+{
+	be64_t be = be64_put(0);
+
+	ck_assert_int_eq(vc_pread_full(im->fd, &be, bits / 8, offset), 0);
+	return be64_get(be) >> (64 - bits);
+}
+
+void image_fill(struct image *im, uint64_t offset, uint64_t len)
+{
+	uint64_t i;
+
+	for (i = 0; i < len; i++)
+		im->model[offset + i] = (uint8_t)(image_random(im) | 1);
+	ck_ok(vc_disk_write(im->disk, offset, im->model + offset, len, &err),
+	      &err);
+}
+
+int image_resize(struct image *im, uint64_t size, struct vc_error *e)
+{
+	struct vc_disk_resize_opts ro = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = size,
+					  .no_lock = true,
+					  .shrink = true };
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", im->fd);
+	return vc_disk_resize(path, &ro, NULL, e);
+}
+
+void image_ask_qemu(const struct image *im, bool may_leak)
+{
+	char command[300];
+	int status;
+
+	snprintf(command, sizeof(command),
+		 "qemu-img check -q 'json:{\"driver\":\"qcow2\",\"backing\":"
+		 "null,\"file\":{\"driver\":\"file\",\"filename\":"
+		 "\"/proc/%d/fd/%d\"}}' >/dev/null 2>&1",
+		 (int)getpid(), im->fd);
+	status = system(command);
+	ck_assert(WIFEXITED(status));
+	/* 0 clean, 3 leaks, 127 not there */
+	ck_assert_msg(WEXITSTATUS(status) == 0 ||
+			      (may_leak && WEXITSTATUS(status) == 3) ||
+			      WEXITSTATUS(status) == 127,
+		      "qemu-img check: %d", WEXITSTATUS(status));
 }

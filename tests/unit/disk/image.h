@@ -28,4 +28,16 @@ void image_check(struct image *im); /* no corruption, no leak */
 void image_compare(struct image *im);
 uint32_t image_random(struct image *im);
 
+/* A big-endian number of so many bits in the file. */
+void image_put(struct image *im, uint64_t offset, unsigned bits, uint64_t v);
+uint64_t image_get(struct image *im, uint64_t offset, unsigned bits);
+/* Write bytes that are not zero. */
+void image_fill(struct image *im, uint64_t offset, uint64_t len);
+/* Of the file, which is not open as a disk; may fail. */
+int image_resize(struct image *im, uint64_t size,
+		 struct vc_error *e) VC_MUST_CHECK;
+/* Another program's opinion, where it is installed: no corruption, and no leaks
+ * unless there may be some. Its backing file is not looked for. */
+void image_ask_qemu(const struct image *im, bool may_leak);
+
 #endif

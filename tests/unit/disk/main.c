@@ -8,6 +8,7 @@ Suite *suite_qcow2_crash(void);
 Suite *suite_qcow2_format(void);
 Suite *suite_qcow2_hostile(void);
 Suite *suite_qcow2_io(void);
+Suite *suite_qcow2_killed(void);
 Suite *suite_qcow2_life(void);
 Suite *suite_qcow2_manage(void);
 Suite *suite_queue(void);
@@ -19,4 +20,4 @@ Suite *suite_zstd(void);
 TEST_MAIN(suite_raw, suite_qcow2_io, suite_qcow2_manage, suite_qcow2_format,
 	  suite_qcow2_hostile, suite_qcow2_crash, suite_gpt, suite_composite,
 	  suite_convert, suite_sequential, suite_sparse, suite_zstd,
-	  suite_queue, suite_qcow2_life)
+	  suite_queue, suite_qcow2_life, suite_qcow2_killed)

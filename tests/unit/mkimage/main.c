@@ -13,5 +13,4 @@ Suite *suite_tree(void);
 Suite *suite_xset(void);
 
 TEST_MAIN(suite_acl, suite_boot, suite_csum, suite_digest, suite_dirhash,
-	  suite_layer, suite_part, suite_pattern, suite_tree,
-	  suite_xset)
+	  suite_layer, suite_part, suite_pattern, suite_tree, suite_xset)
