@@ -3,8 +3,7 @@
  * A thread reads and decompresses into a small ring of buffers while the
  * caller parses what came before, so that on two processors an archive takes
  * as long as the slower of the two. Plain input is read straight into the
- * ring; compressed input goes through libarchive's filters (never through its
- * external programs) with its "raw" format, which gives the bytes as they are.
+ * ring, compressed input through a decoder.
  *
  * A plain file that is in memory already takes less time to copy than to hand
  * over: the caller reads it itself, into one buffer that stays in its
@@ -17,7 +16,6 @@
  * are under `lock`. stop_fd becomes readable to get the thread out of a wait
  * for a pipe.
  */
-#include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "mkimage/source/decode.h"
 #include "mkimage/source/stream.h"
 
 #define NR_BUFS 4
@@ -42,6 +41,7 @@ struct stream {
 	uint64_t input_size;
 	atomic_uint_fast64_t input_pos;
 	bool has_thread, can_wait, is_compressed, is_named;
+	bool has_rest;	/* behind compressed data; valid once is_end */
 	bool is_direct; /* no thread: the caller reads */
 	bool has_range; /* of `fd`, which is borrowed then */
 	uint64_t offset, left;
@@ -192,7 +192,8 @@ static int copy_plain(struct stream *s, struct vc_error *err)
 	return 0;
 }
 
-static ssize_t feed(struct archive *a, void *opaque, const void **ret)
+static int feed(void *opaque, const uint8_t **ret, size_t *ret_len,
+		struct vc_error *err)
 {
 	struct stream *s = opaque;
 	ssize_t n;
@@ -200,96 +201,33 @@ static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 	if (!s->head_used) {
 		s->head_used = true;
 		*ret = s->head;
-		return (ssize_t)s->head_len;
+		*ret_len = s->head_len;
+		return 0;
 	}
 	n = read_input(s, s->packed, BUF_BYTES);
 	if (n < 0)
-		archive_set_error(a, errno, "read failed");
+		return fail_read(s, err);
 	*ret = s->packed;
-	return n;
-}
-
-/* Filters built into libarchive only: the others run programs. */
-static struct archive *new_decoder(void)
-{
-	struct archive *a = archive_read_new();
-	size_t i;
-	static int (*const filters[])(struct archive *) = {
-		archive_read_support_filter_gzip,
-		archive_read_support_filter_bzip2,
-		archive_read_support_filter_xz,
-		archive_read_support_filter_lzma,
-		archive_read_support_filter_lzip,
-		archive_read_support_filter_zstd,
-		archive_read_support_filter_lz4,
-		archive_read_support_filter_compress,
-	};
-
-	if (!a)
-		return NULL;
-	for (i = 0; i < VC_ARRAY_SIZE(filters); i++) {
-		/* a warning means that it would run a program */
-		if (filters[i](a) != ARCHIVE_OK) {
-			archive_clear_error(a);
-			continue;
-		}
-	}
-	archive_read_support_format_raw(a);
-	archive_read_support_format_empty(a);
-	return a;
-}
-
-static int fail_decode(struct archive *a, struct vc_error *err)
-{
-	const char *text = archive_error_string(a);
-	char shown[200];
-
-	return vc_fail(err, VC_E_CORRUPT, 0, "decompress: %s",
-		       vc_printable(text ? text : "unknown error", shown,
-				    sizeof(shown)));
-}
-
-static int decode_all(struct stream *s, struct archive *a, struct vc_error *err)
-{
-	struct archive_entry *entry;
-	uint8_t *buf;
-	la_ssize_t n;
-	size_t len;
-	int rc;
-
-	if (archive_read_open(a, s, NULL, feed, NULL) != ARCHIVE_OK)
-		return fail_decode(a, err);
-	rc = archive_read_next_header(a, &entry);
-	if (rc == ARCHIVE_EOF)
-		return 0;
-	if (rc != ARCHIVE_OK)
-		return fail_decode(a, err);
-	while ((buf = ring_get(s))) {
-		len = 0;
-		do {
-			n = archive_read_data(a, buf + len, BUF_BYTES - len);
-			if (n < 0)
-				return fail_decode(a, err);
-			len += (size_t)n;
-		} while (n && len < BUF_BYTES);
-		if (len)
-			ring_put(s, len);
-		if (!n)
-			break;
-	}
+	*ret_len = (size_t)n;
 	return 0;
 }
 
 static int decompress(struct stream *s, struct vc_error *err)
 {
-	struct archive *a = new_decoder();
-	int rc;
+	vc_auto(decoder) struct decoder *d = NULL;
+	size_t len = BUF_BYTES;
+	uint8_t *buf;
 
-	if (!a)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "decompress");
-	rc = decode_all(s, a, err);
-	archive_read_free(a);
-	return rc;
+	if (decoder_open(s->head, s->head_len, feed, s, &d, err))
+		return -1;
+	while (len == BUF_BYTES && (buf = ring_get(s))) {
+		if (decoder_read(d, buf, BUF_BYTES, &len, err))
+			return -1;
+		if (len)
+			ring_put(s, len);
+	}
+	s->has_rest = decoder_has_rest(d);
+	return 0;
 }
 
 static int read_head(struct stream *s, struct vc_error *err)
@@ -310,22 +248,7 @@ static int read_head(struct stream *s, struct vc_error *err)
 	return 0;
 }
 
-/* A head that a filter claims and then chokes on counts as compressed: the
- * real run tells what is wrong. */
-static bool is_compressed(const struct stream *s)
-{
-	struct archive *a = new_decoder();
-	bool ret;
-
-	if (!a)
-		return true; /* fails there, in a place that can say so */
-	ret = archive_read_open_memory(a, s->head, s->head_len) != ARCHIVE_OK ||
-	      archive_filter_count(a) > 1;
-	archive_read_free(a);
-	return ret;
-}
-
-/* What the decompressor had no use for belongs to the digest too. */
+/* What is behind the end belongs to the digest too. */
 static void read_rest(struct stream *s, struct vc_error *err)
 {
 	ssize_t n;
@@ -342,7 +265,7 @@ static int look(struct stream *s, struct vc_error *err)
 {
 	if (read_head(s, err))
 		return -1;
-	s->is_compressed = is_compressed(s);
+	s->is_compressed = decode_is_compressed(s->head, s->head_len);
 	return 0;
 }
 
@@ -490,6 +413,11 @@ static int next_direct(struct stream *s, const uint8_t **ret_data,
 	if (*ret_len)
 		*ret_data = s->buf[0];
 	return 0;
+}
+
+bool stream_has_rest(const struct stream *s)
+{
+	return s->has_rest;
 }
 
 int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,

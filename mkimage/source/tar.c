@@ -388,6 +388,9 @@ int tar_each(struct tar *t,
 		rc = read_one(t, a, fn, opaque, &more, err);
 		archive_read_free(a);
 	}
+	if (!rc && stream_has_rest(t->s))
+		rc = warn_add(&t->b->warn, err,
+			      "what follows the compressed data is left out");
 	return rc;
 }
 
