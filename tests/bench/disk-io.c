@@ -3,8 +3,9 @@
  * Random I/O on an image through the block interface: how many requests a
  * second, beside what fio does to a raw file.
  *
- *	disk-io read|write FORMAT PATH SECONDS [DIRECT]
+ *	disk-io read|write FORMAT PATH SECONDS [direct] [threads|calls]
  *
+ * through a ring, or through the pool of threads, or by plain system calls.
  * Blocks of 4 KiB, 32 at a time. Prints requests a second and the most memory
  * the process had, in KiB.
  */
@@ -77,7 +78,14 @@ int main(int argc, char **argv)
 		return 2;
 	oo.format = strcmp(argv[2], "raw") ? VC_DISK_FORMAT_QCOW2
 					   : VC_DISK_FORMAT_RAW;
-	oo.direct = argc > 5;
+	for (i = 5; i < argc; i++) {
+		if (!strcmp(argv[i], "threads"))
+			oo.io = VC_DISK_IO_POOL;
+		else if (!strcmp(argv[i], "calls"))
+			oo.io = VC_DISK_IO_SYNC;
+		else
+			oo.direct = true;
+	}
 	if (vc_disk_open(argv[3], &oo, &disk, &err) < 0)
 		die(&err);
 	nr_blocks = vc_disk_get_size(disk) / BLOCK;

@@ -355,7 +355,7 @@ START_TEST(killed_again_and_again)
 		ck_assert_msg(WIFSIGNALED(status), "status %x", status);
 		nr_in[l.diary->now]++;
 		l.diary->now = NR_STEPS;
-		check_life(&l, _i, round % 8 == 0);
+		check_life(&l, _i, round % 4 == 0);
 	}
 	printf("killed %u times: in a snapshot %u, its end %u, a resize %u, "
 	       "a commit %u, else writing\n",
