@@ -313,7 +313,7 @@ static int set_drivers(const struct image_parts *p, struct image_name *im,
 static int parse_image_opts(char *text, struct image_name *im,
 			    struct vc_error *err)
 {
-	struct image_parts p = { NULL };
+	struct image_parts p = { 0 };
 	const char *key, *value;
 	char shown[80];
 
