@@ -3,10 +3,13 @@
 # Rows of tests/bench/run about disk images; sourced by it.
 #   convert   raw -> qcow2 and back, on disk and in memory
 #   reflink   the same where the file system shares blocks (XFS, btrfs)
-#   compress  raw -> qcow2 -c
+#   compress  raw -> qcow2 -c, for each of BENCH_CODECS (zlib zstd)
+#   formats   raw <-> zstd and Android sparse; composite -> qcow2
 #   sparse    compare, check and map of 1 TiB with 1 % allocated
+#   footprint memory for images of up to 1 EiB
 #   random    4 KiB at a time, 32 at a time, in a qcow2 image and a raw file
 # shellcheck disable=SC2154 # work, build, runs are run's
+codecs=${BENCH_CODECS:-zlib zstd}
 qcow_tool=$build/qcow-tool/qcow-tool
 
 # mixed FILE MIB: data of this system and holes, half and half
@@ -58,6 +61,22 @@ convert_pair() {
 	rm -f "$1"/[opr]
 }
 
+# in_turn NAME OURS... -- PEER...: both write $work/o, as convert_pair has it
+in_turn() {
+	local name=$1 ours=() i
+	shift
+	while [ "$1" != -- ]; do
+		ours+=("$1")
+		shift
+	done
+	shift
+	for ((i = 0; i <= runs; i++)); do
+		[ "$i" != 1 ] || rm -f "$work/$name"-{ours,peer}*
+		timed "$name-ours" "$work/o" "${ours[@]}"
+		timed "$name-peer" "$work/o" "$@"
+	done
+}
+
 bench_convert() {
 	mixed "$work/mix" 2048
 	convert_pair "$work" disk
@@ -93,7 +112,7 @@ bench_reflink() {
 bench_compress() {
 	local type i
 	mixed "$work/small" 1024
-	for type in zlib zstd; do
+	for type in $codecs; do
 		for ((i = 0; i < runs; i++)); do
 			timed "$type-ours" "$work/o" "$qcow_tool" convert -c \
 				-O qcow2 -o compression_type=$type "$work/small" "$work/o"
@@ -106,6 +125,37 @@ bench_compress() {
 		stat -c %s "$work/p" >"$work/$type-size-peer"
 	done
 	rm -f "$work/small" "$work"/[op]
+}
+
+# Formats that qemu-img does not know, beside who does. zstd makes one frame of
+# it all, ours one for each 128 KiB. A composite disk is beside its parts, given
+# to qemu-img one after the other.
+bench_formats() {
+	local q=$qcow_tool in=$work/small o=$work/o
+	mixed "$in" 1024
+	"$q" convert -O zstd "$in" "$work/z"
+	zstd -q -T2 -3 "$in" -o "$work/z2"
+	"$q" convert -O android-sparse "$in" "$work/s"
+	cp --sparse=always "$in" "$work/small2"
+	"$q" composite create -q "$work/disk" "one:$in" "two:$work/small2"
+	in_turn zstd-to "$q" convert -O zstd "$in" "$o" -- \
+		zstd -q -T2 -3 "$in" -o "$o"
+	in_turn zstd-from "$q" convert "$work/z" "$o" -- \
+		zstd -q -d --sparse "$work/z2" -o "$o"
+	in_turn simg-to "$q" convert -O android-sparse "$in" "$o" -- \
+		img2simg "$in" "$o"
+	in_turn simg-from "$q" convert "$work/s" "$o" -- \
+		simg2img "$work/s" "$o"
+	in_turn composite "$q" convert --allow-backing -O qcow2 \
+		"$work/disk" "$o" -- qemu-img convert -W -m 16 -O qcow2 \
+		"$in" "$work/small2" "$o"
+	rm -f "$work"/{small,small2,disk,o,s,z,z2} "$work"/disk.*
+}
+
+# The peak of each command on each image.
+bench_footprint() {
+	PATH=$build/qcow-tool:$PATH MEMORY_FULL=1 \
+		"$src/tests/tools/test-qcow-tool-memory.sh" >"$work/footprint"
 }
 
 # One cluster in a hundred. The data is as preallocation=falloc leaves it, hence
@@ -165,7 +215,7 @@ bench_random() {
 
 # disk_rows ROW: print what was measured
 disk_rows() {
-	local x
+	local x to from
 	case $1 in
 	convert)
 		for x in disk memory; do
@@ -187,7 +237,7 @@ disk_rows() {
 		done
 		;;
 	compress)
-		for x in zlib zstd; do
+		for x in $codecs; do
 			row "raw -> qcow2 -c $x, s" "$work/$x-ours" \
 				"$work/$x-one" 0.55 'qemu-img -c'
 			row "raw -> qcow2 -c $x, s" "$work/$x-ours" \
@@ -195,6 +245,27 @@ disk_rows() {
 			row "raw -> qcow2 -c $x, bytes" "$work/$x-size-ours" \
 				"$work/$x-size-peer" 1.01 'qemu-img -c'
 			limit "-c $x, MiB of memory" "$work/$x-ours-rss" 64 MiB
+		done
+		;;
+	formats)
+		for x in zstd:'zstd -T2 -3':'zstd -d' \
+			simg:img2simg:simg2img; do
+			IFS=: read -r x to from <<<"$x"
+			row "raw -> $x, s" "$work/$x-to-ours" "$work/$x-to-peer" \
+				1.0 "$to"
+			row "$x -> raw, s" "$work/$x-from-ours" \
+				"$work/$x-from-peer" 1.0 "$from"
+			limit "raw -> $x, MiB of memory" "$work/$x-to-ours-rss" 64 MiB
+		done
+		row 'composite -> qcow2, s' "$work/composite-ours" \
+			"$work/composite-peer" 0.8 'qemu-img -W -m 16 of the parts'
+		;;
+	footprint)
+		for x in info check map measure compare convert resize; do
+			awk -v x=$x '$2 == x && $1 > max { max = $1 }
+				END { printf "%.1f\n", max / 1024 }' \
+				"$work/footprint" >"$work/footprint-$x"
+			limit "$x of huge images, MiB" "$work/footprint-$x" 64 MiB
 		done
 		;;
 	random)
