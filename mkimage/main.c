@@ -90,7 +90,7 @@ static int run(struct settings *s, struct vc_error *err)
 	if (s->is_verbose)
 		vc_log_set(report_log, VC_LOG_INFO);
 	if (!s->is_quiet && isatty(STDERR_FILENO))
-		b.progress = report_progress;
+		report_progress_start(s, &b);
 	rc = read_epoch(&b, err) || write_image(s, &b, &p, err) ||
 			     report_print(s, &b, &p, err)
 		     ? -1

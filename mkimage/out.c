@@ -345,6 +345,7 @@ static int convert(struct out *o, struct vc_error *err)
 		.dst_is_zero = true,
 		.compress = o->opts.compression != VC_DISK_COMPRESSION_NONE,
 		.level = (int)o->opts.level,
+		.progress = o->opts.progress,
 	};
 	vc_auto(vc_disk) struct vc_disk *to = NULL;
 	const int fd = vc_outfile_get_fd(o->file);

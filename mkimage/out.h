@@ -22,6 +22,8 @@ struct out_opts {
 	uint64_t max_bytes;  /* of the disk: more than it will have */
 	bool force;	     /* replace what is there */
 	bool sync;	     /* wait for the medium at the end */
+	/* of a conversion at the end; may be NULL */
+	void (*progress)(void *opaque, uint64_t done, uint64_t total);
 };
 
 int out_create(const char *path, const struct out_opts *opts, struct out **ret,

@@ -9,15 +9,33 @@
 
 static bool has_progress;
 
-void report_progress(struct build *b, uint64_t pos, uint64_t size)
+/* Ten times a second, and at once when another kind of work begins. */
+static bool is_time(bool is_convert)
 {
 	static uint64_t last_ns;
-	uint64_t now = vc_now_ns();
+	static bool was_convert;
+	const uint64_t now = vc_now_ns();
 
-	if (now - last_ns < UINT64_C(100000000))
-		return;
+	if (is_convert == was_convert && now - last_ns < UINT64_C(100000000))
+		return false;
 	last_ns = now;
+	was_convert = is_convert;
 	has_progress = true;
+	return true;
+}
+
+static void convert_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	(void)opaque;
+	if (total && is_time(true))
+		fprintf(stderr, "\r%3u%%  converted\033[K",
+			(unsigned)(done * 100 / total));
+}
+
+static void read_progress(struct build *b, uint64_t pos, uint64_t size)
+{
+	if (!is_time(false))
+		return;
 	if (size)
 		fprintf(stderr, "\r%3u%%  %llu entries\033[K",
 			(unsigned)(pos * 100 / size),
@@ -26,6 +44,12 @@ void report_progress(struct build *b, uint64_t pos, uint64_t size)
 		fprintf(stderr, "\r%llu MiB  %llu entries\033[K",
 			(unsigned long long)(pos >> 20),
 			(unsigned long long)b->nr_entries);
+}
+
+void report_progress_start(struct settings *s, struct build *b)
+{
+	b->progress = read_progress;
+	s->out.progress = convert_progress;
 }
 
 void report_progress_end(void)

@@ -13,8 +13,8 @@ struct report {
 	enum agent_starter starter;
 };
 
-/* For build.progress. */
-void report_progress(struct build *b, uint64_t pos, uint64_t size);
+/* Tell how far it is, on a terminal. */
+void report_progress_start(struct settings *s, struct build *b);
 void report_progress_end(void);
 /* For vc_log_set(). */
 void report_log(enum vc_log_level level, const char *who, const char *text);

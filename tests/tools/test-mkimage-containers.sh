@@ -51,6 +51,24 @@ for out in 'z.qcow2 -c zlib' 's.qcow2 -c zstd:9' a.img.zst a.simg; do
 	cmp "${out%% *}" before || fail "$out: another file on one processor"
 done
 
+# on a terminal it tells how far it is, and clears its line; in a file it does not
+if command -v script >/dev/null; then
+	script -qec "mkimage -o t.qcow2 -c zstd --size 40M a.tar" /dev/null \
+		>tty.log </dev/null || fail "$(cat tty.log)"
+	tr '\r' '\n' <tty.log | grep -q '^ *[0-9]*%  [0-9]* entries' ||
+		fail "nothing of the reading: $(cat tty.log)"
+	tr '\r' '\n' <tty.log | grep -q '^100%  converted' ||
+		fail "nothing of the conversion: $(cat tty.log)"
+	tr '\r' '\n' <tty.log | grep -A 1 '^100%  converted' | tail -n 1 |
+		grep -q "^$(printf '\033')\[Kt.qcow2: " ||
+		fail "the line stays: $(cat tty.log)"
+	script -qec "mkimage -q -o u.qcow2 -c zstd --size 40M a.tar" /dev/null \
+		>tty.log </dev/null
+	[ ! -s tty.log ] || fail "not quiet: $(cat tty.log)"
+	mkimage -o v.qcow2 -c zstd --size 40M a.tar 2>err.log >out.log
+	[ ! -s err.log ] || fail "progress in a file: $(cat err.log)"
+fi
+
 # leaves nothing but what was there
 nothing_in() {
 	[ -z "$(find "$1" -type f)" ] || fail "$2: left: $(ls -lA "$1")"
