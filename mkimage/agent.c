@@ -166,10 +166,6 @@ static int choose_starter(struct build *b, const struct agent_opts *opts,
 {
 	static const char *const usr[] = { "/usr/lib/systemd/systemd", NULL };
 	static const char *const lib[] = { "/lib/systemd/systemd", NULL };
-	static const char *const rc[] = { "/sbin/openrc-run",
-					  "/usr/sbin/openrc-run",
-					  "/usr/bin/openrc-run",
-					  "/bin/openrc-run", NULL };
 
 	if (opts->is_init) {
 		*ret = AGENT_BY_VMM_INIT;
@@ -182,7 +178,7 @@ static int choose_starter(struct build *b, const struct agent_opts *opts,
 							  : "/lib/systemd",
 					err);
 	}
-	if (guest_has(b, rc)) {
+	if (guest_has_openrc(b)) {
 		*ret = AGENT_BY_OPENRC;
 		return start_by_openrc(b, err);
 	}

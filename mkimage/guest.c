@@ -118,6 +118,18 @@ bool guest_has(struct build *b, const char *const *paths)
 	return false;
 }
 
+bool guest_has_openrc(struct build *b)
+{
+	static const char *const systemd[] = { "/usr/lib/systemd/systemd",
+					       "/lib/systemd/systemd", NULL };
+	static const char *const rc[] = { "/sbin/openrc-run",
+					  "/usr/sbin/openrc-run",
+					  "/usr/bin/openrc-run",
+					  "/bin/openrc-run", NULL };
+
+	return !guest_has(b, systemd) && guest_has(b, rc);
+}
+
 static int put_text(struct build *b, const char *path, const char *text,
 		    struct vc_error *err)
 {
@@ -372,6 +384,58 @@ static int put_ifupdown(struct build *b, bool is_dhcp, struct vc_error *err)
 			err);
 }
 
+/* OpenRC's own scripts, and what they need to be started by. */
+static int enable_openrc(struct build *b, const char *name, const char *level,
+			 struct vc_error *err)
+{
+	char path[100], target[100];
+
+	snprintf(path, sizeof(path), "/etc/runlevels/%s/%s", level, name);
+	snprintf(target, sizeof(target), "/etc/init.d/%s", name);
+	return guest_put_symlink(b, path, target, err);
+}
+
+/* Gentoo's: a link for each card, and its words in conf.d. */
+static int put_netifrc(struct build *b, bool is_dhcp, struct vc_error *err)
+{
+	if (put_text(b, "/etc/conf.d/net",
+		     is_dhcp ? "config_eth0=\"dhcp\"\n"
+			     : "config_eth0=\"null\"\n",
+		     err))
+		return -1;
+	if (!is_dhcp)
+		return 0;
+	return guest_put_symlink(b, "/etc/init.d/net.eth0", "net.lo", err) ||
+			       enable_openrc(b, "net.eth0", "default", err)
+		       ? -1
+		       : 0;
+}
+
+static int put_by_openrc(struct build *b, bool is_dhcp, bool *ret_done,
+			 struct vc_error *err)
+{
+	static const char *const networking[] = { "/etc/init.d/networking",
+						  NULL };
+	static const char *const netifrc[] = { "/etc/init.d/net.lo", NULL };
+	static const char *const dhcpcd[] = { "/etc/init.d/dhcpcd", NULL };
+	static const char *const ifup[] = { "/sbin/ifup", "/usr/sbin/ifup",
+					    NULL };
+
+	*ret_done = true;
+	if (guest_has(b, networking) && guest_has(b, ifup)) {
+		/* its loopback is to be there in both cases */
+		if (enable_openrc(b, "networking", "boot", err))
+			return -1;
+		return put_ifupdown(b, is_dhcp, err);
+	}
+	if (guest_has(b, netifrc))
+		return put_netifrc(b, is_dhcp, err);
+	if (guest_has(b, dhcpcd) && is_dhcp)
+		return enable_openrc(b, "dhcpcd", "default", err);
+	*ret_done = false;
+	return 0;
+}
+
 /* By what the image has; NetworkManager asks for addresses by itself. */
 static int put_network(struct build *b, bool is_dhcp, struct vc_error *err)
 {
@@ -383,7 +447,12 @@ static int put_network(struct build *b, bool is_dhcp, struct vc_error *err)
 		"/usr/lib/systemd/systemd-networkd",
 		"/lib/systemd/systemd-networkd", NULL
 	};
+	bool is_done = false;
 
+	if (guest_has_openrc(b) && put_by_openrc(b, is_dhcp, &is_done, err))
+		return -1;
+	if (is_done)
+		return 0;
 	if (guest_has(b, ifup))
 		return put_ifupdown(b, is_dhcp, err);
 	if (guest_has(b, nm) && is_dhcp)

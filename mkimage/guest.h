@@ -49,5 +49,7 @@ int guest_put_symlink(struct build *b, const char *path, const char *target,
 		      struct vc_error *err) VC_MUST_CHECK;
 /* Is one of the NULL-terminated list there? */
 bool guest_has(struct build *b, const char *const *paths);
+/* Is its init OpenRC? */
+bool guest_has_openrc(struct build *b);
 
 #endif

@@ -31,6 +31,7 @@ static const struct {
 	{ "symlink", OP_SYMLINK, 2, false, true },
 	{ "chmod", OP_CHMOD, 2, false, false },
 	{ "chown", OP_CHOWN, 2, false, false },
+	{ "chown-all", OP_CHOWN_ALL, 2, false, false },
 	{ "remove", OP_REMOVE, 1, false, false },
 };
 
@@ -177,7 +178,7 @@ static int fill_op(const struct line *l, const char *name, struct op *op,
 		op->has_mode = true;
 		return op_parse_mode(l->w[1], &op->mode, err);
 	}
-	if (op->verb == OP_CHOWN) {
+	if (op->verb == OP_CHOWN || op->verb == OP_CHOWN_ALL) {
 		op->has_owner = true;
 		return op_parse_owner(l->w[1], &op->uid, &op->gid, err);
 	}

@@ -14,8 +14,10 @@
 #define MAX_ID (UINT32_MAX - 1)
 
 static const char *const verbs[] = {
-	[OP_ADD] = "add",     [OP_MKDIR] = "mkdir", [OP_SYMLINK] = "symlink",
-	[OP_CHMOD] = "chmod", [OP_CHOWN] = "chown", [OP_REMOVE] = "remove",
+	[OP_ADD] = "add",	  [OP_MKDIR] = "mkdir",
+	[OP_SYMLINK] = "symlink", [OP_CHMOD] = "chmod",
+	[OP_CHOWN] = "chown",	  [OP_CHOWN_ALL] = "chown-all",
+	[OP_REMOVE] = "remove",
 };
 
 /* --- the list ------------------------------------------------------------- */
@@ -134,7 +136,7 @@ int ops_add_option(struct ops *o, enum op_verb verb, const char *text,
 	if (verb == OP_CHMOD) {
 		op.has_mode = true;
 		rc = op_parse_mode(op.arg, &op.mode, err);
-	} else if (verb == OP_CHOWN) {
+	} else if (verb == OP_CHOWN || verb == OP_CHOWN_ALL) {
 		op.has_owner = true;
 		rc = op_parse_owner(op.arg, &op.uid, &op.gid, err);
 	}
@@ -195,6 +197,21 @@ static int set_given(struct build *b, const struct op *op, struct node *n,
 	return op->has_mode ? change_mode(b, n, op->mode, err) : 0;
 }
 
+/* No deeper than TREE_MAX_DEPTH; links in there are changed, not followed. */
+static void chown_below(struct node *dir, const struct op *op)
+{
+	struct dent *d;
+
+	for (d = dir->dir->first; d; d = d->next) {
+		if (!d->node)
+			continue;
+		d->node->uid = op->uid;
+		d->node->gid = op->gid;
+		if (node_is_dir(d->node))
+			chown_below(d->node, op);
+	}
+}
+
 static int change(struct build *b, const struct op *op, struct vc_error *err)
 {
 	struct node *n = tree_find(&b->tree, op->guest);
@@ -202,6 +219,8 @@ static int change(struct build *b, const struct op *op, struct vc_error *err)
 	if (!n)
 		return vc_fail(err, VC_E_SYS, ENOENT, "'%s'",
 			       tree_show(op->guest).s);
+	if (op->verb == OP_CHOWN_ALL && node_is_dir(n))
+		chown_below(n, op);
 	return set_given(b, op, n, err);
 }
 
@@ -366,6 +385,7 @@ static int apply(struct build *b, const struct op *op,
 		return take_away(b, op, err);
 	case OP_CHMOD:
 	case OP_CHOWN:
+	case OP_CHOWN_ALL:
 	default:
 		return change(b, op, err);
 	}

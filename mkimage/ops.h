@@ -20,6 +20,7 @@ enum op_verb {
 	OP_SYMLINK, /* `arg` is the target */
 	OP_CHMOD,
 	OP_CHOWN,
+	OP_CHOWN_ALL, /* what is below as well */
 	OP_REMOVE,
 };
 

@@ -117,6 +117,7 @@ DEFINE_STEP(step_mkdir, OP_MKDIR)
 DEFINE_STEP(step_symlink, OP_SYMLINK)
 DEFINE_STEP(step_chmod, OP_CHMOD)
 DEFINE_STEP(step_chown, OP_CHOWN)
+DEFINE_STEP(step_chown_all, OP_CHOWN_ALL)
 DEFINE_STEP(step_remove, OP_REMOVE)
 
 static int read_manifest(struct settings *s, const char *value,
@@ -151,6 +152,8 @@ static const struct option_def table[] = {
 	OPTION_CALL("chmod", 0, "MODE:GUEST", step_chmod, "change a mode"),
 	OPTION_CALL("chown", 0, "UID:GID:GUEST", step_chown,
 		    "change an owner and group"),
+	OPTION_CALL("chown-all", 0, "UID:GID:GUEST", step_chown_all,
+		    "that of a directory and of all that is in it"),
 	OPTION_CALL("remove", 0, "GUEST", step_remove,
 		    "take a file or folder out"),
 	OPTION_CALL("manifest", 0, "FILE", read_manifest,

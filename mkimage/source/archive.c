@@ -329,7 +329,7 @@ static int add_named(struct reader *r, struct vc_error *err)
 			       ? -1
 			       : 0;
 	was_link = is_older_link(r, &place);
-	if (entry_meta_get(r->b, r->e, archive_format(r->a), &m, err))
+	if (entry_meta_get(r->b, r->e, &m, err))
 		return -1;
 	rc = add_plain(r, &place, &m.meta, &n, &was_dir, err);
 	if (!rc && n)

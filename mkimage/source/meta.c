@@ -33,33 +33,26 @@ int meta_set_time(struct build *b, const char *path, int64_t sec, long nsec,
 	return 0;
 }
 
-static int get_time(struct build *b, struct archive_entry *e, int format,
-		    int64_t sec, long nsec, struct tree_time *ret,
-		    struct vc_error *err)
+static int get_time(struct build *b, struct archive_entry *e, int64_t sec,
+		    long nsec, struct tree_time *ret, struct vc_error *err)
 {
-	/* libarchive reads a pax "-1.5" as -1 and .5, one second too late */
-	if (format == ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE && sec < 0 &&
-	    nsec > 0) {
-		sec--;
-		nsec = NSEC - nsec;
-	}
 	return meta_set_time(b, archive_entry_pathname(e), sec, nsec, ret, err);
 }
 
-static int get_times(struct build *b, struct archive_entry *e, int format,
+static int get_times(struct build *b, struct archive_entry *e,
 		     struct tree_meta *m, struct vc_error *err)
 {
-	if (get_time(b, e, format, archive_entry_mtime(e),
-		     archive_entry_mtime_nsec(e), &m->mtime, err))
+	if (get_time(b, e, archive_entry_mtime(e), archive_entry_mtime_nsec(e),
+		     &m->mtime, err))
 		return -1;
 	m->atime = m->ctime = m->mtime;
 	if (archive_entry_atime_is_set(e) &&
-	    get_time(b, e, format, archive_entry_atime(e),
-		     archive_entry_atime_nsec(e), &m->atime, err))
+	    get_time(b, e, archive_entry_atime(e), archive_entry_atime_nsec(e),
+		     &m->atime, err))
 		return -1;
 	if (archive_entry_ctime_is_set(e) &&
-	    get_time(b, e, format, archive_entry_ctime(e),
-		     archive_entry_ctime_nsec(e), &m->ctime, err))
+	    get_time(b, e, archive_entry_ctime(e), archive_entry_ctime_nsec(e),
+		     &m->ctime, err))
 		return -1;
 	return 0;
 }
@@ -318,7 +311,7 @@ static int get_owner(la_int64_t id, const char *what, uint32_t *ret,
 	return 0;
 }
 
-int entry_meta_get(struct build *b, struct archive_entry *e, int format,
+int entry_meta_get(struct build *b, struct archive_entry *e,
 		   struct entry_meta *ret, struct vc_error *err)
 {
 	struct entry_meta m = { 0 };
@@ -329,8 +322,7 @@ int entry_meta_get(struct build *b, struct archive_entry *e, int format,
 	m.meta.flags = (uint32_t)set & META_USER_FLAGS;
 	if (get_owner(archive_entry_uid(e), "owner", &m.meta.uid, err) ||
 	    get_owner(archive_entry_gid(e), "group", &m.meta.gid, err) ||
-	    get_times(b, e, format, &m.meta, err) ||
-	    get_xattrs(b, e, &m.meta, err))
+	    get_times(b, e, &m.meta, err) || get_xattrs(b, e, &m.meta, err))
 		return -1;
 	if (get_acls(b, e, &m, err)) {
 		entry_meta_fini(&m);

@@ -40,8 +40,7 @@ struct entry_meta {
 	struct named_acl *acls; /* owned: still without the node */
 };
 
-/* `format` is archive_format()'s. */
-int entry_meta_get(struct build *b, struct archive_entry *e, int format,
+int entry_meta_get(struct build *b, struct archive_entry *e,
 		   struct entry_meta *ret, struct vc_error *err) VC_MUST_CHECK;
 /* The node is there: hand it what needs one. */
 int entry_meta_finish(struct build *b, struct node *n, struct entry_meta *m,

@@ -13,9 +13,11 @@
  * verified and a writer to the pipe does not die.
  *
  * libarchive takes an entry of a kind it does not know for a file, passes over
- * the records of a global pax header, and tells of neither: the headers it has
- * just read are looked at here, in the piece they came in. Pieces are whole
- * blocks but for the last, so a block lies in one.
+ * the records of a global pax header, and tells of neither; it loses the sign of
+ * a time between -1 and 0, and does not know the other two times of star. So the
+ * headers it has just read are looked at here as well: in the piece they came in
+ * or, when they go on in the next one, in a copy. Pieces are whole blocks but for
+ * the last, so a block lies in one.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -26,6 +28,9 @@
 #include <vmmcore/checked.h>
 #include "mkimage/source/source.h"
 #include "mkimage/source/tar.h"
+
+#define TAR_MAX_KEPT (8 * 1024 * 1024) /* of one entry's headers */
+#define NSEC 1000000000L
 
 /* --- the stream, for libarchive ------------------------------------------- */
 
@@ -39,6 +44,40 @@ static void keep_tail(struct tar *t)
 		memmove(t->tail, t->tail + n, TAR_BLOCK - n);
 		memcpy(t->tail + TAR_BLOCK - n, t->cur, n);
 	}
+}
+
+/* Before `cur` goes: a copy of what it has of headers that are being read. More
+ * of them than the parser takes is never kept. */
+static void keep_headers(struct tar *t, struct archive *a)
+{
+	const uint64_t pos =
+		t->base + (uint64_t)archive_read_header_position(a);
+	const uint64_t start = t->total - t->cur_len;
+	uint64_t from = start;
+	uint8_t *kept;
+	size_t len;
+
+	/* it reads contents, or skips them */
+	if (pos == t->checked_pos)
+		return;
+	if (!t->kept_len || t->kept_pos != pos ||
+	    t->kept_pos + t->kept_len != start) {
+		t->kept_len = 0;
+		t->kept_pos = from = pos;
+	}
+	if (from < start || from >= t->total)
+		return;
+	len = (size_t)(t->total - from);
+	kept = t->kept_len + len > TAR_MAX_KEPT
+		       ? NULL
+		       : realloc(t->kept, t->kept_len + len);
+	if (!kept) {
+		t->kept_len = 0;
+		return;
+	}
+	memcpy(kept + t->kept_len, t->cur + (from - start), len);
+	t->kept = kept;
+	t->kept_len += len;
 }
 
 static int next_piece(struct tar *t)
@@ -66,6 +105,7 @@ static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 	size_t at = t->cur_fed;
 
 	if (at == t->cur_len) {
+		keep_headers(t, a);
 		if (next_piece(t)) {
 			archive_set_error(a, EIO, "input");
 			return -1;
@@ -134,14 +174,6 @@ static const uint8_t *block_at(const struct tar *t, uint64_t pos)
 	return NULL;
 }
 
-/* The same, or NULL if it is no header. */
-static const uint8_t *header_at(const struct tar *t, uint64_t pos)
-{
-	const uint8_t *h = block_at(t, pos);
-
-	return h && is_header(h) ? h : NULL;
-}
-
 static int check_type(struct tar *t, struct archive *a, const char *path,
 		      struct vc_error *err)
 {
@@ -169,9 +201,58 @@ static uint64_t get_octal(const uint8_t *p, size_t len)
 	return strtoull(text, NULL, 8);
 }
 
+/* "-12.5" and the like, to seconds and what is above them. */
+static bool parse_time(const char *p, size_t len, int64_t *ret_sec,
+		       long *ret_nsec)
+{
+	const char *end = p + len;
+	const bool is_negative = p < end && *p == '-';
+	int64_t sec = 0;
+	long nsec = 0, unit;
+	int digits;
+
+	p += is_negative;
+	for (digits = 0; p < end && *p >= '0' && *p <= '9'; digits++, p++) {
+		if (digits == 18)
+			return false;
+		sec = sec * 10 + (*p - '0');
+	}
+	if (p < end && *p == '.')
+		for (p++, unit = NSEC / 10; p < end && *p >= '0' && *p <= '9';
+		     p++, unit /= 10, digits++)
+			nsec += (*p - '0') * unit;
+	if (p != end || !digits)
+		return false;
+	if (is_negative) {
+		sec = nsec ? -sec - 1 : -sec;
+		nsec = nsec ? NSEC - nsec : 0;
+	}
+	*ret_sec = sec;
+	*ret_nsec = nsec;
+	return true;
+}
+
+static void set_time(const char *key, const char *value, size_t len,
+		     struct archive_entry *e)
+{
+	int64_t sec;
+	long nsec;
+
+	if (strcmp(key + (*key ? 1 : 0), "time") != 0 ||
+	    !parse_time(value, len, &sec, &nsec))
+		return;
+	if (*key == 'm')
+		archive_entry_set_mtime(e, sec, nsec);
+	else if (*key == 'a')
+		archive_entry_set_atime(e, sec, nsec);
+	else if (*key == 'c')
+		archive_entry_set_ctime(e, sec, nsec);
+}
+
 /* "LENGTH KEY=VALUE\n" at `*p`; moves it on. False at the end. */
 static bool next_record(const uint8_t **p, const uint8_t *end, char *key,
-			size_t key_size, bool *ret_is_empty)
+			size_t key_size, const char **ret_value,
+			size_t *ret_len)
 {
 	const uint8_t *at = *p, *equals;
 	size_t n = 0;
@@ -186,7 +267,8 @@ static bool next_record(const uint8_t **p, const uint8_t *end, char *key,
 		return false;
 	snprintf(key, key_size, "%.*s", (int)(equals - at), (const char *)at);
 	*p += n;
-	*ret_is_empty = equals + 2 == *p;
+	*ret_value = (const char *)equals + 1;
+	*ret_len = (size_t)(*p - equals) - 2;
 	return true;
 }
 
@@ -208,12 +290,14 @@ static int check_records(struct tar *t, const uint8_t *p, size_t len,
 			 struct archive_entry *e, struct vc_error *err)
 {
 	const uint8_t *end = p + len;
-	bool is_empty;
+	const char *value;
 	char key[64];
 
-	while (next_record(&p, end, key, sizeof(key), &is_empty)) {
-		if (!is_global && is_empty && h)
+	while (next_record(&p, end, key, sizeof(key), &value, &len)) {
+		if (!is_global && !len && h)
 			take_back(key, h, e);
+		else if (!is_global)
+			set_time(key, value, len, e);
 		if (is_global && strcmp(key, "comment") != 0 &&
 		    warn_add(&t->b->warn, err,
 			     "'%s' of a global pax header left out",
@@ -223,31 +307,82 @@ static int check_records(struct tar *t, const uint8_t *p, size_t len,
 	return 0;
 }
 
-/* The headers of pax before the entry's own, as far as they are at hand. */
-static int check_extended(struct tar *t, struct archive *a,
+/* star has the other two times behind a prefix that is shorter by that. */
+static void take_star_times(const uint8_t *h, struct archive_entry *e)
+{
+	if (memcmp(h + 257, "ustar", 6) != 0 ||
+	    memcmp(h + 508, "tar", 4) != 0 || h[475])
+		return;
+	if (h[476] >= '0' && h[476] <= '7' && !archive_entry_atime_is_set(e))
+		archive_entry_set_atime(e, (time_t)get_octal(h + 476, 12), 0);
+	if (h[488] >= '0' && h[488] <= '7' && !archive_entry_ctime_is_set(e))
+		archive_entry_set_ctime(e, (time_t)get_octal(h + 488, 12), 0);
+}
+
+/* The headers from `pos` up to `end`, where the parser is, in one piece; NULL if
+ * they are not at hand. */
+static const uint8_t *headers_at(struct tar *t, uint64_t pos, uint64_t end)
+{
+	const uint64_t start = t->total - t->cur_len;
+	uint8_t *kept;
+
+	if (pos >= end || end > t->total)
+		return NULL;
+	if (pos >= start)
+		return t->cur + (pos - start);
+	if (!t->kept_len || t->kept_pos != pos || end <= start ||
+	    t->kept_pos + t->kept_len != start)
+		return NULL;
+	kept = realloc(t->kept, (size_t)(end - pos));
+	if (!kept)
+		return NULL;
+	memcpy(kept + t->kept_len, t->cur, (size_t)(end - start));
+	t->kept = kept;
+	return kept;
+}
+
+/* The headers of pax before the entry's own. */
+static int check_extended(struct tar *t, const uint8_t *all, uint64_t len,
 			  struct archive_entry *e, struct vc_error *err)
 {
-	uint64_t pos = t->base + (uint64_t)archive_read_header_position(a);
-	uint64_t end = tar_get_pos(t, a), start = t->total - t->cur_len, size;
-	const uint8_t *h, *own = NULL;
+	const uint8_t *h, *own = all + len - TAR_BLOCK;
+	uint64_t pos = 0, size;
 
-	if (pos + TAR_BLOCK < end)
-		own = header_at(t, end - TAR_BLOCK);
-	while (pos >= start && pos + TAR_BLOCK < end) {
-		h = header_at(t, pos);
-		if (!h || !strchr("xgLKX", h[156]))
+	if (!is_header(own))
+		own = NULL;
+	while (pos + TAR_BLOCK < len) {
+		h = all + pos;
+		if (!strchr("xgLKX", h[156]) || !h[156] || !is_header(h))
 			break;
 		pos += TAR_BLOCK;
 		size = get_octal(h + 124, 12);
-		if (!vc_range_ok(pos, size, end))
+		if (!vc_range_ok(pos, size, len))
 			break;
 		if ((h[156] == 'x' || h[156] == 'g') &&
-		    check_records(t, t->cur + (pos - start), (size_t)size,
-				  h[156] == 'g', own, e, err))
+		    check_records(t, all + pos, (size_t)size, h[156] == 'g',
+				  own, e, err))
 			return -1;
 		pos += vc_align_up(size, TAR_BLOCK);
 	}
 	return 0;
+}
+
+static int check_headers(struct tar *t, struct archive *a,
+			 struct archive_entry *e, struct vc_error *err)
+{
+	const uint64_t pos =
+		t->base + (uint64_t)archive_read_header_position(a);
+	const uint64_t end = tar_get_pos(t, a);
+	const uint8_t *all = headers_at(t, pos, end);
+	int rc = 0;
+
+	t->checked_pos = pos;
+	if (all && end - pos > TAR_BLOCK)
+		rc = check_extended(t, all, end - pos, e, err);
+	if (all && end - pos >= TAR_BLOCK)
+		take_star_times(all + (end - pos) - TAR_BLOCK, e);
+	t->kept_len = 0;
+	return rc;
 }
 
 static int check_entry(void *opaque, struct archive *a, struct archive_entry *e,
@@ -257,7 +392,7 @@ static int check_entry(void *opaque, struct archive *a, struct archive_entry *e,
 
 	if (!is_tar(a))
 		return 0;
-	return check_extended(t, a, e, err) ||
+	return check_headers(t, a, e, err) ||
 			       check_type(t, a, archive_entry_pathname(e), err)
 		       ? -1
 		       : 0;
@@ -363,7 +498,9 @@ static int read_one(struct tar *t, struct archive *a,
 int tar_start(struct tar *t, struct build *b, struct stream *s,
 	      struct digest *digest, struct vc_error *err)
 {
-	*t = (struct tar){ .b = b, .s = s, .digest = digest };
+	*t = (struct tar){
+		.b = b, .s = s, .digest = digest, .checked_pos = UINT64_MAX
+	};
 	if (next_piece(t)) {
 		*err = t->err;
 		return -1;
@@ -391,6 +528,8 @@ int tar_each(struct tar *t,
 	if (!rc && stream_has_rest(t->s))
 		rc = warn_add(&t->b->warn, err,
 			      "what follows the compressed data is left out");
+	free(vc_steal_ptr(&t->kept));
+	t->kept_len = 0;
 	return rc;
 }
 

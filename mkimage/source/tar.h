@@ -20,6 +20,11 @@ struct tar {
 	uint64_t total;		 /* where `cur` ends in the stream */
 	bool is_padded;		 /* beyond it, to a whole block */
 	uint64_t base;		 /* where this archive began */
+	/* headers that began before `cur`, which goes on with them; where those
+	 * begin that have been looked at */
+	uint8_t *kept;
+	size_t kept_len;
+	uint64_t kept_pos, checked_pos;
 	/* the last block of what came before `cur` */
 	uint8_t tail[TAR_BLOCK];
 };

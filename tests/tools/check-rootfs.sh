@@ -15,7 +15,9 @@ for a; do
 done
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs dumpe2fs mke2fs resize2fs tune2fs tar getfattr getfacl \
-	setfattr setfacl sha256sum jq
+	setfattr setfacl sha256sum jq qemu-system-x86_64 cpio
+testbed=$top_srcdir/tests/lib/testbed
+kernel=$("$testbed" kernel)
 can_mount || skip "a loop mount is needed"
 ref=$work/ref
 
@@ -147,6 +149,66 @@ crash() {
 	rm crashed.raw
 }
 
+# A guest boots from it and writes to it: with its own init where that is systemd,
+# else with vmm-init. The VMM is another program's.
+boots() {
+	"$top_srcdir/guest/mkinitrd" --kernel-dir "${kernel%/boot/*}" --force \
+		--init "$(command -v vmm-init)" -o initrd
+	cat >in-guest <<'X'
+#!/bin/sh
+mkdir /written
+seq 100000 >/written/file
+cp -a /usr/bin /written/bin
+ln /written/file /written/linked
+sync
+echo "guest: $(cat /proc/1/comm) $(sed -n 's/^[^ ]* \/ \([^ ]*\) \(rw\).*/\1 \2/p' \
+	/proc/mounts | tail -n 1)" >/dev/console
+X
+	chmod 755 in-guest
+	echo 'entrypoint /in-guest' >init.conf
+	cat >in-guest.service <<'X'
+[Service]
+Type=oneshot
+ExecStart=/in-guest
+ExecStartPost=/bin/systemctl --no-block poweroff
+X
+	start=in-guest.service
+	if debugfs -R 'stat /usr/lib/systemd/systemd' first.raw 2>&1 |
+		grep -q 'Type: regular'; then
+		init=systemd
+		dir=/etc/systemd/system
+		set -- "$1" --add in-guest.service:$dir/ \
+			--symlink ../$start:$dir/multi-user.target.wants/$start
+	else
+		init=vmm-init
+		set -- "$1" --init --add init.conf:/etc/vmm/init.conf
+	fi
+	mkimage -q --force --label root --fstab --add in-guest:/in-guest "$@" \
+		-o image.raw || fail "$name: image to boot"
+	accel=tcg
+	[ "$("$testbed" how)" = tcg ] || accel=kvm
+	timeout -k 5 300 qemu-system-x86_64 -accel $accel -m 1024 -nodefaults \
+		-no-user-config -display none -no-reboot -kernel "$kernel" \
+		-initrd initrd -append "root=LABEL=root rw quiet console=ttyS0 \
+mitigations=off systemd.unit=multi-user.target" \
+		-drive if=none,id=d,format=raw,file=image.raw \
+		-device virtio-blk-pci,drive=d -device virtio-rng-pci \
+		-serial file:console </dev/null >qemu.log 2>&1 || {
+		cat qemu.log console
+		fail "$name: the guest did not end"
+	}
+	tr -d '\r' <console | grep -qx "guest: $init ext4 rw" || {
+		cat console
+		fail "$name: the guest did not write"
+	}
+	# unmounted, or read-only at the end: nothing but counts may be late
+	e2fsck -fp image.raw >fsck.log 2>&1 || fail "$name: $(cat fsck.log)"
+	clean image.raw
+	debugfs -R 'cat /written/linked' image.raw 2>/dev/null >file
+	seq 100000 | cmp - file || fail "$name: not what the guest wrote"
+	has 'stat /written/bin/ls' 'Type: regular'
+}
+
 # check SOURCE: against the reference
 check() {
 	start=$(date +%s%N)
@@ -195,6 +257,8 @@ $((small >> 8)) MiB; the same tree"
 	clean exact.raw
 	same exact.raw
 	say "exact: $(($(stat -c %s exact.raw) >> 20)) MiB; the same tree"
+	boots "$1"
+	say "booted by $init, written to and clean"
 	rm -f first.raw image.raw exact.raw
 }
 

@@ -236,6 +236,26 @@ has 'cat /solaris-name' '^1$'
 has 'stat /solaris-name' 'User: +77 '
 has 'cat /of/star/star' '^1$'
 has 'cat /a/long/way/in-a-prefix' '^1$'
+has 'stat /of/star/star' 'atime: 0x499602d2'
+has 'stat /of/star/star' 'ctime: 0x499602d3'
+# headers that go on in the next piece of what is read, and in the one after it
+for piece in 262144 524288; do
+	for before in 512 1024 1536; do
+		printf 'file pad size=%d\npax mtime -0.5\nfile x text=1\nend\n' \
+			$((piece - 512 - before)) | "$gentar" >a.tar
+		build --strict a.tar
+		has 'stat /x' 'mtime: 0xffffffff:77359400'
+		build --strict - <a.tar
+		has 'stat /x' 'mtime: 0xffffffff:77359400'
+	done
+done
+{
+	printf 'file pad size=200000\npax comment '
+	head -c 600000 /dev/zero | tr '\0' c
+	printf '\npax mtime -0.5\nfile x text=1\nend\n'
+} | "$gentar" >a.tar
+build a.tar
+has 'stat /x' 'mtime: 0xffffffff:77359400'
 
 # --- cpio -------------------------------------------------------------------
 mkdir c

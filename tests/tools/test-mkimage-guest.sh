@@ -73,6 +73,38 @@ has 'stat /outside/systemd/network/99-default.link' 'link dest: "/dev/null"'
 build --network none a.tar
 has 'cat /outside/network/interfaces' '^iface lo inet loopback$'
 
+# OpenRC, with ifupdown, with Gentoo's scripts, with dhcpcd
+gen <<'X'
+file sbin/openrc-run text=x
+file sbin/ifup text=x
+file etc/init.d/networking text=x
+end
+X
+build --network dhcp a.tar
+has 'cat /etc/network/interfaces' '^iface eth0 inet dhcp$'
+has 'stat /etc/runlevels/boot/networking' 'link dest: "/etc/init.d/networking"'
+build --network none a.tar
+has 'cat /etc/network/interfaces' '^iface lo inet loopback$'
+gen <<'X'
+file sbin/openrc-run text=x
+file etc/init.d/net.lo text=x
+end
+X
+build --network dhcp a.tar
+has 'cat /etc/conf.d/net' '^config_eth0="dhcp"$'
+has 'stat /etc/init.d/net.eth0' 'link dest: "net.lo"'
+has 'stat /etc/runlevels/default/net.eth0' 'link dest: "/etc/init.d/net.eth0"'
+build --network none a.tar
+has 'cat /etc/conf.d/net' '^config_eth0="null"$'
+hasnot /etc/init.d/net.eth0
+gen <<'X'
+file sbin/openrc-run text=x
+file etc/init.d/dhcpcd text=x
+end
+X
+build --network dhcp a.tar
+has 'stat /etc/runlevels/default/dhcpcd' 'link dest: "/etc/init.d/dhcpcd"'
+
 # an init of its own, and vmm-init in its place
 printf '\177ELF-agent' >agent
 printf '\177ELF-init' >init

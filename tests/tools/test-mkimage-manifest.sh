@@ -28,6 +28,20 @@ ln tree/sub/f tree/g
 ln -s sub tree/l
 ln -s hello to-hello
 
+# all that is below, links included; what they lead to is another matter
+build --chown-all 12:34:/usr --chown-all 56:78:etc/to-a --symlink /gone:/usr/out \
+	--mkdir usr/lib/deep --chown-all 5:6:/usr a.tar
+has 'stat /usr' 'User: +5 +Group: +6'
+has 'stat /usr/lib/deep' 'User: +5 +Group: +6'
+has 'stat /usr/out' 'User: +5 +Group: +6'
+has 'stat /gone' 'User: +0 +Group: +0'
+has 'stat /etc/a' 'User: +56 +Group: +78'
+has 'stat /etc' 'User: +0 +Group: +0'
+echo 'chown-all 9:9 usr' >all.manifest
+build --manifest all.manifest a.tar
+has 'stat /usr/lib' 'User: +9 +Group: +9'
+refuses "'/nothing': No such file" 1 --chown-all 1:1:/nothing a.tar
+
 absent() {
 	for n; do
 		debugfs -R "stat $n" image.raw 2>&1 |

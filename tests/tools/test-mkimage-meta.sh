@@ -106,6 +106,9 @@ pax mtime -1.5
 file t-1.5 text=1
 pax mtime 0.5
 file t0.5 text=1
+pax mtime -0.5
+pax atime -.25
+file t-0.5 text=1
 end
 X
 build --strict a.tar
@@ -138,6 +141,8 @@ tns atime: 0x00000000:00000000
 tns ctime: 0xffffffff:00000000
 t-1.5 mtime: 0xfffffffe:77359400
 t0.5 mtime: 0x00000000:77359400
+t-0.5 mtime: 0xffffffff:77359400
+t-0.5 atime: 0xffffffff:b2d05e00
 X
 for id in uid gid; do
 	printf 'pax %s 4294967295\nfile d/f text=1\nend\n' $id | gen
