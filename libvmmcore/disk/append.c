@@ -187,7 +187,7 @@ int append_end_file(struct appender *a, struct vc_error *err)
 {
 	if (ftruncate(a->disk->fd, (off_t)a->out_offset) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "truncate");
-	if (!a->disk->no_sync && fdatasync(a->disk->fd) < 0)
+	if (!a->disk->no_sync && disk_sync_now(a->disk) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "sync");
 	return 0;
 }

@@ -235,6 +235,25 @@ enum vc_disk_status disk_status_of(int res)
 	}
 }
 
+int disk_synced(struct vc_disk *d, int res)
+{
+	if (res < 0 && !d->sync_error)
+		d->sync_error = res;
+	return d->sync_error;
+}
+
+int disk_sync_now(struct vc_disk *d)
+{
+	int res = d->sync_error;
+
+	if (!res && fdatasync(d->fd) < 0)
+		res = -errno;
+	if (!disk_synced(d, res))
+		return 0;
+	errno = -d->sync_error;
+	return -1;
+}
+
 const char *vc_disk_status_str(enum vc_disk_status status)
 {
 	static const char *const names[] = {

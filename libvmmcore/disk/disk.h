@@ -40,6 +40,9 @@ struct vc_disk {
 	bool ignore_backing;
 	uint32_t cache_bytes; /* 0: the format's default */
 	bool is_regular;      /* a file, not a block device */
+	/* Of the first sync of the file that failed, -errno: see
+	 * disk_synced(). */
+	int sync_error;
 	unsigned nr_in_flight;
 	struct req_queue finished; /* done() is due in vc_disk_poll() */
 	char *name;		   /* printable, for messages */
@@ -137,6 +140,14 @@ uint64_t disk_get_memory(const struct vc_disk *d);
 void disk_complete(struct vc_disk *d, struct vc_disk_req *req,
 		   enum vc_disk_status status);
 enum vc_disk_status disk_status_of(int res); /* of 0 or -errno */
+
+/* A sync of the file of `d` ended with `res`, 0 or -errno. Returns what that
+ * means, the same way: after one that failed, none succeeds. The kernel tells of
+ * what it could not write once, and may then call it clean; which writes are
+ * lost nobody knows. */
+int disk_synced(struct vc_disk *d, int res);
+/* Sync it here and now. Returns 0, or -1 with errno. */
+int disk_sync_now(struct vc_disk *d) VC_MUST_CHECK;
 
 /* The descriptor for an operation: the O_DIRECT one where its rules are kept.
  * The kernel keeps both ways coherent. */

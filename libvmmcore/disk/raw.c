@@ -62,6 +62,8 @@ static void io_done(struct eng_io *io, int res)
 
 	if (io->op == ENG_SHARE && io->mode == ENG_SHARE_COPIED)
 		job->req->flags |= VC_DISK_REQ_COPIED;
+	if (io->op == ENG_SYNC)
+		res = disk_synced(&job->disk->base, res);
 	job_finish(job, res);
 }
 
@@ -171,8 +173,8 @@ static void raw_flush(struct vc_disk *d, struct vc_disk_req *req)
 {
 	struct raw_job *job;
 
-	if (d->no_sync) {
-		disk_complete(d, req, VC_DISK_OK);
+	if (d->no_sync || d->sync_error) {
+		disk_complete(d, req, disk_status_of(d->sync_error));
 		return;
 	}
 	job = job_get(to_raw(d), req);

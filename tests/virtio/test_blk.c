@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* virtio-blk over a raw disk in memory, driven by the fake guest. */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ struct range {
 
 static struct vc_error err;
 static struct fg *fg;
+static enum vc_disk_io io_engine;
 static int image_fd; /* a second view of the image, not owned by the disk */
 
 static void make_image(void)
@@ -76,6 +78,7 @@ static void start_with(struct vc_virtio_blk_opts o, bool is_writable,
 	struct vc_disk_open_opts open_opts = {
 		.format = VC_DISK_FORMAT_RAW,
 		.writable = is_writable,
+		.io = io_engine,
 		.name = "image",
 	};
 	struct vc_virtio_dev *dev;
@@ -309,6 +312,36 @@ START_TEST(flushes)
 	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_IOERR);
 	spy.is_failing = false;
 	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_OK);
+	stop();
+}
+END_TEST
+
+static unsigned nr_bad_syncs;
+
+static int fail_one_sync(const struct eng_io *io)
+{
+	return io->op == ENG_SYNC && nr_bad_syncs && nr_bad_syncs-- ? -EIO : 0;
+}
+
+/* What a sync of the file has lost once is lost: the guest must not be told
+ * anything else by the next flush. */
+START_TEST(failed_sync_stays)
+{
+	uint8_t buf[512] = { 1 };
+
+	io_engine = VC_DISK_IO_SYNC;
+	start();
+	engine_inject = fail_one_sync;
+	ck_assert_int_eq(write_sectors(1, buf, sizeof(buf)), S_OK);
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_OK);
+	nr_bad_syncs = 1;
+	ck_assert_int_eq(write_sectors(1, buf, sizeof(buf)), S_OK);
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_IOERR);
+	ck_assert_uint_eq(nr_bad_syncs, 0);
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_IOERR);
+	ck_assert_int_eq(write_sectors(1, buf, sizeof(buf)), S_OK);
+	ck_assert_int_eq(request(T_FLUSH, 0, FG_OUT, NULL, 0, NULL), S_IOERR);
+	engine_inject = NULL;
 	stop();
 }
 END_TEST
@@ -687,6 +720,7 @@ TEST_SUITE(suite_blk)
 	tcase_add_test(tc, reads_back_what_was_written);
 	tcase_add_test(tc, takes_any_layout);
 	tcase_add_loop_test(tc, flushes, 0, 2);
+	tcase_add_test(tc, failed_sync_stays);
 	tcase_add_test(tc, tells_its_serial);
 	tcase_add_test(tc, zeroes_ranges);
 	tcase_add_test(tc, discards_ranges);

@@ -250,7 +250,7 @@ static bool begin_writing(struct qc_disk *q)
 		bits[2] = be64_put(kept_autoclear(q));
 		if (vc_pwrite_full(q->base.fd, bits, sizeof(bits),
 				   QC_OFFSET_INCOMPATIBLE) < 0 ||
-		    (!q->base.no_sync && fdatasync(q->base.fd) < 0))
+		    (!q->base.no_sync && disk_sync_now(&q->base) < 0))
 			return false;
 		h->incompatible |= dirty;
 		h->autoclear = kept_autoclear(q);
@@ -383,7 +383,7 @@ static int qc_close(struct vc_disk *d, struct vc_error *err)
 		return 0;
 	/* the refcounts are right, and on the medium first */
 	q->h.incompatible &= ~(uint64_t)QC_INCOMPAT_DIRTY;
-	if ((!d->no_sync && fdatasync(d->fd) < 0) ||
+	if ((!d->no_sync && disk_sync_now(d) < 0) ||
 	    write_be64(d->fd, q->h.incompatible, QC_OFFSET_INCOMPATIBLE) < 0)
 		return vc_fail(err, VC_E_SYS, errno, "mark as clean");
 	return 0;

@@ -20,6 +20,11 @@
  *
  * If a write fails the round ends, what was not written stays dirty, flushes
  * that wait for it fail, and the next round tries again.
+ *
+ * If a sync fails there is no next round: what was written before it may be on
+ * the medium or not, and never will be, so nothing that relies on it may be
+ * written, and no cluster taken that a refcount which may be lost calls free.
+ * Flushes, and requests that would change metadata, fail from then on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +66,8 @@ static void wb_io_done(struct eng_io *io, int res)
 	struct qc_disk *q = vc_container_of(wb, struct qc_disk, wb);
 
 	wb->nr_in_flight--;
+	if (io->op == ENG_SYNC)
+		res = disk_synced(&q->base, res);
 	/* a hole that cannot be punched only wastes space */
 	if (res < 0 && io->op != ENG_FALLOCATE)
 		wb->res = qc_result_of(res);
@@ -87,6 +94,7 @@ static void data_synced(struct eng_io *io, int res)
 	struct qc_disk *q = vc_container_of(wb, struct qc_disk, wb);
 
 	wb->nr_in_flight--;
+	res = disk_synced(&q->base, disk_synced(q->data, res));
 	if (res < 0)
 		wb->res = qc_result_of(res);
 	wb_step(q);
@@ -444,6 +452,8 @@ static void wb_step(struct qc_disk *q)
 	while (!wb->nr_in_flight) {
 		if (q->is_broken && wb->res == QC_OK)
 			wb->res = QC_CORRUPT;
+		if (q->base.sync_error && wb->res == QC_OK)
+			wb->res = qc_result_of(q->base.sync_error);
 		if (wb->res != QC_OK || wb->stage == WB_END) {
 			wb_end(q);
 			return;
@@ -498,6 +508,8 @@ enum qc_result qc_writeback_gate(struct qc_disk *q, struct qc_waiter *w)
 
 	if (q->is_broken)
 		return QC_CORRUPT;
+	if (q->base.sync_error)
+		return qc_result_of(q->base.sync_error);
 	if (wb->is_frozen) {
 		qc_wait_on(&wb->thawed, w);
 		return QC_WAIT;

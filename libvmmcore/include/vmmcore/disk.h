@@ -152,6 +152,9 @@ uint32_t vc_disk_get_discard_granularity(const struct vc_disk *disk);
 enum vc_disk_op {
 	VC_DISK_READ,
 	VC_DISK_WRITE,
+	/* Completed writes are durable when it is done. Once one has failed
+	 * because the medium did, all later ones fail, and FUA, and
+	 * vc_disk_close(): what was lost cannot be known. */
 	VC_DISK_FLUSH,
 	VC_DISK_DISCARD, /* contents undefined-but-stable; may do nothing */
 	VC_DISK_WRITE_ZEROES, /* reads back zero */

@@ -8,6 +8,7 @@
 #include <vmmcore/composite.h>
 #include <vmmcore/disk.h>
 #include "disk/composite/composite.h"
+#include "disk/engine.h"
 #include "tests/lib/test.h"
 
 #define KIB 1024u
@@ -166,6 +167,40 @@ static void make_qcow2(const char *path, uint64_t size)
 }
 
 /* Parts of other formats, a composite among them; holes are seen. */
+static unsigned nr_bad_syncs;
+
+static int fail_one_sync(const struct eng_io *io)
+{
+	return io->op == ENG_SYNC && nr_bad_syncs && nr_bad_syncs-- ? -EIO : 0;
+}
+
+/* One part that could not be synced fails all later flushes of the disk. */
+START_TEST(failed_sync_of_a_part_stays)
+{
+	struct vc_disk_open_opts oo = { .writable = true,
+					.allow_backing = true,
+					.io = VC_DISK_IO_SYNC };
+	struct vc_disk *d;
+	char x[512] = "";
+
+	make_file("a", 8 * KIB, 1);
+	make_file("b", 8 * KIB, 2);
+	add("a", 0, true);
+	add("b", 8 * KIB, true);
+	write_list("disk", 16 * KIB);
+	ck_ok(vc_disk_open("disk", &oo, &d, &err), &err);
+	engine_inject = fail_one_sync;
+	ck_ok(vc_disk_write(d, 512, x, sizeof(x), &err), &err);
+	ck_ok(vc_disk_flush(d, &err), &err);
+	nr_bad_syncs = 1;
+	ck_fails(vc_disk_flush(d, &err), &err, VC_E_SYS);
+	ck_assert_uint_eq(nr_bad_syncs, 0);
+	ck_fails(vc_disk_flush(d, &err), &err, VC_E_SYS);
+	ck_fails(vc_disk_close(d, &err), &err, VC_E_SYS);
+	engine_inject = NULL;
+}
+END_TEST
+
 START_TEST(parts_of_any_format)
 {
 	static uint8_t buf[64 * KIB], want[64 * KIB];
@@ -715,6 +750,7 @@ TEST_SUITE(suite_composite)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, parts_read_and_write);
+	tcase_add_test(tc, failed_sync_of_a_part_stays);
 	tcase_add_test(tc, parts_of_any_format);
 	tcase_add_test(tc, locks_its_parts);
 	tcase_add_test(tc, many_pieces_at_once);

@@ -194,7 +194,8 @@ static int inject(const struct eng_io *io)
 {
 	unsigned n = nr_ops++;
 
-	if (io->op == ENG_READ)
+	/* a sync that failed is for good */
+	if (io->op == ENG_READ || (io->op == ENG_SYNC && fail_to != UINT32_MAX))
 		return 0;
 	return n >= fail_from && n < fail_to ? -fail_with : 0;
 }
