@@ -38,6 +38,9 @@ struct vc_disk {
 	bool writable;
 	bool no_sync;
 	bool ignore_backing;
+	/* Another backing file is about to be below it, as nothing may be now:
+	 * what is zeroed has to say so in this image. */
+	bool is_rebased;
 	uint32_t cache_bytes; /* 0: the format's default */
 	bool is_regular;      /* a file, not a block device */
 	/* Of the first sync of the file that failed, -errno: see

@@ -179,6 +179,35 @@ chains() {
 		qcow-tool commit -b other.raw top.qcow2
 }
 
+# An image that stands on nothing is put on a file that has data: what it never
+# had must not begin to show that.
+rebases_from_nothing() {
+	local options
+	for options in compat=0.10 compat=1.1 cluster_size=4k,compat=0.10 \
+		extended_l2=on data_file=t.data compat=crosvm; do
+		shape="rebase from nothing: $options"
+		rm -f t.data t.qcow2
+		qcow-tool create -q -f qcow2 -o "$options" t.qcow2 10M
+		qemu-img create -q -f raw t.raw 10M
+		both t.qcow2 t.raw 'write -P 1 1M 64k' 'write -P 3 9M 3k' \
+			'write -z 5M 100k'
+		# a longer one, a shorter one, and one with holes
+		qemu-img create -q -f qcow2 n.qcow2 12M
+		qemu-io -f qcow2 -c 'write -P 2 0 3M' -c 'write -P 2 5M 7M' \
+			n.qcow2 >/dev/null
+		cp t.qcow2 c.qcow2
+		[ ! -e t.data ] || cp t.data c.data
+		qcow-tool rebase -b n.qcow2 -F qcow2 t.qcow2
+		same t.qcow2 t.raw
+		mv c.qcow2 t.qcow2
+		[ ! -e t.data ] || mv c.data t.data
+		head -c 1000000 /dev/zero | tr '\0' x >s.raw
+		truncate -s 1000448 s.raw
+		qcow-tool rebase -b s.raw -F raw t.qcow2
+		same t.qcow2 t.raw
+	done
+}
+
 amends() {
 	local bits
 	case $shape in
@@ -231,6 +260,8 @@ for shape in cluster_size=64k cluster_size=512,refcount_bits=64 \
 	amends
 	chains
 done
+rm -f ./*
+rebases_from_nothing
 
 # The size of an image whose data is elsewhere is that of the data file, too.
 shape=data-file

@@ -251,6 +251,7 @@ int vc_disk_rebase(struct vc_disk *top, struct vc_disk *new_backing,
 	int ret;
 
 	ret = mover_init(&m, opts, err);
+	top->is_rebased = new_backing != NULL;
 	if (ret == 0 && opts->compress)
 		ret = use_compression(&m, top, err);
 	while (ret == 0 && pos < size) {
@@ -268,6 +269,7 @@ int vc_disk_rebase(struct vc_disk *top, struct vc_disk *new_backing,
 	}
 	if (ret == 0)
 		ret = vc_disk_flush(top, err);
+	top->is_rebased = false;
 	mover_fini(&m);
 	return ret;
 }

@@ -48,13 +48,19 @@ static uint64_t whole_units(const struct qc_job *job, uint64_t offset,
 	return vc_align_down(len, unit_bytes(job));
 }
 
+/* Would something else be seen where the image has no entry? */
+static bool is_overlay(const struct qc_disk *q)
+{
+	return q->base.backing || q->base.is_rebased;
+}
+
 /* Is this extent what the request wants it to be? */
 static bool nothing_to_do(const struct qc_job *job)
 {
 	bool reads_zero =
 		job->ext.kind == QC_ZERO_PLAIN ||
 		job->ext.kind == QC_ZERO_ALLOCATED ||
-		(job->ext.kind == QC_UNALLOCATED && !job->q->base.backing);
+		(job->ext.kind == QC_UNALLOCATED && !is_overlay(job->q));
 
 	if (reads_zero)
 		return job->ext.kind != QC_ZERO_ALLOCATED || !may_release(job);
@@ -74,7 +80,7 @@ static bool has_entry_for(const struct qc_job *job)
 		return false;
 	if (q->h.version > 2 && !q->h.is_for_crosvm)
 		return true;
-	return !q->base.backing && may_release(job);
+	return !is_overlay(q) && may_release(job);
 }
 
 static bool keeps_host(const struct qc_job *job, struct qc_entry old)
@@ -87,7 +93,7 @@ static struct qc_entry new_entry(const struct qc_job *job, struct qc_entry old)
 {
 	if (keeps_host(job, old) && (old.desc & QC_OFFSET_MASK))
 		return (struct qc_entry){ old.desc | QC_ZERO, 0 };
-	return (struct qc_entry){ job->q->base.backing ? QC_ZERO : 0, 0 };
+	return (struct qc_entry){ is_overlay(job->q) ? QC_ZERO : 0, 0 };
 }
 
 /* The same with subclusters, for those of `mask`. */
