@@ -28,8 +28,9 @@
  * to do; never while somebody waits, and never in a done(). With the engine of
  * plain system calls the I/O itself is done with the lock held.
  *
- * With io_uring, what a thread has given to the kernel is cancelled when the
- * thread ends, and that may be what others asked for: uring.c starts it anew.
+ * A thread may end while the kernel still does what it gave to a ring, which may
+ * be what others asked for. Kernels that cancel it then are met by
+ * eng_io_advance(), which has it done anew by somebody else.
  */
 #include <errno.h>
 #include <poll.h>

@@ -448,6 +448,63 @@ START_TEST(who_leaves_passes_the_work_on)
 }
 END_TEST
 
+#define NR_LEFT 200
+
+struct starter {
+	struct vc_disk_queue *q;
+	struct simple s[NR_LEFT];
+};
+
+/* What the kernel does not do at once: it is still on its way at the end. */
+static void *start_and_end(void *opaque)
+{
+	struct starter *st = opaque;
+	unsigned i;
+
+	for (i = 0; i < NR_LEFT; i++) {
+		simple_init(&st->s[i], VC_DISK_WRITE_ZEROES, i * BLOCK);
+		st->s[i].req.flags = VC_DISK_REQ_UNMAP;
+		vc_disk_queue_submit(st->q, &st->s[i].req);
+	}
+	vc_disk_queue_kick(st->q);
+	return NULL;
+}
+
+/* Another thread takes the queue over, and all is done: whatever a kernel makes
+ * of the end of the thread that it worked for. */
+START_TEST(work_outlives_who_gave_it_to_the_kernel)
+{
+	struct starter *st = calloc(1, sizeof(*st));
+	struct image im;
+	unsigned round, i;
+	pthread_t id;
+
+	ck_assert_ptr_nonnull(st);
+	create_raw(&im, _i);
+	image_open(&im, NULL);
+	memset(im.model, 0x3c, NR_LEFT * BLOCK);
+	for (round = 0; round < 8; round++) {
+		ck_ok(vc_disk_write(im.disk, 0, im.model, NR_LEFT * BLOCK,
+				    &err),
+		      &err);
+		ck_ok(vc_disk_queue_open(im.disk, &st->q, &err), &err);
+		ck_assert_int_eq(pthread_create(&id, NULL, start_and_end, st),
+				 0);
+		pthread_join(id, NULL);
+		vc_disk_queue_close(st->q);
+		for (i = 0; i < NR_LEFT; i++) {
+			ck_assert_uint_eq(st->s[i].nr_done, 1);
+			ck_assert_int_eq(st->s[i].status, VC_DISK_OK);
+		}
+	}
+	memset(im.model, 0, NR_LEFT * BLOCK);
+	image_compare(&im);
+	ck_ok(vc_disk_close(vc_steal_ptr(&im.disk), &err), &err);
+	image_fini(&im);
+	free(st);
+}
+END_TEST
+
 TEST_SUITE(suite_queue)
 {
 	Suite *s = suite_create("disk/queue");
@@ -457,6 +514,8 @@ TEST_SUITE(suite_queue)
 			    NR_ENGINES * (1 + NR_SHAPES));
 	tcase_add_loop_test(tc, threads_share_a_chain, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, done_is_called_by_its_own_queue, 0, NR_ENGINES);
+	tcase_add_loop_test(tc, work_outlives_who_gave_it_to_the_kernel, 0,
+			    NR_ENGINES);
 	tcase_add_loop_test(tc, who_leaves_passes_the_work_on, 0, 2);
 	return s;
 }

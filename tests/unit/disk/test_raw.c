@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <signal.h>
 #include <unistd.h>
 #include <vmmcore/disk.h>
@@ -267,6 +272,59 @@ START_TEST(locks_out_a_second_writer)
 }
 END_TEST
 
+/* In a process that may make neither a ring nor a thread. Returns a status. */
+static int run_without_help(void)
+{
+	struct sock_filter insns[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone3, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { VC_ARRAY_SIZE(insns), insns };
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_RAW,
+					.writable = true };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct vc_disk *d = NULL;
+	char a[512] = "text", b[512];
+
+	if (ftruncate(fd, MIB) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0)
+		return 1;
+	oo.io = VC_DISK_IO_URING;
+	if (vc_disk_open_fd(fd, &oo, NULL, &d, &err) == 0)
+		return 2;
+	oo.io = VC_DISK_IO_POOL;
+	if (vc_disk_open_fd(fd, &oo, NULL, &d, &err) == 0 ||
+	    err.sys != EAGAIN || !strstr(err.msg, "start a thread"))
+		return 3;
+	oo.io = VC_DISK_IO_AUTO;
+	if (vc_disk_open_fd(fd, &oo, NULL, &d, &err) < 0 ||
+	    vc_disk_write(d, 0, a, 512, &err) < 0 ||
+	    vc_disk_flush(d, &err) < 0 ||
+	    vc_disk_read(d, 0, b, 512, &err) < 0 || memcmp(a, b, 512) != 0 ||
+	    vc_disk_close(d, &err) < 0)
+		return 4;
+	return 0;
+}
+
+START_TEST(takes_what_the_host_allows)
+{
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid)
+		_exit(run_without_help());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(direct_takes_any_alignment)
 {
 	char path[] = "/var/tmp/disk-XXXXXX";
@@ -342,6 +400,7 @@ TEST_SUITE(suite_raw)
 	tcase_add_loop_test(tc, maps_holes, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, no_space_is_reported_and_passes, 0, NR_ENGINES);
 	tcase_add_test(tc, locks_out_a_second_writer);
+	tcase_add_test(tc, takes_what_the_host_allows);
 	tcase_add_loop_test(tc, direct_takes_any_alignment, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, changes_its_size, 0, NR_ENGINES);
 	tcase_add_test(tc, refuses_what_is_no_file);
