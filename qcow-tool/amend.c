@@ -38,6 +38,7 @@ static const struct vc_option amend_options[] = {
 	OPT_FORMAT("qcow2; found out if not given"),
 	OPT_CACHE("accepted as qemu-img does"),
 	{ "force", 0, NULL, "accepted: nothing here needs it" },
+	OPT_ALLOW_BACKING("IMAGE"),
 	OPT_IMAGE_OPTS("IMAGE"),
 	OPT_OBJECT,
 	OPT_PROGRESS,
@@ -110,7 +111,8 @@ static int run(const char *path, struct amend_opts *o, struct vc_error *err)
 {
 	struct vc_disk_resize_opts ro = { .format = VC_DISK_FORMAT_QCOW2,
 					  .size_bytes = o->k.size,
-					  .no_lock = true };
+					  .no_lock = true,
+					  .allow_backing = o->c.allow_backing };
 	struct vc_qcow2_amend_opts ao;
 	vc_auto_fd int fd = -1;
 

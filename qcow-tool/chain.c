@@ -70,7 +70,12 @@ static int chain_open(struct chain *c, const char *path,
 		l->format = format;
 		l->fd = -1;
 		c->nr++;
-		if (open_for_reading(l->path, &l->fd, err) < 0)
+		if (c->nr == 1 && open_for_reading(l->path, &l->fd, err) < 0)
+			return -1;
+		if (c->nr > 1)
+			l->fd = vc_disk_open_named("backing file", l->path,
+						   false, err);
+		if (l->fd < 0)
 			return -1;
 		if (c->nr > 1 && !to_end && (!base || is_file(l, base)))
 			return 0;
@@ -91,9 +96,9 @@ static int chain_open(struct chain *c, const char *path,
 							 : "?",
 				 &format, err) < 0)
 			return vc_prefix(err, "backing format");
-		next = beside(l->path, info->backing_file);
-		if (!next)
-			return vc_fail(err, VC_E_SYS, ENOMEM, "commit");
+		if (vc_disk_resolve_name("backing file", l->path,
+					 info->backing_file, &next, err) < 0)
+			return -1;
 	}
 }
 
@@ -140,7 +145,8 @@ static int fit_base(const struct link *base, uint64_t size,
 		    struct vc_error *err)
 {
 	struct vc_disk_resize_opts ro = { .format = base->format,
-					  .size_bytes = size };
+					  .size_bytes = size,
+					  .allow_backing = true };
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 
 	if (!info)
@@ -293,9 +299,9 @@ static int move_data(const char *path, struct chain_opts *o,
 	if (vc_disk_open(path, &oo, &top, err) < 0)
 		return -1;
 	if (o->base) {
-		full = beside(path, o->base);
-		if (!full)
-			return vc_fail(err, VC_E_SYS, ENOMEM, "rebase");
+		if (vc_disk_resolve_name("backing file", path, o->base, &full,
+					 err) < 0)
+			return -1;
 		if (parse_format(o->base_format, &format, err) < 0 ||
 		    open_disk(full, format, false, o->c.share, &base, err) < 0)
 			return vc_prefix(err, "'%s'",

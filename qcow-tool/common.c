@@ -45,17 +45,15 @@ const char *human_size(uint64_t bytes, char *buf, size_t size)
 	return buf;
 }
 
-char *beside(const char *path, const char *name)
+int refuse_same_file(const char *to, const char *what, const char *path,
+		     struct vc_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	char *joined = NULL;
+	char shown[256];
 
-	if (name[0] == '/' || !slash || strchr(name, ':'))
-		return strdup(name);
-	if (asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) <
-	    0)
-		return NULL;
-	return joined;
+	if (!vc_same_file(to, path))
+		return 0;
+	return vc_fail(err, VC_E_CONFIG, 0, "%s '%s': is the new image itself",
+		       what, vc_printable(path, shown, sizeof(shown)));
 }
 
 void progress_show(void *opaque, uint64_t done, uint64_t total)

@@ -30,8 +30,10 @@ int open_for_reading(const char *path, int *ret_fd,
 		     struct vc_error *err) VC_MUST_CHECK;
 /* "1.5 GiB" */
 const char *human_size(uint64_t bytes, char *buf, size_t size);
-/* Where `name`, found in the image `path`, is; malloc'ed or NULL. */
-char *beside(const char *path, const char *name);
+/* What is written must not be what is read: that `to` and `path` are different
+ * files, whether or not they exist yet. `what` the latter is is for messages. */
+int refuse_same_file(const char *to, const char *what, const char *path,
+		     struct vc_error *err) VC_MUST_CHECK;
 
 /* "(12.34/100%)" on standard output, if `is_shown`. */
 struct progress {

@@ -217,7 +217,7 @@ static int look(const char *path, const struct vc_composite_component *c,
 	vc_auto_free char *file = NULL;
 	vc_auto_fd int fd = -1;
 
-	if (vc_composite_resolve(path, c->path, &file, err) < 0)
+	if (vc_disk_resolve_name("component", path, c->path, &file, err) < 0)
 		return -1;
 	fd = vc_disk_open_named("component", file, false, err);
 	if (fd < 0)

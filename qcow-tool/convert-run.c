@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <vmmcore/qcow2.h>
@@ -121,10 +120,12 @@ static int open_backing(struct run *r, struct vc_disk **ret,
 					.cache_bytes = VC_CONVERT_CACHE,
 					.allow_backing =
 						r->o->c.allow_backing };
-	vc_auto_free char *full = beside(r->to, r->o->image.backing_file);
+	vc_auto_free char *full = NULL;
 
-	if (!full)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "backing file");
+	if (vc_disk_resolve_name("backing file", r->to,
+				 r->o->image.backing_file, &full, err) < 0 ||
+	    refuse_same_file(r->to, "backing file", full, err) < 0)
+		return -1;
 	if (parse_format(r->o->image.backing_format, &oo.format, err) < 0)
 		return -1;
 	return vc_disk_open(full, &oo, ret, err);
@@ -236,7 +237,8 @@ static int to_existing(struct run *r, struct vc_error *err)
 		.direct = o->c.cache.direct,
 		.io = image_io(o->c.cache.direct),
 		.no_sync = !o->c.cache.sync && !o->sync,
-		.allow_backing = o->image.backing_file != NULL,
+		.allow_backing =
+			o->image.backing_file != NULL || o->c.allow_backing,
 	};
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;
 	vc_auto_fd int fd = -1;
@@ -249,13 +251,6 @@ static int to_existing(struct run *r, struct vc_error *err)
 		return 0;
 	fd = vc_open(r->to, O_RDWR | O_CLOEXEC, 0, err);
 	return fd < 0 ? -1 : copy_bitmaps(r, fd, err);
-}
-
-static bool is_device(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
 static int run(struct run *r, char **from, struct vc_error *err)

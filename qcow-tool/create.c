@@ -68,13 +68,17 @@ static int look_at_backing(const char *path, struct create_opts *o,
 			   struct vc_error *err)
 {
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
-	vc_auto_free char *full = beside(path, o->image.backing_file);
+	vc_auto_free char *full = NULL;
 	enum vc_disk_format format;
 	vc_auto_fd int fd = -1;
 	char shown[256];
 
-	if (!info || !full)
+	if (!info)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "backing file");
+	if (vc_disk_resolve_name("backing file", path, o->image.backing_file,
+				 &full, err) < 0 ||
+	    refuse_same_file(path, "backing file", full, err) < 0)
+		return -1;
 	if (parse_format(o->image.backing_format, &format, err) < 0 ||
 	    open_for_reading(full, &fd, err) < 0)
 		return vc_prefix(err, "backing file");

@@ -102,7 +102,7 @@ static int copy(const struct dd_opts *o, struct image *im, int out,
 					.name = o->out };
 	struct vc_disk_create_opts co = { .format = o->to };
 	struct vc_convert_opts opts = { .granule = 4096,
-					.dst_is_zero = true,
+					.dst_is_zero = !is_device(o->out),
 					.share = VC_CONVERT_SHARE_AUTO };
 	struct vc_convert_source src = image_source(im);
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;

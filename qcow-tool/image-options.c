@@ -295,9 +295,10 @@ int image_options_open_data(const struct image_options *o, const char *path,
 
 	if (!o->data_file)
 		return 0;
-	full = beside(path, o->data_file);
-	if (!full)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "data file");
+	if (vc_disk_resolve_name("data file", path, o->data_file, &full, err) <
+		    0 ||
+	    refuse_same_file(path, "data file", full, err) < 0)
+		return -1;
 	if (open_output(full, keep, ret, err) < 0)
 		return vc_prefix(err, "data file");
 	co->data_fd = vc_outfile_get_fd(*ret);

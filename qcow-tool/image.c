@@ -89,6 +89,13 @@ struct vc_convert_source image_source(struct image *im)
 					   .opaque = im };
 }
 
+bool is_device(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 int open_output(const char *path, bool keep, struct vc_outfile **ret,
 		struct vc_error *err)
 {
@@ -97,7 +104,8 @@ int open_output(const char *path, bool keep, struct vc_outfile **ret,
 	struct stat st;
 
 	vc_printable(path, shown, sizeof(shown));
-	if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+	if (stat(path, &st) == 0 &&
+	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
 		if (keep)
 			return vc_fail(err, VC_E_SYS, EEXIST,
 				       "'%s': not replaced", shown);
@@ -105,5 +113,7 @@ int open_output(const char *path, bool keep, struct vc_outfile **ret,
 	}
 	if (fd >= 0 && vc_disk_lock_fd(fd, true, err) < 0)
 		return vc_prefix(err, "'%s'", shown);
+	if (fd >= 0 && S_ISBLK(st.st_mode))
+		return vc_outfile_open_device(path, ret, err);
 	return vc_outfile_open(path, !keep, ret, err);
 }

@@ -33,8 +33,9 @@ void image_fini(struct image *im);
 /* What vc_disk_convert() takes; borrows `im`. */
 struct vc_convert_source image_source(struct image *im);
 
+bool is_device(const char *path);
 /* Start a file that replaces what is there, unless `keep`; what is in use as an
- * image is not replaced. */
+ * image is not replaced. A block device is written in place. */
 int open_output(const char *path, bool keep, struct vc_outfile **ret,
 		struct vc_error *err) VC_MUST_CHECK;
 

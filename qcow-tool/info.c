@@ -159,11 +159,24 @@ static void print_parts(const struct vc_disk_info *info)
 		printf("    version: %u\n", info->version);
 }
 
+/* Where the backing file is, or its name if that is not one of a file. */
+static char *full_backing_name(const struct subject *s)
+{
+	const char *name = s->info.backing_file;
+	struct vc_error ignored;
+	char *full;
+
+	return vc_disk_resolve_name("backing file", s->path, name, &full,
+				    &ignored) < 0
+		       ? strdup(name)
+		       : full;
+}
+
 static void print_backing(const struct subject *s)
 {
 	const struct vc_disk_info *info = &s->info;
 	char shown[4 * sizeof(info->backing_file)];
-	vc_auto_free char *full = beside(s->path, info->backing_file);
+	vc_auto_free char *full = full_backing_name(s);
 
 	printf("backing file: %s",
 	       vc_printable(info->backing_file, shown, sizeof(shown)));
@@ -283,7 +296,7 @@ static void add_backing(json_t *j, const struct subject *s)
 				    json_text(info->backing_format));
 	if (!info->backing_file[0])
 		return;
-	full = beside(s->path, info->backing_file);
+	full = full_backing_name(s);
 	json_object_set_new(j, "backing-filename",
 			    json_text(info->backing_file));
 	if (full)
@@ -347,11 +360,6 @@ static int first_of_chain(const char *path, struct subject **ret,
 	return 0;
 }
 
-static bool is_url(const char *name)
-{
-	return name[strcspn(name, ":/")] == ':';
-}
-
 /* The file that `above` is based on, and the format that it says. */
 static int next_of_chain(const struct subject *above, struct subject **ret,
 			 enum vc_disk_format *ret_format, struct vc_error *err)
@@ -367,12 +375,9 @@ static int next_of_chain(const struct subject *above, struct subject **ret,
 			       "format");
 	if (parse_format(above->info.backing_format, ret_format, err) < 0)
 		return -1;
-	if (is_url(above->info.backing_file))
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "backing file: not a file name");
-	s->path = beside(above->path, above->info.backing_file);
-	if (!s->path)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "info");
+	if (vc_disk_resolve_name("backing file", above->path,
+				 above->info.backing_file, &s->path, err) < 0)
+		return -1;
 	s->fd = vc_disk_open_named("backing file", s->path, false, err);
 	if (s->fd < 0)
 		return -1;

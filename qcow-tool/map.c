@@ -200,7 +200,9 @@ static int find_names(struct printer *p, struct vc_error *err)
 			return 0;
 		if (parse_format(info->backing_format, &format, err) < 0)
 			return -1;
-		next = beside(path, info->backing_file);
+		if (vc_disk_resolve_name("backing file", path,
+					 info->backing_file, &next, err) < 0)
+			return -1;
 		free(path);
 		path = next;
 	}

@@ -13,6 +13,7 @@ static const struct vc_option resize_options[] = {
 	{ "preallocation", 0, "MODE",
 	  "of what is added: off (the default), metadata, falloc, full" },
 	{ "shrink", 0, NULL, "make it smaller: what is behind SIZE is lost" },
+	OPT_ALLOW_BACKING("IMAGE"),
 	OPT_QUIET,
 	OPT_IMAGE_OPTS("IMAGE"),
 	OPT_OBJECT,
@@ -84,6 +85,7 @@ int cmd_resize(int argc, char **argv)
 		return report_image(path, &err);
 	o.r.format = o.c.format;
 	o.r.no_lock = o.c.share;
+	o.r.allow_backing = o.c.allow_backing;
 	if (vc_disk_resize(path, &o.r, NULL, &err) < 0)
 		return report_image(path, &err);
 	if (!o.c.quiet)

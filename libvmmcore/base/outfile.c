@@ -41,6 +41,7 @@ struct vc_outfile {
 	int fd;
 	bool force;
 	bool sync;
+	bool is_device;
 	bool is_new; /* it has its name, which nothing had before */
 	int slot; /* in temp_names[] while it has a temporary name, else -1 */
 };
@@ -202,24 +203,59 @@ static int open_file(struct vc_outfile *of, struct vc_error *err)
 	return 0;
 }
 
+static struct vc_outfile *outfile_new(const char *path, struct vc_error *err)
+{
+	vc_auto(vc_outfile) struct vc_outfile *of = calloc(1, sizeof(*of));
+
+	if (of) {
+		of->dir_fd = of->fd = of->slot = -1;
+		of->sync = true;
+		atomic_fetch_add(&nr_open, 1);
+		of->path = strdup(path);
+	}
+	if (of && of->path)
+		return vc_steal_ptr(&of);
+	vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	return NULL;
+}
+
 int vc_outfile_open(const char *path, bool force, struct vc_outfile **ret,
 		    struct vc_error *err)
 {
-	vc_auto(vc_outfile) struct vc_outfile *of = calloc(1, sizeof(*of));
+	vc_auto(vc_outfile) struct vc_outfile *of = outfile_new(path, err);
 	char shown[PATH_MAX];
 
-	vc_printable(path, shown, sizeof(shown));
-	if (!of)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': create", shown);
-	of->dir_fd = of->fd = of->slot = -1;
-	of->force = force;
-	of->sync = true;
-	atomic_fetch_add(&nr_open, 1);
-	of->path = strdup(path);
-	if (!of->path)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s': create", shown);
-	if (resolve(of, err) < 0 || open_file(of, err) < 0)
-		return vc_prefix(err, "'%s'", shown);
+	if (of)
+		of->force = force;
+	if (!of || resolve(of, err) < 0 || open_file(of, err) < 0)
+		return vc_prefix(err, "'%s'",
+				 vc_printable(path, shown, sizeof(shown)));
+	*ret = vc_steal_ptr(&of);
+	return 0;
+}
+
+static int open_device(struct vc_outfile *of, struct vc_error *err)
+{
+	struct stat st;
+
+	of->is_device = true;
+	of->fd = open(of->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+	if (of->fd < 0 || fstat(of->fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "open");
+	if (!S_ISBLK(st.st_mode))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0, "no block device");
+	return 0;
+}
+
+int vc_outfile_open_device(const char *path, struct vc_outfile **ret,
+			   struct vc_error *err)
+{
+	vc_auto(vc_outfile) struct vc_outfile *of = outfile_new(path, err);
+	char shown[PATH_MAX];
+
+	if (!of || open_device(of, err) < 0)
+		return vc_prefix(err, "'%s'",
+				 vc_printable(path, shown, sizeof(shown)));
 	*ret = vc_steal_ptr(&of);
 	return 0;
 }
@@ -424,7 +460,8 @@ static int give_names(struct vc_outfile **files, size_t nr,
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		if (!files[i] || give_name(files[i]) == 0)
+		if (!files[i] || files[i]->is_device ||
+		    give_name(files[i]) == 0)
 			continue;
 		fail_commit(files[i],
 			    errno == EEXIST ? "not replaced without --force"
@@ -451,7 +488,7 @@ static int commit_all(struct vc_outfile **files, size_t nr,
 	rc = give_names(files, nr, err);
 	release_signals(rc == 0);
 	for (i = 0; rc == 0 && i < nr; i++)
-		if (files[i] && files[i]->sync &&
+		if (files[i] && files[i]->sync && !files[i]->is_device &&
 		    sync_folder(files[i]->dir_fd) < 0)
 			rc = fail_commit(files[i], "write", err);
 	return rc;

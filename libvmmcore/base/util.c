@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
@@ -52,6 +53,28 @@ int vc_write_full(int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+bool vc_same_file(const char *a, const char *b)
+{
+	vc_auto_free char *dir_a = NULL, *dir_b = NULL;
+	const char *slash_a = strrchr(a, '/'), *slash_b = strrchr(b, '/');
+	struct stat st_a, st_b;
+	bool has_a = stat(a, &st_a) == 0, has_b = stat(b, &st_b) == 0;
+
+	if (!has_a && !has_b) {
+		if (strcmp(slash_a ? slash_a + 1 : a,
+			   slash_b ? slash_b + 1 : b) != 0)
+			return false;
+		dir_a = slash_a ? strndup(a, (size_t)(slash_a + 1 - a))
+				: strdup(".");
+		dir_b = slash_b ? strndup(b, (size_t)(slash_b + 1 - b))
+				: strdup(".");
+		has_a = dir_a && stat(dir_a, &st_a) == 0;
+		has_b = dir_b && stat(dir_b, &st_b) == 0;
+	}
+	return has_a && has_b && st_a.st_dev == st_b.st_dev &&
+	       st_a.st_ino == st_b.st_ino;
 }
 
 int vc_read_full(int fd, void *buf, size_t len)

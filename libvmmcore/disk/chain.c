@@ -56,6 +56,14 @@ int vc_disk_open_named(const char *what, const char *path, bool writable,
 	if (fd < 0)
 		return vc_fail(err, VC_E_SYS, errno, "%s '%s': open", what,
 			       shown);
+	/* not of what took its place meanwhile either */
+	if (fstat(fd, &st) < 0 ||
+	    (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))) {
+		close(fd);
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "%s '%s': neither a file nor a block device",
+			       what, shown);
+	}
 	if (fstatfs(fd, &fs) == 0 &&
 	    (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
 	     fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC)) {
@@ -67,16 +75,23 @@ int vc_disk_open_named(const char *what, const char *path, bool writable,
 	return fd;
 }
 
-int disk_check_name(const char *what, const char *name, struct vc_error *err)
+int vc_disk_resolve_name(const char *what, const char *path, const char *name,
+			 char **ret, struct vc_error *err)
 {
 	size_t n = strcspn(name, ":/");
+	const char *slash = strrchr(path, '/');
 	char shown[200];
 
 	if (!name[0] || name[n] == ':')
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "%s '%s': not a file name", what,
 			       vc_printable(name, shown, sizeof(shown)));
-	return 0;
+	if (name[0] == '/' || !slash)
+		*ret = strdup(name);
+	else if (asprintf(ret, "%.*s%s", (int)(slash + 1 - path), path, name) <
+		 0)
+		*ret = NULL;
+	return *ret ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "%s", what);
 }
 
 static int backing_format(const struct vc_disk_info *info,
@@ -97,20 +112,6 @@ static int backing_format(const struct vc_disk_info *info,
 	return vc_fail(err, VC_E_UNSUPPORTED, 0, "backing format '%s'",
 		       vc_printable(info->backing_format, shown,
 				    sizeof(shown)));
-}
-
-/* The backing file's name, relative to the folder of `path`; malloc'ed. */
-char *disk_join_path(const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-	char *joined = NULL;
-
-	if (name[0] == '/' || !slash)
-		return strdup(name);
-	if (asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) <
-	    0)
-		return NULL;
-	return joined;
 }
 
 /* Where in all that one image names another one is. */
@@ -141,12 +142,10 @@ static int open_backing(const struct vc_disk_info *info, const char *path,
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "backing chain: deeper than %d, or a loop",
 			       VC_DISK_MAX_DEPTH);
-	if (disk_check_name("backing file", info->backing_file, err) < 0 ||
+	if (vc_disk_resolve_name(next.what, path, info->backing_file, &name,
+				 err) < 0 ||
 	    backing_format(info, &sub.format, err) < 0)
 		return -1;
-	name = disk_join_path(path, info->backing_file);
-	if (!name)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	sub.writable = false;
 	sub.snapshot = sub.snapshot_id = sub.snapshot_name = NULL;
 	sub.name = NULL;
@@ -176,11 +175,8 @@ static int open_data_file(const struct vc_disk_info *info, const char *path,
 
 	if (!info->has_data_file || opts->data_file)
 		return 0;
-	if (disk_check_name(what, info->data_file, err) < 0)
+	if (vc_disk_resolve_name(what, path, info->data_file, &name, err) < 0)
 		return -1;
-	name = disk_join_path(path, info->data_file);
-	if (!name)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	fd = open_by_name(what, name, opts, err);
 	if (fd < 0)
 		return -1;
@@ -203,7 +199,7 @@ static int open_component(const char *path,
 	struct vc_disk_open_opts sub = *opts;
 	vc_auto_free char *name = NULL;
 
-	if (vc_composite_resolve(path, c->path, &name, err) < 0)
+	if (vc_disk_resolve_name("component", path, c->path, &name, err) < 0)
 		return -1;
 	sub.format = VC_DISK_FORMAT_PROBE;
 	sub.writable = opts->writable && c->is_writable;

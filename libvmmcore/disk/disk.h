@@ -123,12 +123,6 @@ int disk_probe(int fd, enum vc_disk_format *ret,
 /* The length of a file or block device. */
 int disk_file_size(int fd, uint64_t *ret, struct vc_error *err) VC_MUST_CHECK;
 
-/* A file that an image names: is `name` that of a file, which it is relative to
- * the folder of the image at `path` (malloc'ed). */
-int disk_check_name(const char *what, const char *name,
-		    struct vc_error *err) VC_MUST_CHECK;
-char *disk_join_path(const char *path, const char *name);
-
 /* vc_disk_submit(); if `queue` is set, done() is not called but the request
  * given to disk_queue_finish(). */
 void disk_submit(struct vc_disk *d, struct vc_disk_req *req,
@@ -168,6 +162,10 @@ void disk_iov_zero(const struct iovec *iov, uint64_t skip, uint64_t len);
  * its fd, or -1. */
 int disk_scratch_open(int beside, struct vc_error *err) VC_MUST_CHECK;
 
+/* Give the file of a new image `size` bytes that read zero. A device must have
+ * them; its first `nr_zero` are made so, a multiple of 512. */
+int disk_set_file_size(int fd, uint64_t size, uint64_t nr_zero,
+		       struct vc_error *err) VC_MUST_CHECK;
 /* FALLOC and FULL: give the range of the file its space; else nothing. */
 int disk_allocate(int fd, uint64_t offset, uint64_t len,
 		  enum vc_disk_preallocation mode,

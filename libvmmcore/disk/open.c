@@ -307,9 +307,14 @@ int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
 		   struct vc_error *err)
 {
 	const struct disk_ops *ops = NULL;
+	struct stat st;
 
 	if (find_ops(opts->format, &ops, err) < 0)
 		return -1;
+	if (vc_disk_format_is_sequential(opts->format) && fstat(fd, &st) == 0 &&
+	    S_ISBLK(st.st_mode))
+		return vc_fail(err, VC_E_UNSUPPORTED, 0,
+			       "create: of this format there are only files");
 	if (opts->size_bytes % VC_DISK_SECTOR)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "create: size is no multiple of 512");

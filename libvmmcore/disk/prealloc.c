@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "disk/disk.h"
 
@@ -37,11 +38,41 @@ static int write_zeroes(int fd, uint64_t offset, uint64_t len,
 	return 0;
 }
 
+int disk_set_file_size(int fd, uint64_t size, uint64_t nr_zero,
+		       struct vc_error *err)
+{
+	struct stat st;
+	uint64_t has;
+
+	if (fstat(fd, &st) < 0)
+		return vc_fail(err, VC_E_SYS, errno, "stat");
+	if (!S_ISBLK(st.st_mode))
+		return ftruncate(fd, (off_t)size) < 0
+			       ? vc_fail(err, VC_E_SYS, errno, "set size")
+			       : 0;
+	if (disk_file_size(fd, &has, err) < 0)
+		return -1;
+	if (has < size)
+		return vc_fail(err, VC_E_SYS, ENOSPC,
+			       "the device has %llu bytes, %llu are needed",
+			       (unsigned long long)has,
+			       (unsigned long long)size);
+	if (!nr_zero ||
+	    fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)nr_zero) == 0)
+		return 0;
+	return write_zeroes(fd, 0, nr_zero, err);
+}
+
 int disk_allocate(int fd, uint64_t offset, uint64_t len,
 		  enum vc_disk_preallocation mode, struct vc_error *err)
 {
+	struct stat st;
 	int ret;
 
+	if (mode == VC_DISK_PREALLOC_FALLOC && fstat(fd, &st) == 0 &&
+	    S_ISBLK(st.st_mode))
+		return 0; /* a device has its space */
 	if (mode == VC_DISK_PREALLOC_FULL)
 		return write_zeroes(fd, offset, len, err);
 	while (mode == VC_DISK_PREALLOC_FALLOC && len) {

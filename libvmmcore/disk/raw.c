@@ -281,8 +281,8 @@ static int raw_create(int fd, const struct vc_disk_create_opts *opts,
 	if (opts->preallocation == VC_DISK_PREALLOC_METADATA)
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "a raw image has no metadata to preallocate");
-	if (ftruncate(fd, (off_t)opts->size_bytes) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "set size");
+	if (disk_set_file_size(fd, opts->size_bytes, 0, err) < 0)
+		return -1;
 	return disk_allocate(fd, 0, opts->size_bytes, opts->preallocation, err);
 }
 

@@ -275,7 +275,7 @@ for raw in off on; do
 	fails "data would be lost" qcow-tool resize a.qcow2 1M
 	[ "$(sha256sum <d)" = "$sum" ] || die "a refused resize changed it"
 	for size in 2999808 1M 6M +1M; do
-		qcow-tool resize -q --shrink a.qcow2 $size
+		qcow-tool resize -q --allow-backing --shrink a.qcow2 $size
 		truncate -s $size a.raw
 		same a.qcow2 a.raw
 		[ "$(stat -c %s d)" = "$(stat -c %s a.raw)" ] ||
@@ -284,7 +284,7 @@ for raw in off on; do
 	# what was cut off does not come back
 	both a.qcow2 a.raw 'write -P 3 3000k 100k'
 	for mode in metadata falloc full; do
-		qcow-tool resize -q --preallocation $mode a.qcow2 +300k
+		qcow-tool resize -q --allow-backing --preallocation $mode a.qcow2 +300k
 		truncate -s +300k a.raw
 		same a.qcow2 a.raw
 		[ "$(stat -c %s d)" = "$(stat -c %s a.raw)" ] ||
@@ -297,7 +297,8 @@ for raw in off on; do
 	fi
 	# one that is not there
 	mv d e
-	fails "external data file" qcow-tool resize a.qcow2 +1M
+	fails "external data file" qcow-tool resize --allow-backing \
+		a.qcow2 +1M
 	mv e d
 	same a.qcow2 a.raw
 done

@@ -278,6 +278,22 @@ static int lay_out(struct builder *b, struct vc_error *err)
 
 /* --- files ---------------------------------------------------------------*/
 
+/* With `force` it would replace what it is to be made of. */
+static int check_is_no_part(const struct builder *b, const char *path,
+			    struct vc_error *err)
+{
+	char shown[200];
+	unsigned i;
+
+	for (i = 0; i < b->opts->nr_partitions; i++)
+		if (vc_same_file(path, b->opts->partitions[i].path))
+			return vc_fail(err, VC_E_CONFIG, 0,
+				       "'%s': is a partition of the new disk",
+				       vc_printable(path, shown,
+						    sizeof(shown)));
+	return 0;
+}
+
 static int start_file(const struct builder *b, const char *suffix,
 		      const void *data, size_t len, struct vc_outfile **ret,
 		      struct vc_error *err)
@@ -288,7 +304,8 @@ static int start_file(const struct builder *b, const char *suffix,
 		path = NULL;
 		return vc_fail(err, VC_E_SYS, ENOMEM, "composite disk");
 	}
-	if (vc_outfile_open(path, b->opts->force, ret, err) < 0)
+	if (check_is_no_part(b, path, err) < 0 ||
+	    vc_outfile_open(path, b->opts->force, ret, err) < 0)
 		return -1;
 	vc_outfile_set_sync(*ret, !b->opts->no_sync);
 	if (vc_pwrite_full(vc_outfile_get_fd(*ret), data, len, 0) < 0)

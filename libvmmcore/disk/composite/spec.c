@@ -176,15 +176,6 @@ struct vc_composite *vc_composite_free(struct vc_composite *c)
 	return NULL;
 }
 
-int vc_composite_resolve(const char *path, const char *component, char **ret,
-			 struct vc_error *err)
-{
-	if (disk_check_name("component", component, err) < 0)
-		return -1;
-	*ret = disk_join_path(path, component);
-	return *ret ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "component");
-}
-
 /* --- writing --------------------------------------------------------------*/
 
 int cp_pack(const struct vc_composite *c, uint8_t **ret, size_t *ret_len,

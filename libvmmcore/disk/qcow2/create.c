@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "disk/qcow2/qcow2.h"
 
@@ -385,15 +384,10 @@ static int write_tables(int fd, const struct vc_disk_create_opts *o,
 static int size_data_file(const struct vc_disk_create_opts *o,
 			  const struct layout *l, struct vc_error *err)
 {
-	struct stat st;
-
-	if (fstat(o->data_fd, &st) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "data file: stat");
-	if (S_ISREG(st.st_mode) &&
-	    ftruncate(o->data_fd, (off_t)o->size_bytes) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "data file: set size");
-	if (disk_allocate(o->data_fd, 0, o->size_bytes, l->preallocation, err) <
-	    0)
+	if (disk_set_file_size(o->data_fd, o->size_bytes, o->size_bytes, err) <
+		    0 ||
+	    disk_allocate(o->data_fd, 0, o->size_bytes, l->preallocation, err) <
+		    0)
 		return vc_prefix(err, "data file");
 	return 0;
 }
@@ -402,13 +396,17 @@ int qc_create(int fd, const struct vc_disk_create_opts *opts,
 	      struct vc_error *err)
 {
 	struct layout l;
+	uint64_t nr_zero;
 
 	memset(&l, 0, sizeof(l));
 	if (check_options(opts, &l, err) < 0 || plan(opts, &l, err) < 0)
 		return -1;
-	if (ftruncate(fd, (off_t)(l.total << l.cluster_bits)) < 0)
-		return vc_fail(err, VC_E_SYS, errno, "set size of file");
-	if (write_refcounts(fd, &l, err) < 0 ||
+	/* on a device, nobody knows what is in clusters that have a place but
+	 * were not written */
+	nr_zero = l.preallocation ? l.total : l.total - l.data_clusters;
+	if (disk_set_file_size(fd, l.total << l.cluster_bits,
+			       nr_zero << l.cluster_bits, err) < 0 ||
+	    write_refcounts(fd, &l, err) < 0 ||
 	    (l.preallocation && write_tables(fd, opts, &l, err) < 0) ||
 	    (opts->data_file && size_data_file(opts, &l, err) < 0))
 		return -1;

@@ -458,6 +458,22 @@ static int new_size(uint64_t old, const struct vc_disk_resize_opts *o,
 	return 0;
 }
 
+/* May it open what the image names, if it has to? */
+static int check_beside(const struct vc_disk_info *info, uint64_t size,
+			const struct vc_disk_resize_opts *o,
+			struct vc_error *err)
+{
+	bool needs_backing =
+		info->backing_file[0] && size > info->virtual_bytes;
+
+	if (o->allow_backing || (!info->has_data_file && !needs_backing))
+		return 0;
+	return vc_fail(err, VC_E_UNSUPPORTED, 0,
+		       "names %s, which is not allowed here",
+		       info->has_data_file ? "an external data file"
+					   : "a backing file");
+}
+
 int vc_disk_resize(const char *path, const struct vc_disk_resize_opts *o,
 		   uint64_t *ret_size, struct vc_error *err)
 {
@@ -478,6 +494,8 @@ int vc_disk_resize(const char *path, const struct vc_disk_resize_opts *o,
 	if (ret_size)
 		*ret_size = size;
 	if (info->format == VC_DISK_FORMAT_QCOW2) {
+		if (check_beside(info, size, o, err) < 0)
+			return -1;
 		ret = qc_resize(fd, path, old, size, o, err);
 	} else if (o->format == VC_DISK_FORMAT_PROBE ||
 		   info->format != VC_DISK_FORMAT_RAW) {

@@ -43,10 +43,6 @@ int vc_composite_list(int fd, struct vc_composite **ret,
 		      struct vc_error *err) VC_MUST_CHECK;
 struct vc_composite *vc_composite_free(struct vc_composite *composite);
 VC_DEFINE_CLEANUP(vc_composite, struct vc_composite *, vc_composite_free)
-/* The file of a component of the composite at `path`, malloc'ed. Names that
- * are none of files are VC_E_UNSUPPORTED. */
-int vc_composite_resolve(const char *path, const char *component, char **ret,
-			 struct vc_error *err) VC_MUST_CHECK;
 
 /* A partition of a new composite disk. Strings are borrowed. */
 struct vc_composite_partition {

@@ -115,6 +115,11 @@ int vc_disk_open_fd(int fd, const struct vc_disk_open_opts *opts,
  * messages. Returns an fd or -1. */
 int vc_disk_open_named(const char *what, const char *path, bool writable,
 		       struct vc_error *err) VC_MUST_CHECK;
+/* The path of a file that the image at `path` names: `name` is relative to the
+ * folder of the image. VC_E_UNSUPPORTED if it is not the name of a file ("json:",
+ * "nbd://"), of which `what` ("backing file") speaks. *ret is malloc'ed. */
+int vc_disk_resolve_name(const char *what, const char *path, const char *name,
+			 char **ret, struct vc_error *err) VC_MUST_CHECK;
 /* The file of `fd` once more, with O_DIRECT. Returns an fd or -1. */
 int vc_disk_reopen_direct(int fd, bool writable,
 			  struct vc_error *err) VC_MUST_CHECK;
@@ -334,7 +339,8 @@ struct vc_disk_create_opts {
 	bool data_file_raw; /* and is a raw image by itself */
 };
 /* Write an empty image to the open, empty, writable regular file `fd`
- * (borrowed), or size it for raw. */
+ * (borrowed), or size it for raw. A block device takes raw, where nothing is
+ * written, and qcow2; it must be large enough for what is. */
 int vc_disk_create(int fd, const struct vc_disk_create_opts *opts,
 		   struct vc_error *err) VC_MUST_CHECK;
 

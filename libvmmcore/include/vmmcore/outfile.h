@@ -20,7 +20,12 @@ struct vc_outfile;
  * when it is there and must not be replaced. */
 int vc_outfile_open(const char *path, bool force, struct vc_outfile **ret,
 		    struct vc_error *err) VC_MUST_CHECK;
-/* Empty at first, open for reading and writing; borrowed until commit. */
+/* Write to the block device at `path` in place, which must not be in use (nothing
+ * of it mounted): it has its name already, and what an unfinished write leaves
+ * there stays. */
+int vc_outfile_open_device(const char *path, struct vc_outfile **ret,
+			   struct vc_error *err) VC_MUST_CHECK;
+/* Empty at first unless it is a device, open for reading and writing; borrowed until commit. */
 int vc_outfile_get_fd(const struct vc_outfile *of);
 /* Whether commit waits for the medium: true unless set otherwise. Without it
  * a power cut soon after can leave an incomplete file under the name. */

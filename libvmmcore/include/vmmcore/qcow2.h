@@ -105,11 +105,14 @@ struct vc_disk_resize_opts {
 	bool is_minus;		    /* ... taken away */
 	bool shrink;		    /* making it smaller is meant */
 	bool no_lock;
+	/* Open what the image names: a backing file, to see what is there, an
+	 * external data file, to give it the size; else such an image is
+	 * refused (one that has a backing file only if it is to grow). */
+	bool allow_backing;
 	enum vc_disk_preallocation preallocation; /* of what is added */
 };
 /* Change the size of the disk in a file. What is added reads zero, whatever was
- * there before or is in a backing file (which is opened, as an external data
- * file is). Bitmaps and, in version 3, snapshots stay what they are.
+ * there before or is in a backing file. Bitmaps and, in version 3, snapshots stay what they are.
  * *ret_size may be NULL. */
 int vc_disk_resize(const char *path, const struct vc_disk_resize_opts *opts,
 		   uint64_t *ret_size, struct vc_error *err) VC_MUST_CHECK;

@@ -51,6 +51,10 @@ static inline int vc_steal_fd(int *fd)
 /* Close *fd if it is >= 0 and set it to -1. */
 void vc_close(int *fd);
 
+/* Do both names lead to the same file? Where neither is there yet: would
+ * they, being the same name in the same folder? */
+bool vc_same_file(const char *a, const char *b);
+
 /* Exactly `len` bytes or -1 with errno (EPIPE/ENODATA at end of file). Retry on
  * EINTR; block on a blocking fd. */
 int vc_write_full(int fd, const void *buf, size_t len) VC_MUST_CHECK;

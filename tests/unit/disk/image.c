@@ -135,6 +135,7 @@ int image_resize(struct image *im, uint64_t size, struct vc_error *e)
 	struct vc_disk_resize_opts ro = { .format = VC_DISK_FORMAT_QCOW2,
 					  .size_bytes = size,
 					  .no_lock = true,
+					  .allow_backing = true,
 					  .shrink = true };
 	char path[40];
 

@@ -118,6 +118,7 @@ static void resize_top(const struct life *l, uint64_t size)
 	struct vc_disk_resize_opts ro = { .format = VC_DISK_FORMAT_QCOW2,
 					  .size_bytes = size,
 					  .no_lock = true,
+					  .allow_backing = true,
 					  .shrink = true };
 	char path[40];
 
