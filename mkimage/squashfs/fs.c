@@ -239,7 +239,7 @@ static int open_compressors(struct sq_fs *fs, const struct compressor *c,
 	if (!rc) {
 		if (fs->opts.level)
 			cfg.level = fs->opts.level;
-		rc = sqfs_compressor_create(&cfg, &fs->cmp);
+		rc = sq_compressor_new(&cfg, &fs->cmp);
 	}
 	if (!rc) {
 		cfg.flags |= SQFS_COMP_FLAG_UNCOMPRESS;

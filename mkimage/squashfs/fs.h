@@ -103,6 +103,10 @@ int sq_fail(const struct sq_fs *fs, int code, const char *what,
 int sq_check(const struct sq_fs *fs, int code, const char *what,
 	     struct vc_error *err) VC_MUST_CHECK;
 
+/* --- compress.c: 0 or an error of libsquashfs; sqfs_destroy() ends it */
+int sq_compressor_new(const sqfs_compressor_config_t *cfg,
+		      sqfs_compressor_t **ret) VC_MUST_CHECK;
+
 int sq_data_open(struct sq_fs *fs, struct sq_file *file,
 		 struct vc_error *err) VC_MUST_CHECK; /* owned */
 void sq_data_close(struct sq_data *d);
