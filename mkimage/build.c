@@ -64,6 +64,42 @@ int64_t build_time(const struct build *b)
 	return b->has_time ? b->max_time : 0;
 }
 
+enum build_before build_look(const struct build *b,
+			     const struct tree_place *place)
+{
+	const struct node *n =
+		tree_child(&b->tree, place->dir, place->name, place->len);
+
+	if (!n)
+		return BUILD_BEFORE_NOTHING;
+	if (node_is_dir(n))
+		return tree_dir_is_empty(n) ? BUILD_BEFORE_NOTHING
+					    : BUILD_BEFORE_DIR;
+	if (!tree_is_older(&b->tree, place))
+		return BUILD_BEFORE_NOTHING;
+	return n->type == NODE_SYMLINK ? BUILD_BEFORE_LINK : BUILD_BEFORE_FILE;
+}
+
+int build_warn_replaced(struct build *b, const char *path,
+			enum build_before before, bool is_dir,
+			struct vc_error *err)
+{
+	if (before == BUILD_BEFORE_DIR && !is_dir)
+		return warn_add(&b->warn, err,
+				"entry '%s' replaces a directory and what it "
+				"had",
+				tree_show(path).s);
+	if ((before == BUILD_BEFORE_LINK || before == BUILD_BEFORE_FILE) &&
+	    is_dir)
+		return warn_add(&b->warn, err,
+				"entry '%s', a directory, replaces a %s of an "
+				"earlier source",
+				tree_show(path).s,
+				before == BUILD_BEFORE_LINK ? "symbolic link"
+							    : "file");
+	return 0;
+}
+
 int build_set_xattr(struct build *b, struct node *n, const char *name,
 		    const void *value, size_t len, struct vc_error *err)
 {

@@ -59,6 +59,20 @@ int build_settle(struct build *b, struct vc_error *err) VC_MUST_CHECK;
 /* Nothing else comes: settle, and give a time to directories nobody spoke of.
  */
 int build_complete(struct build *b, struct vc_error *err) VC_MUST_CHECK;
+/* What at `place` will not survive a new entry there, of use to whoever made
+ * it: a directory with something in it; of an earlier source, what is none. */
+enum build_before {
+	BUILD_BEFORE_NOTHING,
+	BUILD_BEFORE_DIR,
+	BUILD_BEFORE_LINK,
+	BUILD_BEFORE_FILE,
+};
+enum build_before build_look(const struct build *b,
+			     const struct tree_place *place);
+/* The new entry, `path`, is there: tell what went. */
+int build_warn_replaced(struct build *b, const char *path,
+			enum build_before before, bool is_dir,
+			struct vc_error *err) VC_MUST_CHECK;
 /* The time of what has none of its own: SOURCE_DATE_EPOCH, or the latest in
  * the input. */
 int64_t build_time(const struct build *b);

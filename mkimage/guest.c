@@ -87,7 +87,7 @@ static int add(struct build *b, const char *path, enum node_type type,
 	old = tree_child(&b->tree, place.dir, place.name, place.len);
 	if (old && node_is_dir(old) && type != NODE_DIR)
 		return vc_fail(err, VC_E_SYS, EISDIR, "'%s'", path);
-	return tree_add(&b->tree, &place, type, &meta, ret, NULL, err);
+	return tree_add(&b->tree, &place, type, &meta, ret, err);
 }
 
 int guest_put_file(struct build *b, const char *path, uint16_t mode,

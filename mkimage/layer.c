@@ -45,16 +45,6 @@ static void prune_children(struct tree *t, struct node *dir)
 		prune_dent(t, d);
 }
 
-static bool is_empty(const struct node *dir)
-{
-	const struct dent *d;
-
-	for (d = dir->dir->first; d; d = d->next)
-		if (d->node)
-			return false;
-	return true;
-}
-
 /* No deeper than TREE_MAX_DEPTH. */
 static void prune_dent(struct tree *t, struct dent *d)
 {
@@ -66,7 +56,7 @@ static void prune_dent(struct tree *t, struct dent *d)
 		prune_children(t, n);
 	if (d->layer == t->layer)
 		return;
-	if (node_is_dir(n) && !is_empty(n)) {
+	if (node_is_dir(n) && !tree_dir_is_empty(n)) {
 		make_implicit(n);
 		d->layer = t->layer;
 		return;

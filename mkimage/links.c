@@ -54,8 +54,7 @@ int tree_link(struct tree *t, const struct tree_place *place,
 		    tree_child(t, place->dir, place->name, place->len) == n)
 			return 0; /* to itself */
 		t->nr_pending++;
-		if (tree_add(t, place, NODE_PENDING, &meta, &pending, NULL,
-			     err))
+		if (tree_add(t, place, NODE_PENDING, &meta, &pending, err))
 			return -1;
 		return tree_set_target(t, pending, target, err);
 	}

@@ -259,7 +259,7 @@ static int make(struct build *b, const struct op *op, enum node_type type,
 		return vc_fail(err, VC_E_SYS,
 			       node_is_dir(*ret) ? EISDIR : EEXIST, "'%s'",
 			       tree_show(op->guest).s);
-	return tree_add(&b->tree, &place, type, &meta, ret, NULL, err);
+	return tree_add(&b->tree, &place, type, &meta, ret, err);
 }
 
 static int make_dir(struct build *b, const struct op *op, struct vc_error *err)

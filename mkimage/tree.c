@@ -228,7 +228,7 @@ struct dent *tree_get_dent(struct tree *t, struct node *dir, const char *name,
 	return d;
 }
 
-static bool is_empty(const struct node *dir)
+bool tree_dir_is_empty(const struct node *dir)
 {
 	const struct dent *d;
 
@@ -291,28 +291,22 @@ static int add_root(struct tree *t, enum node_type type,
 
 int tree_add(struct tree *t, const struct tree_place *place,
 	     enum node_type type, const struct tree_meta *meta,
-	     struct node **ret, bool *ret_replaced_dir, struct vc_error *err)
+	     struct node **ret, struct vc_error *err)
 {
 	struct dent *d;
 	struct node *n;
 
-	if (ret_replaced_dir)
-		*ret_replaced_dir = false;
 	if (!place->len)
 		return add_root(t, type, meta, ret, err);
 	d = tree_get_dent(t, place->dir, place->name, place->len, err);
 	if (!d)
 		return -1;
-	if (d->node && node_is_dir(d->node)) {
-		if (type == NODE_DIR) {
-			set_meta(d->node, meta);
-			d->node->dir->is_implicit = false;
-			d->layer = t->layer;
-			*ret = d->node;
-			return 0;
-		}
-		if (ret_replaced_dir)
-			*ret_replaced_dir = !is_empty(d->node);
+	if (d->node && node_is_dir(d->node) && type == NODE_DIR) {
+		set_meta(d->node, meta);
+		d->node->dir->is_implicit = false;
+		d->layer = t->layer;
+		*ret = d->node;
+		return 0;
 	}
 	if (type == NODE_DIR && place->dir->dir->depth == TREE_MAX_DEPTH)
 		return vc_fail(err, VC_E_LIMIT, 0,

@@ -145,6 +145,7 @@ struct tree_place {
  * and leading slashes ignored. VC_E_SYS/ENOENT when a parent is missing. */
 int tree_walk(struct tree *t, const char *path, unsigned flags,
 	      struct tree_place *ret, struct vc_error *err) VC_MUST_CHECK;
+bool tree_dir_is_empty(const struct node *dir);
 struct node *tree_child(const struct tree *t, const struct node *dir,
 			const char *name, size_t len);
 /* The node at `path`, links on the way and at the end followed as in a chroot;
@@ -152,12 +153,10 @@ struct node *tree_child(const struct tree *t, const struct node *dir,
 struct node *tree_find(struct tree *t, const char *path);
 
 /* Put a new node of `type` at `place`; what was there goes, except that a
- * directory over a directory keeps its children. *ret_replaced_dir, if not
- * NULL, tells that a directory with something in it went. */
+ * directory over a directory keeps its children. */
 int tree_add(struct tree *t, const struct tree_place *place,
 	     enum node_type type, const struct tree_meta *meta,
-	     struct node **ret, bool *ret_replaced_dir,
-	     struct vc_error *err) VC_MUST_CHECK;
+	     struct node **ret, struct vc_error *err) VC_MUST_CHECK;
 /* The target of a symbolic link or pending link. Copies. */
 int tree_set_target(struct tree *t, struct node *n, const char *target,
 		    struct vc_error *err) VC_MUST_CHECK;

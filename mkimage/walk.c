@@ -109,7 +109,7 @@ static int make_parent(struct walk *w, const char *name, size_t len,
 		return vc_fail(err, VC_E_SYS, ENOENT, "directory '%s'",
 			       tree_show_n(name, len).s);
 	memcpy(at.name, name, len);
-	if (tree_add(w->t, &at, NODE_DIR, &meta, ret, NULL, err))
+	if (tree_add(w->t, &at, NODE_DIR, &meta, ret, err))
 		return -1;
 	(*ret)->dir->is_implicit = true;
 	return 0;

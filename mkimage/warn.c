@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <vmmcore/log.h>
 #include "mkimage/warn.h"
 
@@ -27,6 +28,14 @@ int warn_add(struct warnings *w, struct vc_error *err, const char *fmt, ...)
 	}
 	w->nr++;
 	return 0;
+}
+
+int warn_prefix(struct vc_error *err, const char *entry)
+{
+	/* a warning that became an error names it already */
+	if (!strncmp(err->msg, "entry '", strlen("entry '")))
+		return -1;
+	return vc_prefix(err, "entry '%s'", entry);
 }
 
 void warn_fini(struct warnings *w)

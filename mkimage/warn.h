@@ -17,6 +17,8 @@ struct warnings {
 /* Returns 0, or -1 and `err` if warnings are errors. */
 int warn_add(struct warnings *w, struct vc_error *err, const char *fmt, ...)
 	VC_PRINTF(3, 4) VC_MUST_CHECK;
+/* Say which entry an error is about, if it does not; -1. `entry` is printable. */
+int warn_prefix(struct vc_error *err, const char *entry);
 void warn_fini(struct warnings *w);
 
 #endif

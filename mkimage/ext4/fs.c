@@ -350,7 +350,7 @@ static int find_lost_found(struct e4 *fs, struct vc_error *err)
 	if (n && !node_is_dir(n))
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "entry 'lost+found': it must be a directory");
-	if (!n && tree_add(fs->tree, &place, NODE_DIR, &meta, &n, NULL, err))
+	if (!n && tree_add(fs->tree, &place, NODE_DIR, &meta, &n, err))
 		return -1;
 	fs->lost_found = n;
 	return 0;

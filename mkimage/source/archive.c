@@ -87,7 +87,7 @@ static int read_contents(struct reader *r, struct node *n, struct vc_error *err)
 
 static int add_symlink(struct reader *r, const struct tree_place *place,
 		       const struct tree_meta *m, struct node **ret,
-		       bool *ret_replaced, struct vc_error *err)
+		       struct vc_error *err)
 {
 	const char *target = archive_entry_symlink(r->e);
 
@@ -98,8 +98,7 @@ static int add_symlink(struct reader *r, const struct tree_place *place,
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "symbolic link to a name longer than %d bytes",
 			       TREE_MAX_SYMLINK);
-	if (tree_add(&r->b->tree, place, NODE_SYMLINK, m, ret, ret_replaced,
-		     err))
+	if (tree_add(&r->b->tree, place, NODE_SYMLINK, m, ret, err))
 		return -1;
 	(*ret)->mode = 0777;
 	return tree_set_target(&r->b->tree, *ret, target, err);
@@ -107,8 +106,7 @@ static int add_symlink(struct reader *r, const struct tree_place *place,
 
 static int add_device(struct reader *r, const struct tree_place *place,
 		      enum node_type type, const struct tree_meta *m,
-		      struct node **ret, bool *ret_replaced,
-		      struct vc_error *err)
+		      struct node **ret, struct vc_error *err)
 {
 	uint64_t major = (uint64_t)archive_entry_rdevmajor(r->e);
 	uint64_t minor = (uint64_t)archive_entry_rdevminor(r->e);
@@ -118,7 +116,7 @@ static int add_device(struct reader *r, const struct tree_place *place,
 			       "device number %llu:%llu is too large",
 			       (unsigned long long)major,
 			       (unsigned long long)minor);
-	if (tree_add(&r->b->tree, place, type, m, ret, ret_replaced, err))
+	if (tree_add(&r->b->tree, place, type, m, ret, err))
 		return -1;
 	(*ret)->dev.major = (uint32_t)major;
 	(*ret)->dev.minor = (uint32_t)minor;
@@ -127,9 +125,9 @@ static int add_device(struct reader *r, const struct tree_place *place,
 
 static int add_file(struct reader *r, const struct tree_place *place,
 		    const struct tree_meta *m, struct node **ret,
-		    bool *ret_replaced, struct vc_error *err)
+		    struct vc_error *err)
 {
-	if (tree_add(&r->b->tree, place, NODE_FILE, m, ret, ret_replaced, err))
+	if (tree_add(&r->b->tree, place, NODE_FILE, m, ret, err))
 		return -1;
 	r->capture = build_capture_for(r->b, place);
 	return read_contents(r, *ret, err);
@@ -152,28 +150,25 @@ static int add_link(struct reader *r, const struct tree_place *place,
 
 static int add_plain(struct reader *r, const struct tree_place *place,
 		     const struct tree_meta *m, struct node **ret,
-		     bool *ret_replaced, struct vc_error *err)
+		     struct vc_error *err)
 {
 	struct tree *t = &r->b->tree;
 
 	switch (archive_entry_filetype(r->e)) {
 	case S_IFREG:
-		return add_file(r, place, m, ret, ret_replaced, err);
+		return add_file(r, place, m, ret, err);
 	case S_IFDIR:
-		return tree_add(t, place, NODE_DIR, m, ret, ret_replaced, err);
+		return tree_add(t, place, NODE_DIR, m, ret, err);
 	case S_IFLNK:
-		return add_symlink(r, place, m, ret, ret_replaced, err);
+		return add_symlink(r, place, m, ret, err);
 	case S_IFCHR:
-		return add_device(r, place, NODE_CHAR, m, ret, ret_replaced,
-				  err);
+		return add_device(r, place, NODE_CHAR, m, ret, err);
 	case S_IFBLK:
-		return add_device(r, place, NODE_BLOCK, m, ret, ret_replaced,
-				  err);
+		return add_device(r, place, NODE_BLOCK, m, ret, err);
 	case S_IFIFO:
-		return tree_add(t, place, NODE_FIFO, m, ret, ret_replaced, err);
+		return tree_add(t, place, NODE_FIFO, m, ret, err);
 	case S_IFSOCK:
-		return tree_add(t, place, NODE_SOCKET, m, ret, ret_replaced,
-				err);
+		return tree_add(t, place, NODE_SOCKET, m, ret, err);
 	default:
 		return warn_add(&r->b->warn, err,
 				"entry '%s' left out: unknown kind of file",
@@ -282,40 +277,12 @@ static int check_target(struct reader *r, const char *target,
 		       tree_show(target).s);
 }
 
-static int warn_replaced(struct reader *r, bool was_link, bool was_dir,
-			 struct vc_error *err)
-{
-	/* the layers of an image mean what they do */
-	if (r->opts->is_layer)
-		return 0;
-	if (was_dir)
-		return warn_add(&r->b->warn, err,
-				"entry '%s' replaces a directory and what it "
-				"had",
-				tree_show(r->path).s);
-	if (was_link)
-		return warn_add(&r->b->warn, err,
-				"entry '%s', a directory, replaces a symbolic "
-				"link of an earlier source",
-				tree_show(r->path).s);
-	return 0;
-}
-
-static bool is_older_link(struct reader *r, const struct tree_place *place)
-{
-	const struct node *n =
-		tree_child(&r->b->tree, place->dir, place->name, place->len);
-
-	return n && n->type == NODE_SYMLINK &&
-	       tree_is_older(&r->b->tree, place);
-}
-
 static int add_named(struct reader *r, struct vc_error *err)
 {
 	const unsigned flags =
 		TREE_MAKE_PARENTS | (r->opts->is_layer ? TREE_CHROOT : 0);
 	const char *target = archive_entry_hardlink(r->e);
-	bool was_dir = false, was_link;
+	enum build_before before;
 	struct tree_place place;
 	struct node *n = NULL;
 	struct entry_meta m;
@@ -323,20 +290,23 @@ static int add_named(struct reader *r, struct vc_error *err)
 
 	if (tree_walk(&r->b->tree, r->path, flags, &place, err))
 		return -1;
-	if (target)
-		return check_target(r, target, err) ||
-				       add_link(r, &place, target, err)
-			       ? -1
-			       : 0;
-	was_link = is_older_link(r, &place);
-	if (entry_meta_get(r->b, r->e, &m, err))
-		return -1;
-	rc = add_plain(r, &place, &m.meta, &n, &was_dir, err);
-	if (!rc && n)
-		rc = entry_meta_finish(r->b, n, &m, err);
-	entry_meta_fini(&m);
-	was_link = was_link && n && node_is_dir(n);
-	return rc ? rc : warn_replaced(r, was_link, was_dir, err);
+	before = build_look(r->b, &place);
+	if (target) {
+		rc = check_target(r, target, err) ||
+		     add_link(r, &place, target, err);
+	} else {
+		if (entry_meta_get(r->b, r->e, &m, err))
+			return -1;
+		rc = add_plain(r, &place, &m.meta, &n, err);
+		if (!rc && n)
+			rc = entry_meta_finish(r->b, n, &m, err);
+		entry_meta_fini(&m);
+	}
+	/* the layers of an image mean what they do */
+	if (rc || r->opts->is_layer || (!n && !target))
+		return rc ? -1 : 0;
+	return build_warn_replaced(r->b, r->path, before, n && node_is_dir(n),
+				   err);
 }
 
 static int add_entry(struct reader *r, struct vc_error *err)
@@ -415,8 +385,7 @@ int source_archive(struct build *b, struct archive *a,
 		if (b->is_verbose)
 			vc_log(VC_LOG_INFO, "entry", "%s", tree_show(r.path).s);
 		if (add_entry(&r, err))
-			return vc_prefix(err, "entry '%s'",
-					 tree_show(r.path).s);
+			return warn_prefix(err, tree_show(r.path).s);
 		has_absolute |= r.path[0] == '/';
 		b->nr_entries++;
 	}

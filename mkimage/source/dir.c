@@ -225,6 +225,14 @@ static int read_xattr(struct walker *w, const char *proc, const char *name,
 	return 0;
 }
 
+/* How XFS keeps the ACLs, shown beside them to root: they are there already, and
+ * other file systems have no such thing. */
+static bool is_acl_of_xfs(const char *name)
+{
+	return !strcmp(name, "trusted.SGI_ACL_FILE") ||
+	       !strcmp(name, "trusted.SGI_ACL_DEFAULT");
+}
+
 /* `names` is the list; there are no more than `max`. */
 static int take_xattrs(struct walker *w, const char *proc, const char *names,
 		       size_t len, struct meta_xattrs *x, uint8_t **values,
@@ -234,6 +242,8 @@ static int take_xattrs(struct walker *w, const char *proc, const char *names,
 	size_t n = 0, i = 0;
 
 	for (name = names; name < names + len; name += strlen(name) + 1, i++) {
+		if (is_acl_of_xfs(name))
+			continue;
 		if (read_xattr(w, proc, name, &values[i], &n, err) ||
 		    meta_add_xattr(w->b, x, name, values[i], n, m, err))
 			return -1;
@@ -376,7 +386,7 @@ static int add_file(struct walker *w, const struct item *it,
 	struct node *n;
 
 	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
-	    tree_add(&w->b->tree, place, NODE_FILE, &m, &n, NULL, err))
+	    tree_add(&w->b->tree, place, NODE_FILE, &m, &n, err))
 		return -1;
 	n->size_bytes = (uint64_t)it->st.st_size;
 	if (wr->ops->file_begin(wr, n, err) ||
@@ -420,7 +430,7 @@ static int add_special(struct walker *w, const struct item *it,
 	else if (S_ISBLK(it->st.st_mode))
 		type = NODE_BLOCK;
 	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
-	    tree_add(&w->b->tree, place, type, &m, &n, NULL, err))
+	    tree_add(&w->b->tree, place, type, &m, &n, err))
 		return -1;
 	if (type == NODE_SYMLINK)
 		return set_link(w, fd, n, err);
@@ -582,12 +592,14 @@ static int add_dir(struct walker *w, const struct item *it,
 		   struct vc_error *err)
 {
 	vc_auto_fd int fd = open_item(it, O_RDONLY | O_DIRECTORY, err);
+	const enum build_before before = build_look(w->b, place);
 	struct tree_meta m;
 	struct level *l;
 	struct node *n;
 
 	if (fd < 0 || get_meta(w, it, fd, &m, err) ||
-	    tree_add(&w->b->tree, place, NODE_DIR, &m, &n, NULL, err))
+	    tree_add(&w->b->tree, place, NODE_DIR, &m, &n, err) ||
+	    build_warn_replaced(w->b, w->path, before, true, err))
 		return -1;
 	l = calloc(1, sizeof(*l));
 	if (!l)
@@ -608,8 +620,10 @@ static int add_dir(struct walker *w, const struct item *it,
 static int add_other(struct walker *w, const struct item *it,
 		     const struct tree_place *place, struct vc_error *err)
 {
+	const enum build_before before = build_look(w->b, place);
 	const char *first = NULL;
 	struct node *n;
+	int rc;
 
 	if (S_ISSOCK(it->st.st_mode))
 		return warn_add(&w->b->warn, err,
@@ -618,9 +632,11 @@ static int add_other(struct walker *w, const struct item *it,
 	if (it->st.st_nlink > 1 && find_linked(w, &it->st, &first, err))
 		return -1;
 	if (first)
-		return tree_link(&w->b->tree, place, first, &n, err);
-	return S_ISREG(it->st.st_mode) ? add_file(w, it, place, err)
-				       : add_special(w, it, place, err);
+		rc = tree_link(&w->b->tree, place, first, &n, err);
+	else
+		rc = S_ISREG(it->st.st_mode) ? add_file(w, it, place, err)
+					     : add_special(w, it, place, err);
+	return rc ? -1 : build_warn_replaced(w->b, w->path, before, false, err);
 }
 
 /* `len` is that of the path without this name: a directory takes it off when
@@ -690,7 +706,7 @@ static int walk(struct walker *w, struct item *it,
 		rc = step(w, err);
 	/* the path is still that of what failed */
 	if (rc)
-		vc_prefix(err, "entry '%s'", tree_show(w->path).s);
+		(void)warn_prefix(err, tree_show(w->path).s);
 	while (w->top)
 		pop_level(w);
 	return rc;

@@ -53,7 +53,7 @@ static int add_file(struct build *b, const char *data, size_t len,
 
 	if (tree_walk(&b->tree, RUNCONF_PATH, TREE_MAKE_PARENTS | TREE_CHROOT,
 		      &place, err) ||
-	    tree_add(&b->tree, &place, NODE_FILE, &meta, &n, NULL, err) ||
+	    tree_add(&b->tree, &place, NODE_FILE, &meta, &n, err) ||
 	    build_file(b, n, data, len, err))
 		return vc_prefix(err, "'%s'", RUNCONF_PATH);
 	return 0;

@@ -20,9 +20,9 @@ static void grow(struct build *b, struct vc_error *err)
 	for (i = 0; i < VC_ARRAY_SIZE(dirs); i++)
 		assert(!tree_walk(&b->tree, dirs[i], TREE_MAKE_PARENTS, &p,
 				  err) &&
-		       !tree_add(&b->tree, &p, NODE_DIR, &m, &n, NULL, err));
+		       !tree_add(&b->tree, &p, NODE_DIR, &m, &n, err));
 	assert(!tree_walk(&b->tree, "lib", 0, &p, err) &&
-	       !tree_add(&b->tree, &p, NODE_SYMLINK, &m, &n, NULL, err) &&
+	       !tree_add(&b->tree, &p, NODE_SYMLINK, &m, &n, err) &&
 	       !tree_set_target(&b->tree, n, "/usr/lib", err));
 }
 

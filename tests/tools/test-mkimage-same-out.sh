@@ -4,7 +4,7 @@
 # file system it is written to, the user, the locale, the zone, the mask, the
 # number of processors.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need tar mke2fs
+need tar mke2fs setfacl
 
 mkdir src esp
 head -c 400000 /dev/urandom >src/random
@@ -88,6 +88,13 @@ thrifty() {
 }
 
 printf 'file big size=12000000\nend\n' | "$gentar" >big.tar
+# a folder, with ACLs, that lies on another file system
+mkdir folder
+cp -a src/random src/hard folder
+setfacl -m u:1000:r folder/random
+setfacl -d -m g:7:rx folder
+touch -d @1600000000 folder
+mkimage -q --strict --size 20M -o folder.raw folder
 mkdir -p "$mnt"
 for fs in tmpfs ext4 xfs; do
 	rm -f fs.img
@@ -105,5 +112,9 @@ for fs in tmpfs ext4 xfs; do
 	compare "$mnt/d" "on $fs"
 	rm -r "$mnt/d"
 	thrifty $fs
+	cp -a folder "$mnt"
+	mkimage -q --strict --size 20M -o folder2.raw "$mnt/folder"
+	cmp folder.raw folder2.raw || fail "a folder on $fs: another image"
+	rm folder2.raw
 	umount "$mnt"
 done

@@ -192,6 +192,55 @@ cat a.tar | mkimage -q --size $image_size --force -o image.raw over - base.tar
 clean image.raw
 has 'stat /d' 'Type: directory'
 
+# a folder says the same of what it takes away, alone or by --add
+rm -rf over2
+mkdir -p over2/usr over2/lib over2/etc/a
+echo file >over2/usr/lib
+gen <<'X'
+dir usr/lib
+file usr/lib/x text=base
+symlink lib usr/lib
+file etc/a text=base
+end
+X
+for s in over2 '--add over2:.'; do
+	# shellcheck disable=SC2086
+	mkimage --size $image_size --force -o image.raw a.tar $s 2>err.log
+	clean image.raw
+	for w in "usr/lib' replaces a directory and what it had" \
+		"lib', a directory, replaces a symbolic link of an earlier" \
+		"etc/a', a directory, replaces a file of an earlier source"; do
+		grep -q "warning: entry '.*$w" err.log || fail "$w: $(cat err.log)"
+	done
+	[ "$(grep -c . err.log)" -eq 3 ] || fail "$(cat err.log)"
+done
+refuses 'of an earlier source (--strict)' 1 --strict a.tar over2
+refuses "add: entry '/etc/a', a directory, replaces a file" 1 --strict a.tar \
+	--add over2:/etc/a
+ln over2/usr/lib over2/usr/twin
+rm -rf over2/lib over2/etc
+gen <<'X'
+file usr/twin/x text=base
+end
+X
+refuses "entry 'usr/twin' replaces a directory" 1 --strict a.tar over2
+
+# how a file system of the host keeps ACLs is its own affair
+if [ "$(id -u)" -eq 0 ]; then
+	mkdir acls
+	echo x >acls/f
+	setfacl -m u:1000:r acls/f
+	setfacl -d -m g:7:rx acls
+	touch -d @1000000000 acls/f acls
+	build --strict acls
+	cp image.raw plain.raw
+	if setfattr -n trusted.SGI_ACL_FILE -v 0x00000004 acls/f 2>/dev/null &&
+		setfattr -n trusted.SGI_ACL_DEFAULT -v 0x00000004 acls; then
+		build --strict acls
+		cmp image.raw plain.raw || fail "ACLs as XFS keeps them"
+	fi
+fi
+
 # what is left out
 gen <<'X'
 dir var/cache/apt

@@ -48,7 +48,7 @@ static void add(struct tree *t, const char *path, enum node_type type,
 	struct node *n;
 
 	ck_ok(tree_walk(t, path, TREE_MAKE_PARENTS, &place, &err), &err);
-	ck_ok(tree_add(t, &place, type, &meta, &n, NULL, &err), &err);
+	ck_ok(tree_add(t, &place, type, &meta, &n, &err), &err);
 	n->size_bytes = 1;
 	if (target)
 		ck_ok(tree_set_target(t, n, target, &err), &err);

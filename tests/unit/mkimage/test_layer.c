@@ -21,7 +21,7 @@ static struct node *add(const char *path, enum node_type type)
 	const struct tree_place p = place(path);
 	struct node *n;
 
-	ck_ok(tree_add(&t, &p, type, &m, &n, NULL, &err), &err);
+	ck_ok(tree_add(&t, &p, type, &m, &n, &err), &err);
 	return n;
 }
 

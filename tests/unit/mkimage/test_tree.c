@@ -30,7 +30,7 @@ static struct node *add(const char *path, enum node_type type)
 	struct node *n;
 
 	ck_ok(tree_walk(&t, path, TREE_MAKE_PARENTS, &place, &err), &err);
-	ck_ok(tree_add(&t, &place, type, &m, &n, NULL, &err), &err);
+	ck_ok(tree_add(&t, &place, type, &m, &n, &err), &err);
 	return n;
 }
 
@@ -126,7 +126,6 @@ END_TEST
 START_TEST(later_entries_replace)
 {
 	struct node *n, *dir;
-	bool replaced;
 	const struct tree_meta m = { .mode = 0700 };
 	struct tree_place place;
 
@@ -142,8 +141,7 @@ START_TEST(later_entries_replace)
 	ck_assert_ptr_eq(add("d", NODE_DIR), dir);
 	ck_assert_ptr_nonnull(tree_find(&t, "d/x/y"));
 	ck_ok(tree_walk(&t, "d", 0, &place, &err), &err);
-	ck_ok(tree_add(&t, &place, NODE_FILE, &m, &n, &replaced, &err), &err);
-	ck_assert(replaced);
+	ck_ok(tree_add(&t, &place, NODE_FILE, &m, &n, &err), &err);
 	ck_assert_int_eq(nr_dropped, 3);
 	ck_assert_uint_eq(t.root->dir->nr_subdirs, 0);
 	ck_assert_ptr_null(tree_find(&t, "d/z"));
@@ -153,7 +151,7 @@ START_TEST(later_entries_replace)
 	n = add("d/z", NODE_FILE);
 	ck_assert_ptr_eq(tree_find(&t, "d/z"), n);
 	ck_fails(tree_add(&t, &(struct tree_place){ .dir = t.root }, NODE_FILE,
-			  &m, &n, NULL, &err),
+			  &m, &n, &err),
 		 &err, VC_E_CORRUPT);
 	tree_fini(&t);
 }
