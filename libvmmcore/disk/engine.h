@@ -93,6 +93,8 @@ void engine_wake(struct engine *e);
 
 /* ENG_SHARE (share.c). Returns 0 or -errno, -EOPNOTSUPP if this cannot be. */
 int eng_share(struct eng_io *io);
+/* Is this pair of files sure to share nothing? Changes neither. */
+bool eng_cannot_share(int to, int from);
 
 /* For the engines: queue `io` as done, or say that it must go on (the rest of
  * a short transfer). */

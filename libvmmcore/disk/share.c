@@ -68,6 +68,22 @@ static int copy_in_kernel(const struct eng_io *io)
 	return 0;
 }
 
+/* A range that can never be shared, as it begins at no multiple of a block: a
+ * file system that shares refuses it for that, others for what they are. */
+bool eng_cannot_share(int to, int from)
+{
+	struct file_clone_range range = {
+		.src_fd = from,
+		.src_offset = 1,
+		.src_length = 1,
+		.dest_offset = 1,
+	};
+
+	return ioctl(to, FICLONERANGE, &range) < 0 &&
+	       (errno == EOPNOTSUPP || errno == EXDEV || errno == ENOTTY ||
+		errno == ENOSYS);
+}
+
 int eng_share(struct eng_io *io)
 {
 	struct file_clone_range range = {

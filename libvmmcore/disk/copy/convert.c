@@ -172,6 +172,8 @@ static int set_units(struct copy *c, struct vc_error *err)
 	c->plan.unit = unit > COPY_ALIGN ? unit : COPY_ALIGN;
 	c->plan.chunk = unit > COPY_MIN_CHUNK ? unit : COPY_MIN_CHUNK;
 	c->plan.share_unit = c->plan.unit;
+	/* a data file, if it has one */
+	c->plan.dst_fd = (c->dst->nr_parts ? c->dst->parts[0] : c->dst)->fd;
 	if (o->share != VC_CONVERT_SHARE_NEVER && !o->compress && !o->fill &&
 	    c->dst->ops->can_share && c->dst->is_regular)
 		c->plan.share = SHARE_UNKNOWN;

@@ -70,6 +70,7 @@ struct plan {
 	uint64_t size;	/* of all sources */
 	uint32_t unit;	/* pieces begin and end at multiples, or at the end */
 	uint32_t chunk; /* the longest PIECE_DATA, ends at a multiple */
+	int dst_fd;	/* borrowed; what PIECE_SHARE would go to */
 	/* alignment that PIECE_SHARE has, in the file too */
 	uint32_t share_unit;
 	enum {

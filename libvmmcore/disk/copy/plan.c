@@ -144,6 +144,15 @@ int plan_next(struct plan *p, struct piece *ret, bool *ret_end,
 		if (find_extent(p, p->pos, err) < 0)
 			return -1;
 		len = shareable(p);
+		if (len && p->share == SHARE_UNKNOWN &&
+		    p->opts->share != VC_CONVERT_SHARE_OFFLOAD &&
+		    eng_cannot_share(p->dst_fd, p->ext_fd)) {
+			/* from the first byte on, data is looked at for
+			 * zeroes */
+			p->share = SHARE_NO;
+			p->ext_end = p->ext_start; /* was rounded for it */
+			continue;
+		}
 		if (len) {
 			if (p->share == SHARE_UNKNOWN) {
 				p->share = SHARE_TRYING;

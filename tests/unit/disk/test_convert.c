@@ -10,6 +10,7 @@
 #include "disk/engine.h"
 #include "tests/lib/test.h"
 
+#define MIB (1 << 20)
 #define SIZE (UINT64_C(8) << 20)
 #define SECTOR 512
 
@@ -169,6 +170,30 @@ START_TEST(copies)
 }
 END_TEST
 
+/* Zeroes that were written become a hole, the first ones as well. */
+START_TEST(written_zeroes_take_no_space)
+{
+	struct vc_convert_opts opts = { .granule = 4096, .dst_is_zero = true };
+	static const uint8_t zeroes[MIB], ones[4096] = { 1 };
+	struct vc_convert_source src;
+	struct vc_disk_extent e;
+	struct disk a, b;
+
+	disk_init(&a, VC_DISK_FORMAT_RAW, SIZE, 0);
+	disk_init(&b, _i ? VC_DISK_FORMAT_RAW : VC_DISK_FORMAT_QCOW2, SIZE, 0);
+	ck_ok(vc_disk_write(a.disk, 0, zeroes, MIB, &err), &err);
+	ck_ok(vc_disk_write(a.disk, MIB, ones, sizeof(ones), &err), &err);
+	src = source(&a, true);
+	ck_ok(vc_disk_convert(&src, 1, b.disk, &opts, NULL, &err), &err);
+	must_be_same(&a, &b);
+	ck_ok(vc_disk_map(b.disk, 0, SIZE, &e, &err), &err);
+	ck_assert_int_ne(e.kind, VC_DISK_DATA);
+	ck_assert_uint_eq(e.length_bytes, MIB);
+	disk_fini(&a);
+	disk_fini(&b);
+}
+END_TEST
+
 /* Only what is zero in the source may be left of what dst had before. */
 START_TEST(writes_over_what_is_there)
 {
@@ -298,6 +323,7 @@ Suite *suite_convert(void)
 	TCase *tc = tcase_create("convert");
 
 	tcase_add_loop_test(tc, copies, 0, VC_ARRAY_SIZE(cases));
+	tcase_add_loop_test(tc, written_zeroes_take_no_space, 0, 2);
 	tcase_add_loop_test(tc, writes_over_what_is_there, 0, 2);
 	tcase_add_loop_test(tc, fails_when_a_read_or_write_does, 0, 2);
 	tcase_add_test(tc, salvages_all_but_a_sector);
