@@ -49,6 +49,7 @@ void qc_job_finish(struct qc_job *job, enum vc_disk_status status)
 	struct qc_disk *q = job->q;
 
 	qc_unlock(job);
+	qc_l2_own_end(q, &job->waiter);
 	qc_fill_release(job);
 	free(job->sub_iov);
 	free(job->packed);

@@ -355,20 +355,22 @@ static enum qc_result load_table(struct qc_disk *q, uint64_t l2,
 	return QC_OK;
 }
 
-enum qc_result qc_l2_own(struct qc_disk *q, uint64_t offset,
-			 struct qc_waiter *w)
+void qc_l2_own_end(struct qc_disk *q, const struct qc_waiter *w)
 {
-	uint64_t i = l1_index(q, offset), entry = qc_table_get(&q->l1, i);
-	uint64_t old = entry & QC_OFFSET_MASK, first, count, pos;
+	if (q->table_owner != w)
+		return;
+	q->table_owner = NULL;
+	qc_wake(q, &q->table_waiters, QC_OK);
+}
+
+/* A table at a new place, zero or a copy of the one at `old`. */
+static enum qc_result copy_table(struct qc_disk *q, uint64_t i, uint64_t old,
+				 struct qc_waiter *w)
+{
+	uint64_t first, count, pos;
 	enum qc_result res = QC_OK;
 	bool fresh;
 
-	if (old && (entry & QC_COPIED))
-		return QC_OK;
-	if (old && ((entry & QC_L1_RESERVED) || !offset_ok(q, old)))
-		return qc_corrupt(q, "L1 entry %llu: %#llx",
-				  (unsigned long long)i,
-				  (unsigned long long)entry);
 	if (old)
 		res = load_table(q, old, w);
 	if (res == QC_OK)
@@ -394,6 +396,33 @@ enum qc_result qc_l2_own(struct qc_disk *q, uint64_t offset,
 		qc_free_later(q, old >> q->h.cluster_bits, 1);
 	}
 	return QC_OK;
+}
+
+enum qc_result qc_l2_own(struct qc_disk *q, uint64_t offset,
+			 struct qc_waiter *w)
+{
+	uint64_t i = l1_index(q, offset), entry = qc_table_get(&q->l1, i);
+	uint64_t old = entry & QC_OFFSET_MASK;
+	enum qc_result res;
+
+	if (old && (entry & QC_COPIED)) {
+		qc_l2_own_end(q, w); /* another one was faster */
+		return QC_OK;
+	}
+	if (old && ((entry & QC_L1_RESERVED) || !offset_ok(q, old)))
+		return qc_corrupt(q, "L1 entry %llu: %#llx",
+				  (unsigned long long)i,
+				  (unsigned long long)entry);
+	if (old && q->table_owner && q->table_owner != w) {
+		qc_wait_on(&q->table_waiters, w);
+		return QC_WAIT;
+	}
+	if (old)
+		q->table_owner = w;
+	res = copy_table(q, i, old, w);
+	if (res != QC_WAIT)
+		qc_l2_own_end(q, w);
+	return res;
 }
 
 static void put_entry(struct qc_disk *q, struct qc_page *p, size_t i,

@@ -21,7 +21,7 @@ static size_t hash_of(const struct qc_disk *q, uint64_t offset)
 bool qc_cache_init(struct qc_disk *q)
 {
 	struct qc_cache *c = &q->cache;
-	uint32_t bytes = QC_CACHE_BYTES;
+	uint32_t bytes = QC_CACHE_BYTES, least;
 
 	c->page_bytes = q->h.cluster_bytes < QC_PAGE_BYTES ? q->h.cluster_bytes
 							   : QC_PAGE_BYTES;
@@ -31,10 +31,13 @@ bool qc_cache_init(struct qc_disk *q)
 	else if (q->l1.entries && q->l1.nr > QC_MAX_L1_BYTES / 8 / 2)
 		bytes /= 2; /* so that all together stays within bounds */
 	c->max_pages = bytes / c->page_bytes;
+	/* a table that is copied is here as a whole, twice, while half of the
+	 * pages may be dirty: see qc_l2_own() */
+	least = QC_MIN_PAGES + 4 * (q->h.cluster_bytes / c->page_bytes);
+	if (c->max_pages < least)
+		c->max_pages = least;
 	for (c->hash_size = QC_MIN_PAGES; c->hash_size < c->max_pages;)
 		c->hash_size *= 2;
-	if (c->max_pages < QC_MIN_PAGES)
-		c->max_pages = QC_MIN_PAGES;
 	c->hash = calloc(c->hash_size, sizeof(*c->hash));
 	c->lru.lru_prev = c->lru.lru_next = &c->lru;
 	return c->hash != NULL;

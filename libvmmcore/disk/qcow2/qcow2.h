@@ -238,9 +238,11 @@ enum qc_result qc_lookup(struct qc_disk *q, uint64_t offset, uint64_t max_len,
 enum qc_result qc_lookup_write(struct qc_disk *q, uint64_t offset,
 			       uint64_t max_len, struct qc_waiter *w,
 			       struct qc_extent *ret);
-/* Make sure that `offset` has an L2 table that may be changed. */
+/* Make sure that `offset` has an L2 table that may be changed. A job that ends
+ * without having tried again calls the second one. */
 enum qc_result qc_l2_own(struct qc_disk *q, uint64_t offset,
 			 struct qc_waiter *w);
+void qc_l2_own_end(struct qc_disk *q, const struct qc_waiter *w);
 /* The L2 page for `offset` and the entry's index in it. *ret_left: entries
  * from there to the end of the page. NULL if there is no L2 table. */
 enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
@@ -352,6 +354,10 @@ struct qc_disk {
 	size_t nr_fixed;
 	uint64_t nr_fill_bytes;
 	struct qc_waitlist fill_waiters;
+	/* Who copies an L2 table. One at a time, as all of its pages have to be
+	 * in the cache at once: several would drive out each other's. */
+	struct qc_waiter *table_owner;
+	struct qc_waitlist table_waiters;
 	struct qc_lock locks; /* ring of held locks */
 	struct qc_job *free_jobs;
 };

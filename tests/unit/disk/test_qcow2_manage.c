@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
@@ -48,6 +49,76 @@ static void repair(struct image *im, enum vc_disk_repair how,
 	*chk = (struct vc_disk_check){ .repair = how };
 	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, chk, &err), &err);
 }
+
+/* --- tables of a snapshot --------------------------------------------------- */
+
+#define NR_TABLES 20
+#define TABLE_REACH (UINT64_C(512) << 30) /* clusters of 2 MiB */
+
+struct table_write {
+	struct vc_disk_req req;
+	struct iovec iov;
+	enum vc_disk_status status;
+};
+
+static void table_written(struct vc_disk_req *req, enum vc_disk_status status)
+{
+	vc_container_of(req, struct table_write, req)->status = status;
+}
+
+/* One sector for each of the tables, all at once. */
+static void write_tables(int fd, uint32_t cache_bytes, char *text)
+{
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_QCOW2,
+					.writable = true,
+					.cache_bytes = cache_bytes };
+	static struct table_write w[NR_TABLES];
+	struct vc_disk *d;
+	unsigned i;
+
+	ck_ok(vc_disk_open_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0), &oo, NULL, &d,
+			      &err),
+	      &err);
+	for (i = 0; i < NR_TABLES; i++) {
+		w[i] = (struct table_write){
+			.req = { .op = VC_DISK_WRITE,
+				 .offset_bytes = i * TABLE_REACH,
+				 .length_bytes = 512,
+				 .iov = &w[i].iov,
+				 .nr_iov = 1,
+				 .done = table_written },
+			.iov = { text, 512 },
+			.status = VC_DISK_EIO,
+		};
+		vc_disk_submit(d, &w[i].req);
+	}
+	vc_disk_drain(d);
+	for (i = 0; i < NR_TABLES; i++)
+		ck_assert_int_eq(w[i].status, VC_DISK_OK);
+	ck_ok(vc_disk_close(d, &err), &err);
+}
+
+/* L2 tables of 2 MiB that a snapshot has as well are copied, however little
+ * memory there is for them and however many at a time. */
+START_TEST(large_tables_are_copied)
+{
+	struct vc_disk_create_opts co = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = NR_TABLES * TABLE_REACH,
+					  .cluster_bytes = 2 << 20 };
+	struct vc_disk_check chk = { 0 };
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	char text[512] = "before";
+
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	write_tables(fd, 0, text);
+	ck_ok(vc_qcow2_snapshot_create(fd, "s", &err), &err);
+	memcpy(text, "after!", 6);
+	write_tables(fd, _i ? 0 : 1 << 20, text);
+	ck_ok(vc_disk_check_fd(fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(chk.nr_corruptions + chk.nr_leaks, 0);
+	close(fd);
+}
+END_TEST
 
 /* --- hostile tables ----------------------------------------------------------- */
 
@@ -481,6 +552,7 @@ TEST_SUITE(suite_qcow2_manage)
 	TCase *tc = test_case(s, "manage");
 
 	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, large_tables_are_copied, 0, 2);
 	tcase_add_loop_test(tc, snapshot_table_is_checked, 0,
 			    (int)VC_ARRAY_SIZE(snapshot_fields));
 	tcase_add_loop_test(tc, bitmap_directory_is_checked, 0,
