@@ -5,11 +5,13 @@
  * served; many writes are in flight at a time.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "disk/copy/copy.h"
 
@@ -160,6 +162,7 @@ static int set_units(struct copy *c, struct vc_error *err)
 {
 	const struct vc_convert_opts *o = c->opts;
 	uint32_t unit = vc_disk_get_discard_granularity(c->dst), cluster = 0;
+	struct statfs fs;
 
 	/* a cluster may be more than that, and is compressed as a whole */
 	if (o->compress && vc_disk_get_compression(c->dst, &cluster) &&
@@ -183,6 +186,9 @@ static int set_units(struct copy *c, struct vc_error *err)
 	}
 	set_nr_slots(c);
 	c->workers_write = c->dst->ops == &raw_ops && c->dst->direct_fd < 0;
+	c->allocates = c->workers_write && c->dst->is_regular &&
+		       fstatfs(c->dst->fd, &fs) == 0 &&
+		       fs.f_type == EXT4_SUPER_MAGIC;
 	return 0;
 }
 

@@ -155,7 +155,9 @@ struct copy {
 	struct source *sources;
 	struct vc_disk *dst;
 	bool workers_write; /* what they have read, at once */
-	uint64_t granule;   /* of looking for zeroes; 0: do not */
+	/* Each write gets its blocks first: see write.c. */
+	bool allocates;
+	uint64_t granule; /* of looking for zeroes; 0: do not */
 	/* Of dst, when clusters are compressed here; else 0. */
 	uint32_t cluster;
 	enum vc_disk_compression compression;

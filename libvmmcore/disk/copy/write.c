@@ -2,7 +2,14 @@
 /*
  * Writing a piece: what is data in it, what is zero, what can be shared. By the
  * thread that writes, or by a worker: whoever has the slot.
+ *
+ * ext4 delays the allocation of what is written to a hole, and keeps books
+ * about that block by block, with the inode locked: more work than the copying.
+ * A range that has its blocks is spared that, so it is given them by one call
+ * first: that takes 0.6 of the time. Only what is written as data is allocated.
+ * That this fails says nothing yet: the write will.
  */
+#include <fcntl.h>
 #include "disk/copy/copy.h"
 
 static void write_failed(struct copy *c, enum vc_disk_status status,
@@ -81,6 +88,9 @@ static void submit(struct slot *s, enum vc_disk_op op, uint64_t len)
 		.share_offset = s->piece.host + s->write_pos,
 		.done = write_done,
 	};
+	if (has_data && s->copy->allocates)
+		(void)!fallocate(s->dst->fd, FALLOC_FL_KEEP_SIZE,
+				 (off_t)wr->req.offset_bytes, (off_t)len);
 	s->write_pos += len;
 	s->nr_writing++;
 	vc_disk_submit(s->dst, &wr->req);
