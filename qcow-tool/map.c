@@ -54,6 +54,7 @@ struct printer {
 	const struct image *im;
 	int fd; /* where holes in data are to be looked for, or -1 */
 	char *names[VC_DISK_MAX_DEPTH]; /* of the chain's files, printable */
+	char *data_names[VC_DISK_MAX_DEPTH];
 	bool is_first;
 };
 
@@ -89,7 +90,7 @@ static void find_hole(const struct printer *p, struct part *x)
 
 	x->is_hole = false;
 	if (p->fd < 0 || e->kind != VC_DISK_DATA || e->depth ||
-	    e->host_offset > INT64_MAX - e->length_bytes)
+	    e->is_in_data_file || e->host_offset > INT64_MAX - e->length_bytes)
 		return;
 	next = lseek(p->fd, at, SEEK_DATA);
 	x->is_hole = next > at || (next < 0 && errno == ENXIO);
@@ -99,24 +100,34 @@ static void find_hole(const struct printer *p, struct part *x)
 		e->length_bytes = (uint64_t)(next - at);
 }
 
+/* In the image or in its external data file. */
 static bool has_offset(const struct vc_disk_extent *e)
 {
-	return e->host_offset != UINT64_MAX && e->kind != VC_DISK_HOLE;
+	return e->is_in_data_file ||
+	       (e->host_offset != UINT64_MAX && e->kind != VC_DISK_HOLE);
+}
+
+static unsigned long long offset_of(const struct vc_disk_extent *e)
+{
+	return e->is_in_data_file ? e->data_file_offset : e->host_offset;
 }
 
 static void print_human(struct printer *p, const struct part *x)
 {
 	const struct vc_disk_extent *e = &x->e;
+	const char *name;
 
 	if (e->kind != VC_DISK_DATA || x->is_hole)
 		return;
 	printf("%#-16llx%#-16llx", (unsigned long long)e->offset_bytes,
 	       (unsigned long long)e->length_bytes);
 	if (has_offset(e))
-		printf("%#-16llx", (unsigned long long)e->host_offset);
+		printf("%#-16llx", offset_of(e));
 	else
 		printf("%-16s", "compressed");
-	puts(p->names[e->depth] ? p->names[e->depth] : "");
+	name = e->is_in_data_file ? p->data_names[e->depth]
+				  : p->names[e->depth];
+	puts(name ? name : "");
 }
 
 static void print_json_extent(struct printer *p, const struct part *x)
@@ -133,8 +144,7 @@ static void print_json_extent(struct printer *p, const struct part *x)
 	       data && !x->is_hole ? "false" : "true", data ? "true" : "false",
 	       e->is_compressed ? "true" : "false");
 	if (has_offset(e))
-		printf(", \"offset\": %llu",
-		       (unsigned long long)e->host_offset);
+		printf(", \"offset\": %llu", offset_of(e));
 	printf("}");
 	p->is_first = false;
 }
@@ -143,11 +153,11 @@ static bool is_continued(const struct part *x, const struct part *y)
 {
 	const struct vc_disk_extent *a = &x->e, *b = &y->e;
 
-	if (a->kind != b->kind || x->is_hole != y->is_hole ||
-	    a->depth != b->depth || has_offset(a) != has_offset(b))
+	if (a->is_in_data_file != b->is_in_data_file || a->kind != b->kind ||
+	    x->is_hole != y->is_hole || a->depth != b->depth ||
+	    has_offset(a) != has_offset(b))
 		return false;
-	return !has_offset(a) ||
-	       a->host_offset + a->length_bytes == b->host_offset;
+	return !has_offset(a) || offset_of(a) + a->length_bytes == offset_of(b);
 }
 
 static int print_map(struct printer *p, struct vc_error *err)
@@ -177,26 +187,35 @@ static int print_map(struct printer *p, struct vc_error *err)
 	return 0;
 }
 
+static char *printable(const char *name)
+{
+	char shown[4096];
+
+	return strdup(vc_printable(name, shown, sizeof(shown)));
+}
+
 /* The names of the files of the chain, as far as they may be opened. */
 static int find_names(struct printer *p, struct vc_error *err)
 {
 	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
 	vc_auto_free char *path = strdup(p->im->path);
 	enum vc_disk_format format = p->im->opts.format;
-	char shown[4096];
 	int i;
 
 	for (i = 0; info && path && i < VC_DISK_MAX_DEPTH; i++) {
+		vc_auto_free char *data = NULL;
 		vc_auto_fd int fd = -1;
 		char *next;
 
-		p->names[i] = strdup(vc_printable(path, shown, sizeof(shown)));
-		if (!p->o->c.allow_backing)
-			return 0;
 		if (open_for_reading(path, &fd, err) < 0 ||
 		    vc_disk_info_fd(fd, format, info, err) < 0)
 			return -1;
-		if (!info->backing_file[0])
+		p->names[i] = printable(path);
+		if (info->has_data_file)
+			data = beside(path, info->data_file);
+		if (data)
+			p->data_names[i] = printable(data);
+		if (!info->backing_file[0] || !p->o->c.allow_backing)
 			return 0;
 		if (parse_format(info->backing_format, &format, err) < 0)
 			return -1;
@@ -223,8 +242,10 @@ static int map(struct image *im, const struct map_opts *o, struct vc_error *err)
 		ret = print_map(&p, err);
 	if (o->c.json && ret == 0)
 		puts(p.is_first ? "[]" : "]");
-	for (i = 0; i < VC_DISK_MAX_DEPTH; i++)
+	for (i = 0; i < VC_DISK_MAX_DEPTH; i++) {
 		free(p.names[i]);
+		free(p.data_names[i]);
+	}
 	vc_close(&p.fd);
 	return ret;
 }

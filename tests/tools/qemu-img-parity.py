@@ -143,6 +143,7 @@ def make_images():
     shutil.copy("s.qcow2", "sb.qcow2")
     q("bitmap", "--add", "sb.qcow2", "b")
     q("create", "-q", "-f", "qcow2", "-o", "data_file=d.data", "d.qcow2", "1M")
+    io("qcow2", "d.qcow2", "write -P 6 64k 64k")
     q("create", "-q", "-f", "qcow2", "z.qcow2", "2M")
     q("create", "-q", "-f", "qcow2", "t.qcow2", "2M")
     io("qcow2", "t.qcow2", "write -P 7 0 2M")
@@ -227,6 +228,8 @@ map --output=json -s 1M a.qcow2
 map --output=json B oo.qcow2
 map --output=json --image-opts driver=qcow2,file.filename=a.qcow2
 map -U a.qcow2
+map --output=json d.qcow2
+map d.qcow2
 map nothere
 map --start-offset=x a.qcow2
 !0 map c.qcow2
@@ -405,6 +408,8 @@ resize --preallocation=nosuch a.qcow2 +1M
 resize a.qcow2 2M
 resize a.qcow2
 resize a.qcow2 x
+resize a.qcow2 7E
+resize a.qcow2 +8E
 resize nothere 1M
 resize s.qcow2 4M
 resize --shrink s.qcow2 1M

@@ -73,7 +73,10 @@ void qc_job_submit_io(struct qc_job *job, enum eng_op op, uint64_t host,
 	job->io.op = op;
 	job->io.offset = host;
 	job->io.done = done;
-	job->io.fd = disk_fd_for(data, &job->io);
+	/* opened for its map only, without its data file: nothing is read */
+	job->io.fd = qc_has_data_file(&job->q->h) && !job->q->data
+			     ? -1
+			     : disk_fd_for(data, &job->io);
 	engine_submit(job->q->base.engine, &job->io);
 }
 

@@ -266,7 +266,8 @@ static int check_data_file(const struct qc_disk *q, const struct vc_disk *data,
 {
 	char shown[120];
 
-	if (qc_has_data_file(&q->h) && !data)
+	if (qc_has_data_file(&q->h) && !data &&
+	    (!q->base.ignore_backing || q->base.writable))
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "qcow2: has an external data file '%s', which "
 			       "is not allowed here",
@@ -527,7 +528,7 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 					.length_bytes = len,
 					.host_offset = UINT64_MAX };
 	ret->is_compressed = ext.kind == QC_COMPRESSED_CLUSTER;
-	if (ext.kind == QC_NORMAL && q->data) {
+	if (ext.kind == QC_NORMAL && qc_has_data_file(&q->h)) {
 		ret->is_in_data_file = true;
 		ret->data_file_offset = ext.host;
 	} else if (ext.kind == QC_NORMAL)

@@ -64,7 +64,8 @@ struct vc_disk_open_opts {
 	bool allow_backing; /* open the backing chain and external data files
 			     * the header names; otherwise they are refused */
 	/* To map it only: what a backing file would have is a hole; reads of
-	 * it see zeroes. Nothing else is opened. */
+	 * it see zeroes, and what a data file would have cannot be read.
+	 * Nothing else is opened. */
 	bool ignore_backing;
 	bool repair;  /* open in spite of the dirty/corrupt bits */
 	bool no_sync; /* never wait for the medium: for an image that is worth
