@@ -206,15 +206,19 @@ static int find_names(struct printer *p, struct vc_error *err)
 		vc_auto_free char *data = NULL;
 		vc_auto_fd int fd = -1;
 		char *next;
+		struct vc_error ignored;
 
 		if (open_for_reading(path, &fd, err) < 0 ||
 		    vc_disk_info_fd(fd, format, info, err) < 0)
 			return -1;
 		p->names[i] = printable(path);
-		if (info->has_data_file)
-			data = beside(path, info->data_file);
-		if (data)
+		/* what is no name is shown as it is */
+		if (info->has_data_file &&
+		    vc_disk_resolve_name("data file", path, info->data_file,
+					 &data, &ignored) == 0)
 			p->data_names[i] = printable(data);
+		else if (info->has_data_file)
+			p->data_names[i] = printable(info->data_file);
 		if (!info->backing_file[0] || !p->o->c.allow_backing)
 			return 0;
 		if (parse_format(info->backing_format, &format, err) < 0)
