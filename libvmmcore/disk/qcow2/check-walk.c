@@ -217,6 +217,11 @@ static int walk_l2(struct qk_checker *c, uint64_t i, struct vc_error *err)
 		bad_l1(c, i, 0, "offset not aligned");
 		return 0;
 	}
+	if (qk_is_repeated(c, l2, c->owner.snapshot, (uint32_t)i, "L1 table")) {
+		qk_fix_word(c, c->owner.l1_offset + i * 8,
+			    &c->l1[i - c->l1_first], 0);
+		return 0;
+	}
 	c->at = (struct qc_place){ QC_AT_L2, c->owner.snapshot,
 				   c->owner.l1_offset, i, 0 };
 	if (!qk_count_bytes(c, l2, c->h.cluster_bytes, as)) {

@@ -134,6 +134,22 @@ int qk_read_table(struct qk_checker *c, void *buf, size_t len, uint64_t offset,
 	return qc_read_padded(c->fd, buf, len, offset, err);
 }
 
+bool qk_is_repeated(struct qk_checker *c, uint64_t offset, uint32_t owner,
+		    uint32_t index, const char *what)
+{
+	uint32_t other;
+
+	if (!qc_seen_before(c->seen, offset, owner, index, &other))
+		return false;
+	if (c->is_first_walk && c->repeated != offset)
+		qk_found(c, false,
+			 "ERROR %s%s entry %u: %#llx: entry %u has it, too",
+			 owner == QK_REFTABLE ? "" : c->owner.what, what, index,
+			 (unsigned long long)offset, other);
+	c->repeated = offset;
+	return true;
+}
+
 /* --- the refcounts themselves --------------------------------------------------- */
 
 static void walk_reftable(struct qk_checker *c)
@@ -153,6 +169,11 @@ static void walk_reftable(struct qk_checker *c)
 			continue;
 		c->at = (struct qc_place){ QC_AT_REFBLOCK, QC_ACTIVE,
 					   c->h.reftable_offset, i, 0 };
+		if (qk_is_repeated(c, e, QK_REFTABLE, (uint32_t)i,
+				   "refcount table")) {
+			qc_table_set(&c->reftable, i, 0);
+			continue;
+		}
 		if (qk_is_aligned(c, e) &&
 		    (e >> c->h.cluster_bits) < c->file_clusters) {
 			if (!c->sink)
@@ -177,7 +198,8 @@ static void walk_reftable(struct qk_checker *c)
 
 static int walk(struct qk_checker *c, struct vc_error *err)
 {
-	c->table_bytes = 0;
+	c->table_bytes = c->repeated = 0;
+	qc_seen_clear(c->seen);
 	c->at = (struct qc_place){ .kind = QC_AT_HEADER };
 	qk_count(c, 0, 1, QK_IS_META);
 	walk_reftable(c);
@@ -187,6 +209,11 @@ static int walk(struct qk_checker *c, struct vc_error *err)
 	c->owner = (struct qk_owner){ "", false, QC_ACTIVE, 0 };
 	if (qk_walk_snapshots(c, err) < 0 || qk_walk_bitmaps(c, err) < 0)
 		return -1;
+	/* they would be counted once, and lowered to that */
+	if (c->repeated && c->sink && c->repair == VC_DISK_REPAIR_LEAKS)
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "qcow2: the table at %#llx is named twice",
+			       (unsigned long long)c->repeated);
 	if (c->is_over)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "qcow2: more than %u clusters are referred to "
@@ -432,7 +459,8 @@ static int check_init(struct qk_checker *c, int fd, struct vc_disk_check *chk,
 	c->l1 = malloc(QK_L1_PART * sizeof(*c->l1));
 	c->l2 = malloc(c->h.cluster_bytes);
 	c->block = malloc(c->h.cluster_bytes);
-	if (!c->counts || !c->l1 || !c->l2 || !c->block)
+	c->seen = qc_seen_new();
+	if (!c->counts || !c->seen || !c->l1 || !c->l2 || !c->block)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "check");
 	return 0;
 }
@@ -461,6 +489,7 @@ int qc_check_pass(int fd, struct vc_disk_check *chk, enum vc_disk_repair repair,
 	qc_suspects_fini(&c.suspects);
 	free(c.counts);
 	free(c.many);
+	free(c.seen);
 	free(c.l1);
 	free(c.l2);
 	free(c.block);

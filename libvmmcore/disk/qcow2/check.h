@@ -98,8 +98,10 @@ struct qk_checker {
 	uint64_t next;	    /* first cluster in use after it, or UINT64_MAX */
 	uint64_t last_used; /* highest cluster in use, plus 1 */
 	bool is_first_walk;
-	bool is_over;	 /* too many large counts */
-	bool is_tracing; /* nothing is counted: who refers to the suspects? */
+	struct qc_seen *seen;
+	uint64_t repeated; /* offset of the last table that two entries name */
+	bool is_over;	   /* too many large counts */
+	bool is_tracing;   /* nothing is counted: who refers to the suspects? */
 	struct qc_suspects suspects;
 	struct qc_place at; /* what is counted now is referred to there */
 	struct qk_owner owner;
@@ -119,6 +121,12 @@ void qk_count(struct qk_checker *c, uint64_t first, uint64_t nr, uint32_t as);
 /* The same of a range of bytes; false if it is not in the file. */
 bool qk_count_bytes(struct qk_checker *c, uint64_t offset, uint64_t len,
 		    uint32_t as);
+/* Of `owner` in qc_seen_before(): a snapshot, QC_ACTIVE or this. */
+#define QK_REFTABLE (UINT32_MAX - 1)
+/* Is the table at `offset`, which entry `index` names, another entry's, too? To
+ * be left out then; it is one finding, however many entries. */
+bool qk_is_repeated(struct qk_checker *c, uint64_t offset, uint32_t owner,
+		    uint32_t index, const char *what);
 int qk_read_table(struct qk_checker *c, void *buf, size_t len, uint64_t offset,
 		  struct vc_error *err) VC_MUST_CHECK;
 static inline bool qk_is_aligned(const struct qk_checker *c, uint64_t offset)

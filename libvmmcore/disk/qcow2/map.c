@@ -135,6 +135,23 @@ static enum qc_result l1_get(struct qc_disk *q, uint64_t i, struct qc_waiter *w,
 	return res;
 }
 
+/* While an image is mapped: does another L1 entry name this table, too? Then
+ * there may be no end. */
+static bool is_repeated(struct qc_disk *q, uint64_t l2, uint64_t i)
+{
+	uint32_t other;
+
+	if (!q->is_mapping)
+		return false;
+	if (!q->seen)
+		q->seen = qc_seen_new();
+	if (!q->seen || !qc_seen_before(q->seen, l2, 0, (uint32_t)i, &other))
+		return false;
+	/* it may have been moved since, and its cluster used again */
+	return !q->l1.entries ||
+	       (qc_table_get(&q->l1, other) & QC_OFFSET_MASK) == l2;
+}
+
 enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 			  struct qc_waiter *w, struct qc_page **ret,
 			  size_t *ret_index, size_t *ret_left)
@@ -153,6 +170,11 @@ enum qc_result qc_l2_page(struct qc_disk *q, uint64_t offset,
 	}
 	if ((entry & QC_L1_RESERVED) || !offset_ok(q, l2))
 		return qc_corrupt(q, "L1 entry %llu: %#llx",
+				  (unsigned long long)l1_index(q, offset),
+				  (unsigned long long)entry);
+	if (is_repeated(q, l2, l1_index(q, offset)))
+		return qc_corrupt(q,
+				  "L1 entry %llu: %#llx: another has it, too",
 				  (unsigned long long)l1_index(q, offset),
 				  (unsigned long long)entry);
 	byte = (offset >> q->h.cluster_bits) << bits & (q->h.cluster_bytes - 1);

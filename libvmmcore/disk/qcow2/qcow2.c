@@ -408,6 +408,7 @@ static void qc_free(struct vc_disk *d)
 	qc_table_fini(&q->l1);
 	qc_table_fini(&q->reftable);
 	free(q->fixed);
+	free(q->seen);
 	free(q);
 }
 
@@ -471,7 +472,9 @@ static enum qc_result lookup_wait(struct qc_disk *q, uint64_t offset,
 	for (;;) {
 		struct map_waiter m = { .w.run = map_woken };
 
+		q->is_mapping = true;
 		res = qc_lookup(q, offset, max_len, &m.w, ret);
+		q->is_mapping = false;
 		if (res != QC_WAIT)
 			break;
 		while (!m.is_woken)

@@ -3,6 +3,7 @@
  * An open qcow2 image. The files of this folder, from the bottom up:
  *
  *	header.c    the header, parsed; pure
+ *	seen.c      tables that are named twice
  *	table.c     L1 and refcount table, whole in memory
  *	meta.c      cached pages of what is larger
  *	writeback.c writes the dirty ones in the order that keeps it consistent
@@ -94,6 +95,16 @@ bool qc_table_grow(struct qc_table *t, uint32_t nr);
 /* The next dirty part from byte *pos on; cleared by qc_table_clean(). */
 bool qc_table_next_dirty(const struct qc_table *t, size_t *pos, size_t *len);
 void qc_table_clean(struct qc_table *t);
+
+/* --- tables that are named twice (seen.c) --------------------------------- */
+
+struct qc_seen;
+struct qc_seen *qc_seen_new(void); /* freed by free(); NULL: no memory */
+void qc_seen_clear(struct qc_seen *s);
+/* Has another entry of `owner` than `index` named the table at `offset`, not 0?
+ * *ret_index: which one. Remembers it, else. */
+bool qc_seen_before(struct qc_seen *s, uint64_t offset, uint32_t owner,
+		    uint32_t index, uint32_t *ret_index);
 
 /* --- pages (meta.c) -------------------------------------------------------- */
 
@@ -350,7 +361,10 @@ struct qc_disk {
 	uint64_t fresh_from;	/* cluster: the file is untouched from here */
 	uint64_t free_hint;	/* no free cluster is before this one */
 	bool reftable_moved;	/* the header must be told */
-	struct qc_run *fixed;	/* snapshot L1 tables and the like: no data */
+	/* Of L2 tables that were mapped; NULL: none. */
+	struct qc_seen *seen;
+	bool is_mapping;
+	struct qc_run *fixed; /* snapshot L1 tables and the like: no data */
 	size_t nr_fixed;
 	uint64_t nr_fill_bytes;
 	struct qc_waitlist fill_waiters;

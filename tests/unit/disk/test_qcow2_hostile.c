@@ -246,6 +246,82 @@ static const struct {
 	{ REFTABLE, 0, false },
 };
 
+/* Where a table of many entries that are all the same is put. */
+#define MANY UINT64_C(0x100000)
+#define NR_MANY (1u << 20)
+
+static void put_many(uint64_t v)
+{
+	be64_t *all = malloc(NR_MANY * sizeof(*all));
+	size_t i;
+
+	ck_assert_ptr_nonnull(all);
+	for (i = 0; i < NR_MANY; i++)
+		all[i] = be64_put(v);
+	ck_assert_int_eq(vc_pwrite_full(im.fd, all, NR_MANY * 8, MANY), 0);
+	free(all);
+}
+
+static unsigned nr_repeated;
+
+static void count_repeated(struct vc_disk_check *chk, bool is_leak,
+			   const char *text)
+{
+	(void)chk;
+	(void)is_leak;
+	nr_repeated += strstr(text, "has it, too") != NULL;
+}
+
+/* A million L1 entries name one L2 table, which has data in every other cluster:
+ * 2^33 extents, in a file of 10 MiB. */
+START_TEST(repeated_l2_table_ends)
+{
+	struct vc_disk_check chk = { .report = count_repeated };
+	uint64_t pos = 0, size = (uint64_t)NR_MANY << 29;
+	struct vc_disk_extent e;
+	unsigned i;
+
+	for (i = 0; i < 8192; i += 2)
+		put64(L2 + i * 8, UINT64_C(0x8000000000000000) | DATA);
+	put_many(UINT64_C(0x8000000000000000) | L2);
+	put64(24, size);
+	put32(36, NR_MANY);
+	put64(40, MANY);
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(nr_repeated, 1);
+	im.open.writable = _i;
+	im.opts.size_bytes = size;
+	image_open(&im, NULL);
+	while (pos < size) {
+		if (vc_disk_map(im.disk, pos, UINT64_MAX, &e, &err) < 0)
+			break;
+		pos += e.length_bytes;
+	}
+	ck_assert_uint_le(pos, UINT64_C(1) << 29); /* not the second */
+	ck_assert_int_eq(err.code, VC_E_CORRUPT);
+	im.disk = vc_disk_drop(im.disk);
+}
+END_TEST
+
+/* A million entries of the refcount table name one block. */
+START_TEST(repeated_refcount_block_ends)
+{
+	struct vc_disk_check chk = { .report = count_repeated };
+
+	put_many(REFBLOCK);
+	put64(48, MANY);
+	put32(56, NR_MANY * 8 / 65536);
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	ck_assert_uint_eq(nr_repeated, 1);
+	chk = (struct vc_disk_check){ .repair = VC_DISK_REPAIR_LEAKS };
+	ck_fails(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err),
+		 &err, VC_E_CORRUPT);
+	chk = (struct vc_disk_check){ .repair = VC_DISK_REPAIR_ALL };
+	ck_ok(vc_disk_check_fd(im.fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
+	image_check(&im);
+}
+END_TEST
+
 START_TEST(survives_entry)
 {
 	struct vc_disk_check chk = { 0 };
@@ -684,6 +760,8 @@ TEST_SUITE(suite_qcow2_hostile)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, refuses_field, 0, VC_ARRAY_SIZE(fields));
 	tcase_add_loop_test(tc, refuses_truncated, 0, 9);
+	tcase_add_loop_test(tc, repeated_l2_table_ends, 0, 2);
+	tcase_add_test(tc, repeated_refcount_block_ends);
 	tcase_add_loop_test(tc, survives_entry, 0, VC_ARRAY_SIZE(entries));
 	tcase_add_loop_test(tc, does_not_allocate_metadata, 0, 5);
 	tcase_add_test(tc, bad_stream_fails_alone);
