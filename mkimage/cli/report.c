@@ -9,14 +9,15 @@
 
 static bool has_progress;
 
-/* Ten times a second, and at once when another kind of work begins. */
-static bool is_time(bool is_convert)
+/* Ten times a second, and at once when another kind of work begins or ends. */
+static bool is_time(bool is_convert, bool is_end)
 {
 	static uint64_t last_ns;
 	static bool was_convert;
 	const uint64_t now = vc_now_ns();
 
-	if (is_convert == was_convert && now - last_ns < UINT64_C(100000000))
+	if (!is_end && is_convert == was_convert &&
+	    now - last_ns < UINT64_C(100000000))
 		return false;
 	last_ns = now;
 	was_convert = is_convert;
@@ -27,14 +28,14 @@ static bool is_time(bool is_convert)
 static void convert_progress(void *opaque, uint64_t done, uint64_t total)
 {
 	(void)opaque;
-	if (total && is_time(true))
+	if (total && is_time(true, done == total))
 		fprintf(stderr, "\r%3u%%  converted\033[K",
 			(unsigned)(done * 100 / total));
 }
 
 static void read_progress(struct build *b, uint64_t pos, uint64_t size)
 {
-	if (!is_time(false))
+	if (!is_time(false, false))
 		return;
 	if (size)
 		fprintf(stderr, "\r%3u%%  %llu entries\033[K",

@@ -144,13 +144,15 @@ struct given {
 
 enum { KEY_BLOCK_SIZE, KEY_DEDUPLICATE, KEY_FRAGMENTS };
 
+#define KEY(index, text, kind, field) \
+	[index] = { .name = (text),   \
+		    .type = (kind),   \
+		    .offset = offsetof(struct given, field) }
+
 static const struct vc_kv_key keys[] = {
-	[KEY_BLOCK_SIZE] = { "block-size", VC_KV_SIZE,
-			     offsetof(struct given, block_bytes) },
-	[KEY_DEDUPLICATE] = { "deduplicate", VC_KV_BOOL,
-			      offsetof(struct given, duplicates) },
-	[KEY_FRAGMENTS] = { "fragments", VC_KV_BOOL,
-			    offsetof(struct given, fragments) },
+	KEY(KEY_BLOCK_SIZE, "block-size", VC_KV_SIZE, block_bytes),
+	KEY(KEY_DEDUPLICATE, "deduplicate", VC_KV_BOOL, duplicates),
+	KEY(KEY_FRAGMENTS, "fragments", VC_KV_BOOL, fragments),
 };
 
 static int check_block(uint64_t bytes, struct vc_error *err)

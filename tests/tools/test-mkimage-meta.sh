@@ -5,14 +5,15 @@
 # test-mkimage-tree.sh, T: test-mkimage-tar.sh, F: test-mkimage-formats.sh, L:
 # test-mkimage-large.sh, R: test-mkimage-refuses.sh, S: test-mkimage-same.sh
 # and -same-out.sh, X: test-mkimage-ext4.sh, O: test-mkimage-oci.sh, C:
-# test-mkimage-containers.sh, U: tests/unit/base/test_outfile.c).
+# test-mkimage-containers.sh, I: test-mkimage-interrupt.sh, U:
+# tests/unit/base/test_outfile.c).
 #
 #	setuid, setgid, sticky (E)		modes
 #	a mode with the bits of a type		modes
 #	uid, gid >= 65536 (E, T), 2^32-1	owners
 #	names of accounts nobody has		owners
 #	mtime 0, -1, 2^31, 2^33, 2446, ns (E)	times
-#	mtime -1.5 (T)				times
+#	mtime -1.5 (T), -0.5			times
 #	mtime out of range			times
 #	xattr: SCHILY, LIBARCHIVE (T)		attributes: the same image
 #	xattr: NUL and newline, empty (F)	attributes
@@ -30,8 +31,8 @@
 #	a hole of 1 TiB				large
 #	pieces that are not whole blocks	holes
 #	incompressible (E, C), zeroes (E)	contents
-#	full disk, file that is there, SIGTERM, SIGINT (R, U)
-#	EIO of the source, of the output; file size limit	host
+#	full disk, file that is there, SIGTERM, SIGINT (R, I, U)
+#	EIO of the source, of the output (I); file size limit	host
 #	a pipe, a device, standard output	host
 #	umask (S: of the image)			host
 #	O_TMPFILE and rename (U); root or not, hosts, locales, threads (S)

@@ -164,7 +164,10 @@ sized() { # OPTION...: what unsquashfs says, into stat.log; its size on output
 }
 small=$(sized)
 grep -q '^Block size 131072$' stat.log || fail "$(cat stat.log)"
-large=$(sized --fs-option deduplicate=false)
+# (libsquashfs 1.2 loses 16 bytes for the end of each file then)
+large=$(ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+	export ASAN_OPTIONS
+	sized --fs-option deduplicate=false)
 [ "$large" -gt $((small + 250000)) ] || fail "same contents kept once: $large"
 sized --fs-option block-size=1M --fs-option fragments=false >/dev/null
 grep -q '^Block size 1048576$' stat.log || fail "$(cat stat.log)"
