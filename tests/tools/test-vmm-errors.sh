@@ -42,6 +42,15 @@ refused 125 "^vmm exec: kernel: connect: Socket operation on non-socket" \
 refused 125 "^vmm exec: nowhere: connect: No such file" \
 	vmm exec --wait 0 nowhere -- true
 
+# images that name other files: which option opens those
+qcow-tool create -q -u -f qcow2 -b /etc/shadow -F raw over.qcow2 1M
+refused 1 "backing file '/etc/shadow', .* .backing=on allows it" \
+	vmm device blk --socket s --disk path=over.qcow2
+qcow-tool composite create -q comp root:over.qcow2
+refused 1 'its 3 components may not be opened .backing=on allows it' \
+	vmm device blk --socket s --disk path=comp
+rm over.qcow2 comp comp.*
+
 # sockets: created before anything else, so that a second VM stops at once
 long=$(printf '%0108d' 0)
 refused 2 "control socket: $long: .* 1 to 107 bytes" vmm run -s "$long" kernel

@@ -313,6 +313,28 @@ START_TEST(qcow2_disk)
 }
 END_TEST
 
+/* A process that opens what the image `path` names, for who has pair[1]. */
+static pid_t serve_names(const char *path, int pair[2])
+{
+	struct vc_loop *loop;
+	struct vc_error err;
+	struct opener o;
+	pid_t server;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	server = fork();
+	ck_assert_int_ge(server, 0);
+	if (server)
+		return server;
+	vc_close(&pair[1]);
+	opener_init(&o, pair[0], path, false, true);
+	if (vc_loop_new(&loop, &err) < 0 || opener_start(&o, loop, &err) < 0 ||
+	    vc_loop_run(loop, NULL, &err) < 0)
+		_exit(1);
+	_exit(0);
+}
+
 /* What an image names comes through a socket, before the device is sealed. */
 START_TEST(disk_with_a_backing_file)
 {
@@ -324,7 +346,6 @@ START_TEST(disk_with_a_backing_file)
 						 .backing_file = "base",
 						 .backing_format = "raw" };
 	char dir[] = "/tmp/vmm-device-test.XXXXXX", path[64], base[64];
-	struct opener o;
 	struct vc_error err;
 	uint8_t buf[512];
 	int fd, base_fd, pair[2];
@@ -338,21 +359,7 @@ START_TEST(disk_with_a_backing_file)
 	ck_ok(vc_disk_create(fd, &how, &err), &err);
 	ck_assert_int_eq(ftruncate(base_fd, DISK_BYTES), 0);
 	ck_assert_int_eq(pwrite(base_fd, "from below", 10, 512), 10);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	server = fork();
-	ck_assert_int_ge(server, 0);
-	if (!server) {
-		struct vc_loop *loop;
-
-		vc_close(&pair[1]);
-		opener_init(&o, pair[0], path, false, true);
-		if (vc_loop_new(&loop, &err) < 0 ||
-		    opener_start(&o, loop, &err) < 0 ||
-		    vc_loop_run(loop, NULL, &err) < 0)
-			_exit(1);
-		_exit(0);
-	}
+	server = serve_names(path, pair);
 	start_disk(_i, args, (int[]){ fd, pair[1] }, 2);
 	vc_close(&pair[0]);
 	vc_close(&pair[1]);
@@ -372,6 +379,113 @@ START_TEST(disk_with_a_backing_file)
 	vc_close(&base_fd);
 	unlink(path);
 	unlink(base);
+	rmdir(dir);
+}
+END_TEST
+
+/* A composite disk of one component, as its writers make it. */
+static void write_composite(int fd, const char *part, uint64_t bytes)
+{
+	uint8_t text[100] = "composite_disk\x1d\x08\x02\x12";
+	size_t n = 18, len = strlen(part);
+
+	text[n++] = (uint8_t)(len + 4);
+	text[n++] = 0x0a;
+	text[n++] = (uint8_t)len;
+	memcpy(text + n, part, len);
+	n += len;
+	text[n++] = 0x18; /* writable */
+	text[n++] = 1;
+	text[n++] = 0x18;
+	for (; bytes > 127; bytes >>= 7)
+		text[n++] = (uint8_t)(bytes | 128);
+	text[n++] = (uint8_t)bytes;
+	ck_assert_int_eq(pwrite(fd, text, n, 0), (ssize_t)n);
+}
+
+/* Those that are written in one pass, and only read afterwards. */
+static void write_sequential(int fd, enum vc_disk_format format)
+{
+	struct vc_disk_create_opts co = { .format = format,
+					  .size_bytes = DISK_BYTES };
+	struct vc_disk_open_opts oo = { .format = format, .writable = true };
+	uint8_t block[4096] = "0123456789";
+	struct vc_disk *d;
+	struct vc_error err;
+	int dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	ck_ok(vc_disk_create(fd, &co, &err), &err);
+	ck_ok(vc_disk_open_fd(dup, &oo, NULL, &d, &err), &err);
+	ck_ok(vc_disk_write(d, 4096, block, sizeof(block), &err), &err);
+	ck_ok(vc_disk_close(d, &err), &err);
+}
+
+/* What is made of other files, and what can only be read. */
+static const struct {
+	const char *spec;
+	enum vc_disk_format format;
+} kinds[] = {
+	{ "fd=4,open-fd=5,backing", VC_DISK_FORMAT_QCOW2 }, /* data file */
+	{ "fd=4,open-fd=5,backing,format=composite", VC_DISK_FORMAT_COMPOSITE },
+	{ "fd=4,ro", VC_DISK_FORMAT_ZSTD },
+	{ "fd=4,ro", VC_DISK_FORMAT_ANDROID_SPARSE },
+};
+
+START_TEST(disk_of_another_kind)
+{
+	const char *args[] = { "blk", "--disk", kinds[_i / 2].spec, NULL };
+	enum vc_disk_format format = kinds[_i / 2].format;
+	bool follows = !vc_disk_format_is_sequential(format);
+	char dir[] = "/tmp/vmm-device-test.XXXXXX", path[64], part[64];
+	struct vc_disk_create_opts co = { .format = format,
+					  .size_bytes = DISK_BYTES,
+					  .data_file = "part" };
+	struct vc_error err;
+	uint8_t buf[512] = "", want;
+	int fd, part_fd, pair[2];
+	pid_t server;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/disk", dir);
+	snprintf(part, sizeof(part), "%s/part", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	part_fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	co.data_fd = part_fd;
+	if (!follows)
+		write_sequential(fd, format);
+	else if (format == VC_DISK_FORMAT_QCOW2)
+		ck_ok(vc_disk_create(fd, &co, &err), &err);
+	else
+		write_composite(fd, "part", DISK_BYTES);
+	ck_assert_int_eq(ftruncate(part_fd, DISK_BYTES), 0);
+	server = serve_names(path, pair);
+	start_disk(_i % 2, args, (int[]){ fd, pair[1] }, follows ? 2 : 1);
+	vc_close(&pair[0]);
+	vc_close(&pair[1]);
+	if (follows) {
+		memset(buf, 0x55, sizeof(buf));
+		ck_assert_uint_eq(blk(BLK_OUT, 8, FG_OUT, buf, sizeof(buf)), 0);
+		ck_assert_uint_eq(blk(BLK_FLUSH, 0, FG_IN, NULL, 0), 0);
+	} else {
+		ck_assert_uint_ne(blk(BLK_OUT, 8, FG_OUT, buf, sizeof(buf)), 0);
+	}
+	want = follows ? 0x55 : '0';
+	memset(buf, 1, sizeof(buf));
+	ck_assert_uint_eq(blk(BLK_IN, 8, FG_IN, buf, sizeof(buf)), 0);
+	ck_assert_uint_eq(buf[0], want);
+	ck_assert_uint_eq(blk(BLK_IN, 80, FG_IN, buf, sizeof(buf)), 0);
+	ck_assert_uint_eq(buf[0], 0);
+	finish();
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	if (follows) {
+		ck_assert_int_eq(pread(part_fd, buf, 1, 4096), 1);
+		ck_assert_uint_eq(buf[0], want);
+	}
+	vc_close(&fd);
+	vc_close(&part_fd);
+	unlink(path);
+	unlink(part);
 	rmdir(dir);
 }
 END_TEST
@@ -664,6 +778,8 @@ TEST_SUITE(suite_processes)
 	tcase_add_loop_test(tc, raw_disk, 0, 2);
 	tcase_add_loop_test(tc, qcow2_disk, 0, 2);
 	tcase_add_loop_test(tc, disk_with_a_backing_file, 0, 2);
+	tcase_add_loop_test(tc, disk_of_another_kind, 0,
+			    2 * (int)VC_ARRAY_SIZE(kinds));
 	tcase_add_test(tc, console);
 	tcase_add_test(tc, vsock);
 	tcase_add_test(tc, vsock_to_a_socket);

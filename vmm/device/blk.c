@@ -126,6 +126,22 @@ static int own_reopen(struct vc_disk_opener *o, int fd, bool writable,
 	return vc_steal_fd(&opts->direct_fd);
 }
 
+/* Which option lets an image be opened that names others? */
+static int explain(const struct blk_opts *o, enum vc_disk_format format,
+		   struct vc_error *err)
+{
+	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
+	struct vc_error first = *err, ignored;
+
+	if (o->has_backing || err->code != VC_E_UNSUPPORTED || !info ||
+	    vc_disk_info_fd(o->fd, format, info, &ignored) < 0 ||
+	    !(info->backing_file[0] || info->has_data_file ||
+	      info->format == VC_DISK_FORMAT_COMPOSITE))
+		return -1;
+	return vc_fail(err, first.code, first.sys, "%s (backing=on allows it)",
+		       first.msg);
+}
+
 static int blk_create(struct device *d, struct vc_loop *loop,
 		      struct vc_virtio_dev **ret, struct vc_error *err)
 {
@@ -151,7 +167,7 @@ static int blk_create(struct device *d, struct vc_loop *loop,
 
 	opener_client_init(&client, o->open_fd);
 	if (vc_disk_open_fd(o->fd, &open_opts, NULL, &disk, err) < 0)
-		return -1;
+		return explain(o, open_opts.format, err);
 	vc_close(&o->open_fd); /* nothing is opened once the guest runs */
 	blk.disk = disk;
 	/* nobody said it is raw: the guest must not make it look otherwise */
