@@ -2,15 +2,43 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <vmmcore/options.h>
 #include "qcow-tool/common.h"
 
+/* What the library says about a broken image tells more than the error that
+ * comes of it: it waits here, to be printed instead. Threads of a conversion may
+ * say it; the first one counts. */
+static char held[512];
+static atomic_flag is_held = ATOMIC_FLAG_INIT;
+
+void log_line(enum vc_log_level level, const char *who, const char *text)
+{
+	if (level != VC_LOG_ERROR)
+		fprintf(stderr, "qcow-tool: %s: %s\n", who, text);
+	else if (!atomic_flag_test_and_set(&is_held))
+		snprintf(held, sizeof(held), "%s: %s", who, text);
+}
+
+void report_held(void)
+{
+	if (held[0])
+		fprintf(stderr, "qcow-tool: %s\n", held);
+	held[0] = '\0';
+}
+
 int report(const struct vc_error *err)
 {
-	vc_report(stderr, "qcow-tool", err);
+	char line[sizeof(err->msg) + 128];
+
+	if (held[0])
+		report_held();
+	else
+		fprintf(stderr, "qcow-tool: %s\n",
+			vc_error_str(err, line, sizeof(line)));
 	return 1; /* for whatever reason, as qemu-img has it */
 }
 

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <vmmcore/disk.h>
+#include <vmmcore/log.h>
 
 /* Each gets argv from its own name on and returns an exit status. */
 int cmd_amend(int argc, char **argv);
@@ -22,6 +23,10 @@ int cmd_rebase(int argc, char **argv);
 int cmd_resize(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 
+/* For vc_log_set(). */
+void log_line(enum vc_log_level level, const char *who, const char *text);
+/* What was logged and no report() followed. */
+void report_held(void);
 /* Print the error; returns the exit status. */
 int report(const struct vc_error *err);
 const char *format_name(enum vc_disk_format format);

@@ -360,5 +360,5 @@ int cmd_composite(int argc, char **argv)
 		.nr_commands = VC_ARRAY_SIZE(commands),
 	};
 
-	return vc_program_main(&program, argc, argv);
+	return vc_program_main(&program, argc, argv) ? 1 : 0;
 }

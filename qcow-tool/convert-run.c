@@ -14,6 +14,7 @@ struct run {
 	int nr;
 	uint64_t size;
 	const char *to;
+	char shown_to[256];
 	enum vc_disk_format to_format;
 	struct progress progress;
 	uint64_t start_ns; /* for the rate limit */
@@ -179,9 +180,10 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 	struct vc_disk_create_opts co;
 	vc_auto_fd int fd = -1;
 
-	if (image_options_get(&o->image, r->to_format, &co, err) < 0 ||
-	    image_options_open_data(&o->image, r->to, o->keep, data, &co, err) <
-		    0)
+	if (image_options_get(&o->image, r->to_format, &co, err) < 0)
+		return vc_prefix(err, "'%s'", r->shown_to);
+	if (image_options_open_data(&o->image, r->to, o->keep, data, &co, err) <
+	    0)
 		return -1;
 	if (o->compress && co.preallocation != VC_DISK_PREALLOC_OFF)
 		return vc_fail(err, VC_E_CONFIG, 0,
@@ -190,8 +192,9 @@ static int fill_new(struct run *r, int out, struct vc_outfile **data,
 	co.compression_level = (unsigned)o->level;
 	if (co.backing_file && open_backing(r, &backing, err) < 0)
 		return -1;
-	if (vc_disk_create(out, &co, err) < 0 ||
-	    (*data && open_data(r, vc_outfile_get_fd(*data), backing,
+	if (vc_disk_create(out, &co, err) < 0)
+		return vc_prefix(err, "'%s'", r->shown_to);
+	if ((*data && open_data(r, vc_outfile_get_fd(*data), backing,
 				&data_disk, err) < 0))
 		return -1;
 	oo.data_file = data_disk;
@@ -257,14 +260,12 @@ static int run(struct run *r, char **from, struct vc_error *err)
 {
 	bool there = r->o->no_create ||
 		     (r->to_format == VC_DISK_FORMAT_RAW && is_device(r->to));
-	char shown[256];
 
+	vc_printable(r->to, r->shown_to, sizeof(r->shown_to));
 	if (open_sources(r, from, err) < 0 ||
-	    vc_outfile_catch_signals("qcow-tool", err) < 0)
+	    vc_outfile_catch_signals("qcow-tool", err) < 0 ||
+	    (there ? to_existing(r, err) : to_new(r, err)) < 0)
 		return -1;
-	if ((there ? to_existing(r, err) : to_new(r, err)) < 0)
-		return vc_prefix(err, "to '%s'",
-				 vc_printable(r->to, shown, sizeof(shown)));
 	if (r->o->c.progress.is_shown)
 		progress_end(&r->progress);
 	return 0;

@@ -107,11 +107,13 @@ static int copy(const struct dd_opts *o, struct image *im, int out,
 	struct vc_convert_source src = image_source(im);
 	vc_auto(vc_disk) struct vc_disk *dst = NULL;
 	vc_auto_fd int fd = -1;
+	char shown[256];
 
 	find_part(o, vc_disk_get_size(im->disk), &src.offset, &src.length);
 	co.size_bytes = vc_align_up(src.length, VC_DISK_SECTOR);
 	if (vc_disk_create(out, &co, err) < 0)
-		return -1;
+		return vc_prefix(err, "'%s'",
+				 vc_printable(o->out, shown, sizeof(shown)));
 	fd = fcntl(out, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0 || vc_disk_open_fd(fd, &oo, NULL, &dst, err) < 0)
 		return -1;

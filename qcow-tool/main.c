@@ -32,12 +32,6 @@ static const struct vc_program program = {
 	.nr_commands = VC_ARRAY_SIZE(commands),
 };
 
-static void log_line(enum vc_log_level level, const char *who, const char *text)
-{
-	(void)level;
-	fprintf(stderr, "qcow-tool: %s: %s\n", who, text);
-}
-
 int main(int argc, char **argv)
 {
 	int status;
@@ -45,6 +39,7 @@ int main(int argc, char **argv)
 
 	vc_log_set(log_line, VC_LOG_WARN);
 	status = vc_program_main(&program, argc, argv);
+	report_held();
 	for (i = 0; argc > 1 && i < VC_ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return status;

@@ -31,11 +31,14 @@ int open_image(const char *path, enum vc_disk_format format, bool writable,
 
 int report_image(const char *path, struct vc_error *err)
 {
-	char shown[256];
+	char shown[256], name[260];
 
-	vc_prefix(err, "'%s'", vc_printable(path, shown, sizeof(shown)));
-	report(err);
-	return 1;
+	snprintf(name, sizeof(name), "'%s'",
+		 vc_printable(path, shown, sizeof(shown)));
+	/* an error about the opening of it has the name already */
+	if (strncmp(err->msg, name, strlen(name)) != 0)
+		vc_prefix(err, "%s", name);
+	return report(err);
 }
 
 int open_disk(const char *path, enum vc_disk_format format, bool writable,

@@ -175,8 +175,8 @@ static void program_help(const struct vc_program *p, FILE *to)
 		if (p->commands[i].help)
 			fprintf(to, "  %-10s %s\n", p->commands[i].name,
 				p->commands[i].help);
-	fprintf(to, "\n'%s COMMAND --help' tells more; see also %s(1).\n",
-		p->name, p->name);
+	fprintf(to, "\n'%s COMMAND --help' tells more; see also %.*s(1).\n",
+		p->name, (int)strcspn(p->name, " "), p->name);
 }
 
 static bool is_word(const char *arg, const char *name, char letter)

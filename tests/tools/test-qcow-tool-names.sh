@@ -90,3 +90,25 @@ rm o.qcow2
 sums | cmp - sums || die "a refused command changed something"
 qcow-tool resize -q --allow-backing e.qcow2 1M
 [ "$(stat -c %s victim)" = 1048576 ] || die "--allow-backing does not allow"
+
+# one line says what is wrong and with which file, also where the image is at
+# fault and several programs' words would do
+rm -rf ./*
+qcow-tool create -q -f qcow2 ok.qcow2 1M
+qemu-img create -q -f qcow2 bad.qcow2 1M
+qemu-io -c 'write 0 64k' bad.qcow2 >io
+l1=$(od -An -tu8 --endian=big -j 40 -N 8 bad.qcow2 | tr -d ' ')
+l2=$(($(od -An -tu8 --endian=big -j "$l1" -N 8 bad.qcow2 | tr -d ' ') &
+	0xfffffffffffe00))
+printf '\200\0\0\0\0\1\043\105' |
+	dd of=bad.qcow2 bs=1 seek=$l2 conv=notrunc status=none
+why="'bad.qcow2': image is corrupt: L2 entry for 0: 0x8000000000012345"
+fails "$why" qcow-tool convert -O raw bad.qcow2 x
+fails "$why" qcow-tool map bad.qcow2
+fails "$why" qcow-tool rebase -b ok.qcow2 -F qcow2 bad.qcow2
+mkdir folder
+fails "qcow-tool: 'folder': replace: not a regular file" \
+	qcow-tool convert -O raw ok.qcow2 folder
+fails "qcow-tool: 'ok.qcow2': snapshot 'nope': not there" \
+	qcow-tool snapshot -d nope ok.qcow2
+fails "which resize --shrink allows" qcow-tool resize ok.qcow2 512k

@@ -17,8 +17,8 @@ static void write_failed(struct copy *c, enum vc_disk_status status,
 {
 	struct vc_error err;
 
-	vc_fail(&err, VC_E_SYS, vc_disk_status_errno(status), "write at %llu",
-		(unsigned long long)at);
+	vc_fail(&err, VC_E_SYS, vc_disk_status_errno(status),
+		"%s: write at %llu", c->dst->name, (unsigned long long)at);
 	copy_fail(c, &err);
 }
 

@@ -450,7 +450,7 @@ static int new_size(uint64_t old, const struct vc_disk_resize_opts *o,
 	if (*ret < old && !o->shrink)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "smaller than it is (%llu bytes): data would be "
-			       "lost; --shrink says that this is meant",
+			       "lost, which resize --shrink allows",
 			       (unsigned long long)old);
 	if (*ret < old && o->preallocation != VC_DISK_PREALLOC_OFF)
 		return vc_fail(err, VC_E_CONFIG, 0,
