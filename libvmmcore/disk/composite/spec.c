@@ -90,7 +90,7 @@ static int take_spec(const Cp__Spec *spec, struct vc_composite *c,
 {
 	unsigned i;
 
-	if (!spec->version || spec->version > CP_VERSION)
+	if (spec->version > CP_VERSION)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0, "version %llu",
 			       (unsigned long long)spec->version);
 	if (!spec->n_parts)
