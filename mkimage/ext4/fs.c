@@ -23,6 +23,9 @@
  * used. Nothing is left for the kernel to initialise: what is not written
  * reads as zero.
  *
+ * Contents that a later entry replaced are holes in that, which are filled from
+ * the end when all is there (compact.c).
+ *
  * When a size was given and is too small, the writer goes on counting without
  * writing, to say at the end how large it would have to be.
  */
@@ -122,6 +125,11 @@ uint64_t e4_fit(const struct e4 *fs, uint64_t at, uint64_t n)
 	}
 }
 
+void e4_set_cursor(struct e4 *fs, uint64_t at)
+{
+	fs->next = skip_head(fs, at, &fs->run_end);
+}
+
 uint32_t e4_alloc(struct e4 *fs, uint32_t want, uint64_t *ret_start)
 {
 	uint32_t got = want;
@@ -191,6 +199,8 @@ static int put_block(struct e4 *fs, uint32_t logical, const uint8_t *data,
 		if (!to)
 			return -1;
 		memcpy(to, data, E4_BLOCK);
+	} else if (e4_spill(fs, nr, data, err)) {
+		return -1;
 	}
 	fs->digest = xxh3(data, E4_BLOCK, fs->digest ^ logical);
 	fs->nr_data++;
@@ -300,18 +310,6 @@ static void file_drop(struct writer *w, struct node *n)
 	n->digest = 0;
 }
 
-/* What a later entry replaced must not be found in the image's free space. */
-static int zero_dropped(struct e4 *fs, struct vc_error *err)
-{
-	size_t i;
-
-	for (i = 0; i < fs->nr_dropped; i++)
-		if (out_zero(fs->out, fs->dropped[i].physical,
-			     fs->dropped[i].len, err))
-			return -1;
-	return 0;
-}
-
 /* --- the rest ------------------------------------------------------------ */
 
 static int write_symlinks(struct e4 *fs, struct vc_error *err)
@@ -384,16 +382,16 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 		return vc_fail(err, VC_E_SYS, ENOMEM, "layout");
 	fs->tree = t;
 	fs->time = time;
-	if (find_lost_found(fs, err) || e4_number_inodes(fs, err))
+	if (e4_compact(fs, err) || find_lost_found(fs, err) ||
+	    e4_number_inodes(fs, err))
 		return -1;
 	e4_make_ident(fs);
 	if (write_symlinks(fs, err) || e4_write_xattrs(fs, err) ||
 	    e4_write_dirs(fs, err) || e4_write_maps(fs, err) ||
 	    e4_write_quotas(fs, err) || e4_choose_geometry(fs, err) ||
 	    e4_write_journal(fs, err) || e4_write_resize(fs, err) ||
-	    e4_place_tables(fs, err) || zero_dropped(fs, err) ||
-	    e4_write_inodes(fs, err) || e4_write_bitmaps(fs, err) ||
-	    e4_write_supers(fs, err))
+	    e4_place_tables(fs, err) || e4_write_inodes(fs, err) ||
+	    e4_write_bitmaps(fs, err) || e4_write_supers(fs, err))
 		return -1;
 	fill_report(fs, ret);
 	return 0;
@@ -414,6 +412,7 @@ static void fs_free(struct writer *w)
 	e4_free_quotas(fs);
 	e4_free_groups(fs);
 	free(fs->dropped);
+	vc_outfile_abort(fs->spill);
 	free(fs);
 }
 
@@ -455,7 +454,7 @@ int ext4_new(struct out *out, const struct ext4_opts *opts, struct writer **ret,
 	find_backups(fs);
 	/* the superblock is one more block */
 	fs->head_blocks = e4_head_blocks(opts->size_bytes) + 1;
-	fs->next = skip_head(fs, 0, &fs->run_end);
+	e4_set_cursor(fs, 0);
 	fs->limit = ext4_max_bytes(opts) / E4_BLOCK;
 	*ret = &fs->base;
 	return 0;

@@ -85,6 +85,10 @@ struct e4 {
 	struct extent *dropped;
 	size_t nr_dropped, max_dropped;
 	bool is_out_of_memory;
+	struct vc_outfile *spill; /* what came past a given size, or NULL */
+	uint64_t spill_end;	  /* blocks from here on are not in it */
+	bool is_spill_full;
+	bool is_lost; /* contents that would fit were not kept */
 
 	/* the layout */
 	uint8_t uuid[16];
@@ -127,6 +131,8 @@ static inline le16_t e4_hi16(uint64_t v)
 /* fs.c: blocks */
 /* Up to `want` blocks side by side; returns how many. */
 uint32_t e4_alloc(struct e4 *fs, uint32_t want, uint64_t *ret_start);
+/* The next blocks are from `at` on. */
+void e4_set_cursor(struct e4 *fs, uint64_t at);
 /* `want` blocks, added to `ext` from `logical` on. */
 int e4_alloc_extents(struct e4 *fs, struct extents *ext, uint32_t logical,
 		     uint32_t want, struct vc_error *err) VC_MUST_CHECK;
@@ -140,6 +146,12 @@ uint32_t e4_count_supers(const struct e4 *fs, uint32_t nr_groups);
 uint8_t *e4_block(struct e4 *fs, uint64_t nr, struct vc_error *err);
 uint32_t e4_inode_seed(const struct e4 *fs, uint32_t ino);
 
+/* compact.c */
+/* Keep a block of contents that is past the given size. */
+int e4_spill(struct e4 *fs, uint64_t nr, const uint8_t *data,
+	     struct vc_error *err) VC_MUST_CHECK;
+/* All contents are in: close the holes. */
+int e4_compact(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 /* read.c */
 int e4_file_read(struct writer *w, const struct node *n, uint64_t offset,
 		 void *data, size_t len, struct vc_error *err);

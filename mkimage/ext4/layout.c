@@ -112,6 +112,8 @@ static uint64_t drop_short_group(const struct e4 *fs,
 {
 	uint64_t rest = g->nr_blocks % E4_GROUP_BLOCKS, need;
 
+	if (g->nr_groups == 1)
+		return g->nr_blocks;
 	need = 2 + g->table_blocks + LAST_GROUP_MIN;
 	if (e4_has_super(fs, g->nr_groups - 1))
 		need += fs->head_blocks;
@@ -224,12 +226,8 @@ static bool would_fit(struct e4 *fs, uint64_t nr_content, uint64_t nr_blocks)
 
 static uint64_t needed_blocks(struct e4 *fs)
 {
-	uint64_t nr = fs->nr_alloced, lo, hi, mid;
-	size_t i;
+	uint64_t nr = fs->nr_alloced, lo = nr, hi, mid;
 
-	for (i = 0; i < fs->nr_dropped; i++)
-		nr += fs->dropped[i].len;
-	lo = nr;
 	for (hi = nr + 1; !would_fit(fs, nr, hi); hi *= 2)
 		if (hi > EXT4_MAX_BYTES / E4_BLOCK)
 			return 0;
@@ -335,6 +333,11 @@ static int choose_auto(struct e4 *fs, struct vc_error *err)
 
 int e4_choose_geometry(struct e4 *fs, struct vc_error *err)
 {
+	if (fs->is_lost)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "contents that later ones replace are so many "
+			       "that what stays could not be kept: give a "
+			       "larger --size");
 	if (fs->opts.size_bytes)
 		return choose_given(fs, err);
 	return fs->opts.is_exact ? choose_exact(fs, err) : choose_auto(fs, err);
@@ -342,46 +345,40 @@ int e4_choose_geometry(struct e4 *fs, struct vc_error *err)
 
 /* --- bitmaps ------------------------------------------------------------- */
 
-static void set_bits(uint8_t *map, uint32_t from, uint32_t to, bool value)
+static void set_bits(uint8_t *map, uint32_t from, uint32_t to)
 {
 	for (; from < to && from % 8; from++)
-		map[from / 8] =
-			(uint8_t)(value ? map[from / 8] | 1u << from % 8
-					: map[from / 8] & ~(1u << from % 8));
+		map[from / 8] = (uint8_t)(map[from / 8] | 1u << from % 8);
 	if (to - from >= 8) {
-		memset(map + from / 8, value ? 0xff : 0, (to - from) / 8);
+		memset(map + from / 8, 0xff, (to - from) / 8);
 		from += (to - from) & ~7u;
 	}
 	for (; from < to; from++)
-		map[from / 8] =
-			(uint8_t)(value ? map[from / 8] | 1u << from % 8
-					: map[from / 8] & ~(1u << from % 8));
+		map[from / 8] = (uint8_t)(map[from / 8] | 1u << from % 8);
 }
 
-/* Mark part of one group. What is marked was free, or the other way round. */
+/* Mark part of one group. What is marked was free. */
 static int mark_in_group(struct e4_group *g, uint32_t from, uint32_t to,
-			 bool value, struct vc_error *err)
+			 struct vc_error *err)
 {
-	if (value && to - from == E4_GROUP_BLOCKS) {
+	if (to - from == E4_GROUP_BLOCKS) {
 		g->used = full;
 		g->nr_used = E4_GROUP_BLOCKS;
 		return 0;
 	}
-	if (!g->used || g->used == full) {
+	if (!g->used) {
 		uint8_t *map = calloc(1, E4_BLOCK);
 
 		if (!map)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "bitmap");
-		if (g->used)
-			memset(map, 0xff, E4_BLOCK);
 		g->used = map;
 	}
-	set_bits(g->used, from, to, value);
-	g->nr_used += value ? to - from : from - to;
+	set_bits(g->used, from, to);
+	g->nr_used += to - from;
 	return 0;
 }
 
-static int mark(struct e4 *fs, uint64_t start, uint64_t len, bool value,
+static int mark(struct e4 *fs, uint64_t start, uint64_t len,
 		struct vc_error *err)
 {
 	uint32_t group, from, n;
@@ -392,8 +389,7 @@ static int mark(struct e4 *fs, uint64_t start, uint64_t len, bool value,
 		n = E4_GROUP_BLOCKS - from;
 		if (n > len)
 			n = (uint32_t)len;
-		if (mark_in_group(&fs->groups[group], from, from + n, value,
-				  err))
+		if (mark_in_group(&fs->groups[group], from, from + n, err))
 			return -1;
 	}
 	return 0;
@@ -404,20 +400,15 @@ static int mark_passed(struct e4 *fs, struct vc_error *err)
 {
 	uint64_t start;
 	uint32_t i;
-	size_t k;
 
-	if (mark(fs, 0, fs->next, true, err))
+	if (mark(fs, 0, fs->next, err))
 		return -1;
 	for (i = 0; i < fs->nr_backups; i++) {
 		start = (uint64_t)fs->backup[i] * E4_GROUP_BLOCKS;
 		if (fs->backup[i] < fs->geo.nr_groups && start >= fs->next &&
-		    mark(fs, start, fs->head_blocks, true, err))
+		    mark(fs, start, fs->head_blocks, err))
 			return -1;
 	}
-	for (k = 0; k < fs->nr_dropped; k++)
-		if (mark(fs, fs->dropped[k].physical, fs->dropped[k].len, false,
-			 err))
-			return -1;
 	return 0;
 }
 
@@ -428,9 +419,9 @@ static int mark_tables(struct e4 *fs, struct vc_error *err)
 
 	for (i = 0; i < fs->geo.nr_groups; i++) {
 		g = &fs->groups[i];
-		if (mark(fs, g->block_bitmap, 1, true, err) ||
-		    mark(fs, g->inode_bitmap, 1, true, err) ||
-		    mark(fs, g->inode_table, fs->geo.table_blocks, true, err))
+		if (mark(fs, g->block_bitmap, 1, err) ||
+		    mark(fs, g->inode_bitmap, 1, err) ||
+		    mark(fs, g->inode_table, fs->geo.table_blocks, err))
 			return -1;
 	}
 	return 0;
@@ -472,7 +463,7 @@ static int write_block_bitmap(struct e4 *fs, struct e4_group *g,
 	if (g->used)
 		memcpy(to, g->used, E4_BLOCK);
 	/* there is nothing behind the end of the file system */
-	set_bits(to, g->nr_blocks, E4_GROUP_BLOCKS, true);
+	set_bits(to, g->nr_blocks, E4_GROUP_BLOCKS);
 	g->block_csum = e4_crc32c(fs->csum_seed, to, E4_BLOCK);
 	return 0;
 }
@@ -484,8 +475,8 @@ static int write_inode_bitmap(struct e4 *fs, struct e4_group *g,
 
 	if (!to)
 		return -1;
-	set_bits(to, 0, g->nr_inodes, true);
-	set_bits(to, fs->geo.inodes_per_group, E4_BLOCK * 8, true);
+	set_bits(to, 0, g->nr_inodes);
+	set_bits(to, fs->geo.inodes_per_group, E4_BLOCK * 8);
 	g->inode_csum =
 		e4_crc32c(fs->csum_seed, to, fs->geo.inodes_per_group / 8);
 	return 0;

@@ -56,11 +56,56 @@ X
 file large size=200000000
 end
 X
+# a tree that fits in one group has nothing left over at all
+mkimage --size exact --json -o image.raw small.tar >report.json
+[ "$(jq .free report.json)" -eq 0 ] || fail "a block is left of one file's"
 for a in small many large; do
 	exact $a.tar
 	exact $a.tar --journal-size 0
 done
 exact many.tar --journal-size 8M
+# what later sources replace takes no space, wherever it was; nor does a size
+# have to hold it
+"$gentar" >base.tar <<'X'
+file keep-1 size=3000000
+file big size=50000000
+file keep-2 size=4000000
+repeat 300
+file k-# size=9000
+end
+X
+"$gentar" >app.tar <<'X'
+file big size=5000
+file new size=700000
+end
+X
+mkdir want
+tar -C want -xf base.tar
+tar -C want -xf app.tar
+tar -C want --sort=name -cf flat.tar .
+exact flat.tar
+flat=$size
+exact base.tar app.tar
+[ "$size" -eq "$flat" ] || fail "layers take $size bytes, their sum $flat"
+mkimage -q --force --size exact -o image.raw base.tar app.tar
+mkimage -q --force --size exact -o exact.qcow2 base.tar app.tar
+if command -v qemu-img >/dev/null; then
+	qemu-img compare -q exact.qcow2 image.raw || fail "qcow2: another"
+fi
+if can_mount; then
+	mount -o loop,ro image.raw "$mnt"
+	diff -r -x lost+found want "$mnt" || fail "not what is in the sources"
+	umount "$mnt"
+fi
+# room to live in, and none of what was replaced in it
+printf 'file s text=%s\nfile z size=9000\nend\n' secret-that-is-replaced |
+	"$gentar" >base.tar
+printf 'file s text=other\nend\n' | "$gentar" >app.tar
+mkimage -q --force -o image.raw base.tar app.tar
+clean image.raw
+! grep -q secret-that-is image.raw || fail "what was replaced is in the image"
+rm exact.qcow2
+
 mkimage -q --size exact -o exact.qcow2 many.tar
 mkimage -q --force --size exact -o image.raw many.tar
 if command -v qemu-img >/dev/null; then
