@@ -44,27 +44,15 @@ timed() {
 	echo "$((${out#* } / 1024))" >>"$work/$name-rss"
 }
 
-# convert_pair DIR NAME: both directions, ours and the peer's in turn. Each takes
-# the memory that the file before it gave back: that of a virtual machine is
-# slow when it is touched first. Hence the first round does not count.
-convert_pair() {
-	local i
-	for ((i = 0; i <= runs; i++)); do
-		[ "$i" != 1 ] || rm -f "$work/$2"-{to,from}-*
-		timed "$2-to-ours" "$1/o" "$qcow_tool" convert -O qcow2 "$1/mix" "$1/o"
-		timed "$2-to-peer" "$1/p" qemu-img convert -W -m 16 -O qcow2 \
-			"$1/mix" "$1/p"
-		timed "$2-from-ours" "$1/r" "$qcow_tool" convert "$1/p" "$1/r"
-		timed "$2-from-peer" "$1/r" qemu-img convert -W -m 16 -O raw \
-			"$1/p" "$1/r"
-	done
-	rm -f "$1"/[opr]
-}
-
-# in_turn NAME OURS... -- PEER...: both write $work/o, as convert_pair has it
+# in_turn NAME OUTPUT OURS... -- PEER...: both write OUTPUT, one after the other.
+# Each takes the memory that the file before it gave back, which was not written
+# to the disk yet, so that nobody waits for that: a virtual machine gives memory
+# that is free for two seconds back to its host, and it is slow when it is touched
+# again. Hence one output, nothing else in between, and the first round does
+# not count.
 in_turn() {
-	local name=$1 ours=() i
-	shift
+	local name=$1 output=$2 ours=() i
+	shift 2
 	while [ "$1" != -- ]; do
 		ours+=("$1")
 		shift
@@ -72,9 +60,20 @@ in_turn() {
 	shift
 	for ((i = 0; i <= runs; i++)); do
 		[ "$i" != 1 ] || rm -f "$work/$name"-{ours,peer}*
-		timed "$name-ours" "$work/o" "${ours[@]}"
-		timed "$name-peer" "$work/o" "$@"
+		timed "$name-ours" "$output" "${ours[@]}"
+		timed "$name-peer" "$output" "$@"
 	done
+	rm -f "$output"
+}
+
+# convert_pair DIR NAME: both directions
+convert_pair() {
+	in_turn "$2-to" "$1/o" "$qcow_tool" convert -O qcow2 "$1/mix" "$1/o" -- \
+		qemu-img convert -W -m 16 -O qcow2 "$1/mix" "$1/o"
+	qemu-img convert -W -m 16 -O qcow2 "$1/mix" "$1/p"
+	in_turn "$2-from" "$1/o" "$qcow_tool" convert "$1/p" "$1/o" -- \
+		qemu-img convert -W -m 16 -O raw "$1/p" "$1/o"
+	rm "$1/p"
 }
 
 bench_convert() {
@@ -138,15 +137,15 @@ bench_formats() {
 	"$q" convert -O android-sparse "$in" "$work/s"
 	cp --sparse=always "$in" "$work/small2"
 	"$q" composite create -q "$work/disk" "one:$in" "two:$work/small2"
-	in_turn zstd-to "$q" convert -O zstd "$in" "$o" -- \
+	in_turn zstd-to "$o" "$q" convert -O zstd "$in" "$o" -- \
 		zstd -q -T2 -3 "$in" -o "$o"
-	in_turn zstd-from "$q" convert "$work/z" "$o" -- \
+	in_turn zstd-from "$o" "$q" convert "$work/z" "$o" -- \
 		zstd -q -d --sparse "$work/z2" -o "$o"
-	in_turn simg-to "$q" convert -O android-sparse "$in" "$o" -- \
+	in_turn simg-to "$o" "$q" convert -O android-sparse "$in" "$o" -- \
 		img2simg "$in" "$o"
-	in_turn simg-from "$q" convert "$work/s" "$o" -- \
+	in_turn simg-from "$o" "$q" convert "$work/s" "$o" -- \
 		simg2img "$work/s" "$o"
-	in_turn composite "$q" convert --allow-backing -O qcow2 \
+	in_turn composite "$o" "$q" convert --allow-backing -O qcow2 \
 		"$work/disk" "$o" -- qemu-img convert -W -m 16 -O qcow2 \
 		"$in" "$work/small2" "$o"
 	rm -f "$work"/{small,small2,disk,o,s,z,z2} "$work"/disk.*
