@@ -9,7 +9,7 @@
 
 #include <vmmcore/error.h>
 
-#define ACL_MAX_ENTRIES 4096
+#define ACL_MAX_ENTRIES 512 /* a block of attributes holds 505 */
 #define ACL_WIRE_BYTES(nr) (4 + 8 * (size_t)(nr))
 
 #define ACL_XATTR_ACCESS "system.posix_acl_access"

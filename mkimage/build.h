@@ -16,6 +16,11 @@
 #define BUILD_MIN_TIME (-INT64_C(0x80000000))
 #define BUILD_MAX_TIME INT64_C(0x37fffffff)
 
+/* Memory for ACLs that name accounts, which wait for the last source: so much,
+ * and more for each entry. */
+#define BUILD_ACL_ROOM (UINT64_C(32) * 1024 * 1024)
+#define BUILD_ACL_ROOM_EACH 1024
+
 /* An ACL that names accounts; the image's own passwd and group tell the
  * numbers, when they are all there. */
 struct named_acl {
@@ -47,6 +52,7 @@ struct build {
 	uint64_t nr_entries;
 	struct accounts passwd, group, shadow, hosts;
 	struct named_acl *acls;
+	uint64_t acl_bytes; /* of memory for them */
 	/* called now and then; may be NULL */
 	void (*progress)(struct build *b, uint64_t pos, uint64_t size);
 };

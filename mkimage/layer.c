@@ -22,13 +22,14 @@ int tree_next_layer(struct tree *t, struct vc_error *err)
 }
 
 /* Of what an earlier layer said about a directory nothing is left. */
-static void make_implicit(struct node *n)
+static void make_implicit(struct tree *t, struct node *n)
 {
 	const struct tree_time never = { 0 };
 
 	n->mode = 0755;
 	n->uid = n->gid = n->xset = n->flags = 0;
 	n->mtime = n->atime = n->ctime = never;
+	t->nr_implicit += !n->dir->is_implicit;
 	n->dir->is_implicit = true;
 }
 
@@ -57,7 +58,7 @@ static void prune_dent(struct tree *t, struct dent *d)
 	if (d->layer == t->layer)
 		return;
 	if (node_is_dir(n) && !tree_dir_is_empty(n)) {
-		make_implicit(n);
+		make_implicit(t, n);
 		d->layer = t->layer;
 		return;
 	}

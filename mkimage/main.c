@@ -67,6 +67,7 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 
 	if (target_open(&opts, &b->warn, &t, &b->writer, err))
 		return -1;
+	b->tree.xsets.max_values = b->writer->max_values;
 	if (fill(s, b, p, err) ||
 	    target_finish(t, &b->tree, build_time(b), &p->target, err)) {
 		b->writer = NULL;

@@ -121,6 +121,7 @@ int tree_init(struct tree *t, struct vc_error *err)
 	t->root->nr_links = 1;
 	t->root->dir->parent = t->root;
 	t->root->dir->is_implicit = true;
+	t->nr_implicit = 1;
 	return 0;
 }
 
@@ -284,6 +285,7 @@ static int add_root(struct tree *t, enum node_type type,
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "the root must be a directory");
 	set_meta(t->root, meta);
+	t->nr_implicit -= t->root->dir->is_implicit;
 	t->root->dir->is_implicit = false;
 	*ret = t->root;
 	return 0;
@@ -303,6 +305,7 @@ int tree_add(struct tree *t, const struct tree_place *place,
 		return -1;
 	if (d->node && node_is_dir(d->node) && type == NODE_DIR) {
 		set_meta(d->node, meta);
+		t->nr_implicit -= d->node->dir->is_implicit;
 		d->node->dir->is_implicit = false;
 		d->layer = t->layer;
 		*ret = d->node;

@@ -21,6 +21,10 @@
 #define TREE_MAX_LINKS 65000 /* names of one file: ext4's limit */
 #define TREE_MAX_NODES (UINT32_C(1) << 31)
 #define TREE_MAX_LAYERS 4096
+/* Directories that only the names of others tell of: so many, and more for each
+ * entry. A name may have thousands. */
+#define TREE_MAX_IMPLICIT 65536
+#define TREE_MAX_IMPLICIT_EACH 16
 
 struct node;
 
@@ -114,7 +118,7 @@ struct tree {
 	struct dent **slots;
 	size_t nr_slots, nr_dents, nr_removed;
 	size_t nr_pending; /* hard links to what has not come yet; at most */
-	uint32_t nr_nodes;
+	uint32_t nr_nodes, nr_implicit;
 	uint16_t layer;	     /* that arrives now, from 1 */
 	unsigned link_flags; /* TREE_*: the ways to targets of hard links */
 	struct xset_table xsets;

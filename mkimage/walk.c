@@ -108,10 +108,18 @@ static int make_parent(struct walk *w, const char *name, size_t len,
 	if (!(w->flags & TREE_MAKE_PARENTS))
 		return vc_fail(err, VC_E_SYS, ENOENT, "directory '%s'",
 			       tree_show_n(name, len).s);
+	if (w->t->nr_implicit >
+	    TREE_MAX_IMPLICIT + (uint64_t)TREE_MAX_IMPLICIT_EACH *
+					(w->t->nr_nodes - w->t->nr_implicit))
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "more than %u directories that have no entry of "
+			       "their own",
+			       w->t->nr_implicit);
 	memcpy(at.name, name, len);
 	if (tree_add(w->t, &at, NODE_DIR, &meta, ret, err))
 		return -1;
 	(*ret)->dir->is_implicit = true;
+	w->t->nr_implicit++;
 	return 0;
 }
 

@@ -45,6 +45,8 @@ struct writer_ops {
 /* Base of every writer. */
 struct writer {
 	const struct writer_ops *ops;
+	uint32_t max_values; /* bytes of one entry's attributes that could
+				still have room; 0: any */
 };
 
 #endif

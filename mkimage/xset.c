@@ -92,8 +92,9 @@ static int grow(struct xset_table *t, struct vc_error *err)
 	return 0;
 }
 
-static struct xset *copy_set(struct arena *arena, const struct xattr *a,
-			     uint32_t nr)
+static struct xset *copy_set(struct xset_table *t, struct arena *arena,
+			     const struct xattr *a, uint32_t nr,
+			     struct vc_error *err)
 {
 	size_t bytes = sizeof(struct xset) + nr * sizeof(struct xattr);
 	size_t text = 0;
@@ -103,9 +104,19 @@ static struct xset *copy_set(struct arena *arena, const struct xattr *a,
 
 	for (i = 0; i < nr; i++)
 		text += a[i].name_len + a[i].value_len;
-	s = arena_alloc(arena, bytes + text);
-	if (!s)
+	t->bytes += bytes + text;
+	if (t->bytes > XSET_MAX_BYTES) {
+		vc_fail(err, VC_E_LIMIT, 0,
+			"attributes that differ from entry to entry are more "
+			"than %llu MiB",
+			(unsigned long long)XSET_MAX_BYTES >> 20);
 		return NULL;
+	}
+	s = arena_alloc(arena, bytes + text);
+	if (!s) {
+		vc_fail(err, VC_E_SYS, ENOMEM, "attribute table");
+		return NULL;
+	}
 	p = (uint8_t *)s + bytes;
 	s->nr = nr;
 	for (i = 0; i < nr; i++) {
@@ -119,6 +130,24 @@ static struct xset *copy_set(struct arena *arena, const struct xattr *a,
 		p += a[i].value_len;
 	}
 	return s;
+}
+
+/* Values that can have no room are refused before they are kept. (An ACL has
+ * less bytes on the disk.) */
+static int check_room(const struct xset_table *t, const struct xattr *a,
+		      uint32_t nr, struct vc_error *err)
+{
+	uint64_t total = 0;
+	uint32_t i;
+
+	for (i = 0; i < nr; i++)
+		if (a[i].name_len < 7 || memcmp(a[i].name, "system.", 7) != 0)
+			total += a[i].value_len;
+	if (!t->max_values || total <= t->max_values)
+		return 0;
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "its attributes are larger than ext4 has room for "
+		       "without --fs-option ea-inode");
 }
 
 int xset_intern(struct xset_table *t, struct arena *arena, struct xattr *attrs,
@@ -135,6 +164,8 @@ int xset_intern(struct xset_table *t, struct arena *arena, struct xattr *attrs,
 	if (t->nr == t->max && grow(t, err))
 		return -1;
 	nr = sort_unique(attrs, nr);
+	if (check_room(t, attrs, nr, err))
+		return -1;
 	hash = hash_set(attrs, nr);
 	for (at = (uint32_t)hash & (t->nr_slots - 1); t->slots[at];
 	     at = (at + 1) & (t->nr_slots - 1)) {
@@ -144,9 +175,9 @@ int xset_intern(struct xset_table *t, struct arena *arena, struct xattr *attrs,
 			return 0;
 		}
 	}
-	s = copy_set(arena, attrs, nr);
+	s = copy_set(t, arena, attrs, nr, err);
 	if (!s)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "attribute table");
+		return -1;
 	s->hash = hash;
 	t->sets[t->nr++] = s;
 	t->slots[at] = t->nr;

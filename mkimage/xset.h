@@ -15,6 +15,7 @@
 #define XSET_MAX_NAME 255 /* as the kernel */
 #define XSET_MAX_VALUE 65536
 #define XSET_MAX_ATTRS 4096
+#define XSET_MAX_BYTES (UINT64_C(256) * 1024 * 1024) /* of all sets */
 
 struct xattr {
 	const char *name; /* with its namespace: "user.mime_type" */
@@ -33,6 +34,9 @@ struct xset {
 struct xset_table {
 	struct xset **sets; /* id - 1 */
 	uint32_t nr, max;
+	uint64_t bytes;
+	uint32_t max_values; /* of one set, but for ACLs; 0: any; see writer.h
+			      */
 	uint32_t *slots;
 	uint32_t nr_slots;
 };

@@ -448,6 +448,8 @@ int ext4_new(struct out *out, const struct ext4_opts *opts, struct writer **ret,
 	if (!fs)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "layout");
 	fs->base.ops = &ops;
+	if (!opts->features.ea_inode)
+		fs->base.max_values = E4_INODE + E4_BLOCK;
 	fs->out = out;
 	fs->opts = *opts;
 	fs->maps_end = &fs->maps;

@@ -315,11 +315,12 @@ static int add_entry(struct reader *r, struct vc_error *err)
 
 	if (r->opts->check && r->opts->check(r->opts->opaque, r->a, r->e, err))
 		return -1;
-	if (patterns_match(r->b->exclude, r->path))
-		return 0;
+	/* also of what a pattern matches: it takes away, and brings nothing */
 	if (r->opts->is_layer && do_whiteout(r, &is_done, err))
 		return -1;
-	return is_done ? 0 : add_named(r, err);
+	if (is_done || patterns_match(r->b->exclude, r->path))
+		return 0;
+	return add_named(r, err);
 }
 
 static bool is_charset_warning(const char *text)

@@ -105,6 +105,23 @@ static int add_candidate(struct choice *c, const struct image_desc *d,
 	return 0;
 }
 
+/* store_read(), within the limits of a choice. */
+static int read_blob(struct choice *c, struct store *s,
+		     const struct digest_id *id, uint64_t size, char **ret,
+		     size_t *ret_len, struct vc_error *err)
+{
+	c->nr_reads++;
+	if (c->nr_reads > CHOICE_MAX_READS || size > CHOICE_MAX_BYTES ||
+	    c->bytes > CHOICE_MAX_BYTES - size)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "its indexes and manifests are more than %d or "
+			       "than %llu bytes",
+			       CHOICE_MAX_READS,
+			       (unsigned long long)CHOICE_MAX_BYTES);
+	c->bytes += size;
+	return store_read(s, oci_blob_name(id).s, id, size, ret, ret_len, err);
+}
+
 static int add_index(struct choice *c, struct store *s, const char *text,
 		     size_t len, const struct image_desc *top, int depth,
 		     struct vc_error *err);
@@ -117,6 +134,10 @@ static int add_desc(struct choice *c, struct store *s,
 	vc_auto_free char *text = NULL;
 	size_t len;
 
+	if (++c->nr_looks > CHOICE_MAX_LOOKS)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "more than %d descriptors in its indexes",
+			       CHOICE_MAX_LOOKS);
 	if (d->is_attestation ||
 	    (d->platform.os && !strcmp(d->platform.os, "unknown")))
 		return 0;
@@ -128,7 +149,7 @@ static int add_desc(struct choice *c, struct store *s,
 	if (depth == CHOICE_MAX_DEPTH)
 		return vc_fail(err, VC_E_LIMIT, 0, "indexes more than %d deep",
 			       CHOICE_MAX_DEPTH);
-	if (store_read(s, name.s, &d->digest, d->size, &text, &len, err))
+	if (read_blob(c, s, &d->digest, d->size, &text, &len, err))
 		return -1;
 	if (add_index(c, s, text, len, top, depth + 1, err))
 		return vc_prefix(err, "'%s'", name.s);
@@ -153,8 +174,8 @@ static int add_index(struct choice *c, struct store *s, const char *text,
 }
 
 /* What a descriptor does not say, the configuration does. */
-static int find_platform(struct store *s, struct candidate *c,
-			 struct vc_error *err)
+static int find_platform(struct choice *all, struct store *s,
+			 struct candidate *c, struct vc_error *err)
 {
 	const struct blob_name name = oci_blob_name(&c->digest);
 	vc_auto_free char *text = NULL, *conf = NULL;
@@ -165,12 +186,12 @@ static int find_platform(struct store *s, struct candidate *c,
 
 	if (c->platform.os && c->platform.arch)
 		return 0;
-	if (store_read(s, name.s, &c->digest, c->size, &text, &len, err))
+	if (read_blob(all, s, &c->digest, c->size, &text, &len, err))
 		return -1;
 	if (image_parse_manifest(text, len, &m, err))
 		return vc_prefix(err, "'%s'", name.s);
-	rc = store_read(s, oci_blob_name(&m.config.digest).s, &m.config.digest,
-			m.config.size, &conf, &len, err);
+	rc = read_blob(all, s, &m.config.digest, m.config.size, &conf, &len,
+		       err);
 	image_manifest_fini(&m);
 	if (rc)
 		return -1;
@@ -243,7 +264,7 @@ static int choose_platform(struct store *s, struct choice *c, const char *want,
 	size_t i;
 
 	for (i = 0; i < c->nr; i++)
-		if (find_platform(s, &c->v[i], err))
+		if (find_platform(c, s, &c->v[i], err))
 			return -1;
 	list(c, false, text, sizeof(text));
 	for (i = c->nr; i-- > 0;)

@@ -2,9 +2,11 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <vmmcore/bytes.h>
 #include "mkimage/source/meta.h"
 
 #define NSEC 1000000000L
@@ -208,6 +210,25 @@ static int check_acl(bool is_symlink, const char *name, const uint8_t *value,
 	return 0;
 }
 
+/* What the kernel takes for capabilities: a version, and its size. */
+static bool is_capability(const uint8_t *value, size_t len)
+{
+	struct vc_bytes c = vc_bytes_init(value, len);
+	uint32_t magic = 0;
+
+	vc_bytes_get_le32(&c, &magic);
+	switch (magic & VFS_CAP_REVISION_MASK) {
+	case VFS_CAP_REVISION_1:
+		return len == XATTR_CAPS_SZ_1;
+	case VFS_CAP_REVISION_2:
+		return len == XATTR_CAPS_SZ_2;
+	case VFS_CAP_REVISION_3:
+		return len == XATTR_CAPS_SZ_3;
+	default:
+		return false;
+	}
+}
+
 int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 		   const void *value, size_t len, struct tree_meta *m,
 		   struct vc_error *err)
@@ -223,6 +244,11 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "attribute '%s': name or value too long",
 			       tree_show(name).s);
+	if (!strcmp(name, "security.capability") && !is_capability(value, len))
+		return warn_add(&b->warn, err,
+				"entry '%s': attribute '%s' left out: not what "
+				"Linux takes for capabilities",
+				tree_show(x->path).s, name);
 	if (check_acl(x->is_symlink, name, value, len, m, &keep, err))
 		return vc_prefix(err, "attribute '%s'", name);
 	if (keep)
@@ -320,6 +346,13 @@ int entry_meta_get(struct build *b, struct archive_entry *e,
 	m.meta.mode = (uint16_t)(archive_entry_perm(e) & 07777);
 	archive_entry_fflags(e, &set, &clear);
 	m.meta.flags = (uint32_t)set & META_USER_FLAGS;
+	if (set & ~(unsigned long)META_USER_FLAGS &&
+	    warn_add(&b->warn, err,
+		     "entry '%s': flags 0x%lx left out: none that a user may "
+		     "set on ext4",
+		     tree_show(archive_entry_pathname(e)).s,
+		     set & ~(unsigned long)META_USER_FLAGS))
+		return -1;
 	if (get_owner(archive_entry_uid(e), "owner", &m.meta.uid, err) ||
 	    get_owner(archive_entry_gid(e), "group", &m.meta.gid, err) ||
 	    get_times(b, e, &m.meta, err) || get_xattrs(b, e, &m.meta, err))
@@ -342,6 +375,17 @@ static bool needs_names(const struct named_acl *a)
 	return false;
 }
 
+static uint64_t acl_memory(const struct named_acl *a)
+{
+	uint64_t ret = sizeof(*a);
+	size_t i;
+
+	for (i = 0; i < a->nr; i++)
+		ret += sizeof(*a->entries) + sizeof(*a->names) +
+		       (a->names[i] ? strlen(a->names[i]) + 32 : 0);
+	return ret;
+}
+
 int entry_meta_finish(struct build *b, struct node *n, struct entry_meta *m,
 		      struct vc_error *err)
 {
@@ -351,6 +395,15 @@ int entry_meta_finish(struct build *b, struct node *n, struct entry_meta *m,
 	while ((a = m->acls)) {
 		m->acls = a->next;
 		if (needs_names(a)) {
+			b->acl_bytes += acl_memory(a);
+			if (b->acl_bytes >
+			    BUILD_ACL_ROOM +
+				    BUILD_ACL_ROOM_EACH * b->nr_entries) {
+				named_acl_free(a);
+				return vc_fail(err, VC_E_LIMIT, 0,
+					       "the ACLs so far name too many "
+					       "accounts");
+			}
 			a->node = n;
 			a->next = b->acls;
 			b->acls = a;

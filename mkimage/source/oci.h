@@ -16,6 +16,11 @@ int oci_to_tree(struct build *b, struct store *s,
 
 #define CHOICE_MAX_DEPTH 4 /* of indexes in indexes */
 #define CHOICE_MAX 4096
+/* What is read to choose: an index may name others, and each may be named as
+ * often as there is room. */
+#define CHOICE_MAX_BYTES (UINT64_C(64) * 1024 * 1024)
+#define CHOICE_MAX_READS 16384
+#define CHOICE_MAX_LOOKS (128 * 1024) /* at descriptors */
 
 /* An image that could be meant. */
 struct candidate {
@@ -28,6 +33,7 @@ struct candidate {
 struct choice {
 	struct candidate *v; /* owned */
 	size_t nr;
+	uint64_t bytes, nr_reads, nr_looks; /* so far */
 };
 
 /* "blobs/sha256/..." */

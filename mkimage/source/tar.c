@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
+#include "mkimage/source/pax.h"
 #include "mkimage/source/source.h"
 #include "mkimage/source/tar.h"
 
@@ -298,6 +299,10 @@ static int check_records(struct tar *t, const uint8_t *p, size_t len,
 			take_back(key, h, e);
 		else if (!is_global)
 			set_time(key, value, len, e);
+		if (!is_global && len &&
+		    pax_check_record(t->b, e, h ? (char)h[156] : '\0', key,
+				     value, len, err))
+			return -1;
 		if (is_global && strcmp(key, "comment") != 0 &&
 		    warn_add(&t->b->warn, err,
 			     "'%s' of a global pax header left out",

@@ -310,6 +310,37 @@ done
 index "$desc"
 cp index.json l/
 refuses 'indexes more than 4 deep' 1 l
+# nor one that names another again and again, which does so too
+start
+index
+for i in 1 2 3; do
+	many=$(desc index.json index)
+	for j in 1 2 3 4 5 6 7 8; do
+		many="$many, $many"
+	done
+	index "$many"
+done
+cp index.json l/
+refuses 'its indexes' 1 l
+
+# a pattern does not bring back what a layer takes away
+start
+layer <<'X'
+dir d
+file d/secret text=1
+file d/cache text=1
+file d/kept text=1
+X
+layer <<'X'
+file d/.wh.secret
+X
+finish
+for pattern in 'd/.wh.secret' '.wh.*' 'd/secret' 'd/.wh.*'; do
+	build --exclude "$pattern" l
+	has 'stat /d/kept' 'Type: regular'
+	has 'stat /d/secret' 'File not found'
+	has 'stat /d/cache' 'Type: regular'
+done
 
 # --- digests ---------------------------------------------------------------
 prepare() {

@@ -4,7 +4,7 @@
 # that is wrong, an end that is missing is refused; what follows is told; the
 # decoder's memory has a limit.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck gzip xz zstd bzip2 lz4
+need e2fsck debugfs gzip xz zstd bzip2 lz4
 image_size=+4M
 
 "$gentar" >a.tar <<'X'
@@ -93,6 +93,14 @@ for c in gzip xz xz-crc32 lzma zstd bzip2 lz4; do
 		;;
 	esac
 done
+
+# a name that begins as lzma's data does
+"$gentar" >a.tar <<'X'
+file ] text=1
+end
+X
+build --strict a.tar
+has 'cat /]' '^1$'
 
 # a second stream too short to be one
 bzip2 -c </dev/null >empty.c

@@ -10,6 +10,7 @@
 #	hard links to nothing, to a directory, itself	links
 #	more than 65,000 links, before and behind	links
 #	attributes that fit nowhere			attributes
+#	bombs						small archives
 #	an output that is there, or cannot be		an output
 #	too small a size, a full disk			too small, a full disk
 #	SIGINT, SIGTERM, SIGHUP in the middle		a signal
@@ -111,6 +112,80 @@ end
 X
 flip a.tar bad $((1024 + 101)) 1
 refuses 'Damaged' 1 bad
+
+# small archives that would take much memory: what an entry cannot have is
+# refused at the entry, not when all of them have been kept
+many 20000 >long
+{
+	echo "pax SCHILY.xattr.user.x $(cat long)"
+	echo 'file first text=1'
+	echo 'file second declared=99999999'
+} | gen
+refuses "entry 'first': its attributes are larger than ext4 has room" 1 a.tar
+{
+	printf 'pax SCHILY.acl.access user::rwx,group::r--,other::r--'
+	for i in $(seq 600); do printf ',user:n%d:r--' $i; done
+	echo
+	echo 'file first text=1'
+	echo end
+} | gen
+refuses "entry 'first': ACL with more than 512 entries" 1 a.tar
+{
+	printf 'pax SCHILY.acl.access user::rwx,group::r--,other::r--'
+	for i in $(seq 500); do printf ',user:%s%d:r--' "$(many 300)" $i; done
+	echo
+	echo 'file first text=1'
+} | gen
+for i in $(seq 9); do
+	cat a.tar a.tar >b.tar
+	mv b.tar a.tar
+done
+refuses 'the ACLs so far name too many accounts' 1 a.tar
+rm a.tar
+deep=$(printf '%02000d' 0 | sed 's,0,d/,g')
+for i in $(seq 40); do
+	echo "pax path $i/${deep}f"
+	echo 'file x'
+done | gen
+refuses 'directories that have no entry of their own' 1 a.tar
+
+# what libarchive would pass over or change: see pax.c
+printf 'pax path good\\x00name\nfile x text=1\nend\n' | gen
+refuses "its 'path' has a NUL" 1 a.tar
+printf 'pax linkpath good\\x00name\nsymlink x y\nend\n' | gen
+refuses "entry 'x': its 'linkpath' has a NUL" 1 a.tar
+for acl in 'user::rwx,user:5:rwz,group::r--,mask::r--,other::r--' \
+	'user::rwx,nonsense' 'user::rwx,group::r--,other::r--,user:5' \
+	'user::rwx,group::r--,other:x:r--' \
+	'user::rwx,user:a:r--:1x,group::r--,other::r--'; do
+	printf 'pax SCHILY.acl.access %s\nfile x text=1\nend\n' "$acl" | gen
+	refuses "entry 'x': ACL that cannot be read" 1 a.tar
+done
+for id in 2147483647 2147483648 4294967294 99999999999999999999; do
+	for acl in "user:$id:r--" "group:name:r--:$id"; do
+		echo "pax SCHILY.acl.access user::rwx,$acl,group::r--,mask::r--,other::r--"
+		echo 'file x text=1'
+		echo end
+	done | gen
+	refuses "entry 'x': ACL with an id of more than" 1 a.tar
+done
+for key in mtime atime ctime uid gid; do
+	for value in nan 12x 1e5 . - 0x10; do
+		printf 'pax %s %s\nfile x text=1\nend\n' $key $value | gen
+		refuses "entry 'x': its '$key' is no number: '$value'" 1 \
+			--strict a.tar
+	done
+done
+printf 'pax SCHILY.fflags nodump,nonsense\nfile x text=1\nend\n' | gen
+refuses "entry 'x': unknown flag left out: 'nonsense'" 1 --strict a.tar
+printf 'pax SCHILY.fflags nodump,compress\nfile x text=1\nend\n' | gen
+refuses "entry 'x': flags 0x4 left out" 1 --strict a.tar
+for value in x '\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00'; do
+	printf 'pax SCHILY.xattr.security.capability %s\nfile x text=1\nend\n' \
+		"$value" | gen
+	refuses "'security.capability' left out: not what Linux takes" 1 \
+		--strict a.tar
+done
 
 # names
 gen <<'X'
