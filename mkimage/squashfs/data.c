@@ -20,7 +20,8 @@
 #include "mkimage/squashfs/fs.h"
 
 #define COPY_BYTES ((size_t)256 * 1024)
-#define BACKLOG 10 /* blocks in flight for each thread */
+#define BACKLOG 10	  /* blocks in flight for each thread */
+#define SETTLE_EVERY 2048 /* files */
 
 int sq_fail(const struct sq_fs *fs, int code, const char *what,
 	    struct vc_error *err)
@@ -202,6 +203,72 @@ int sq_file_data(struct writer *w, uint64_t offset, const void *data,
 	return append(fs, data, len, err);
 }
 
+/* Does all that is to be known of the contents fit in the node? */
+static bool settle_slot(const struct sq_slot *slot)
+{
+	const sqfs_inode_generic_t *in = slot->inode;
+	struct extent *e = &slot->node->ext.first;
+
+	if (in->base.type != SQFS_INODE_FILE || in->payload_bytes_used ||
+	    sqfs_inode_get_file_block_start(in, &e->physical) ||
+	    sqfs_inode_get_frag_location(in, &e->logical, &e->len))
+		return false;
+	slot->node->ino = SQ_SETTLED;
+	return true;
+}
+
+/* Of most files a few bytes are all that has to be kept. What is on its way is
+ * waited for: the library writes to their inodes until then. */
+static int settle(struct sq_fs *fs, struct vc_error *err)
+{
+	int rc = sqfs_block_processor_sync(fs->data.proc);
+	uint32_t i, to = fs->nr_settled;
+	struct sq_slot *slot;
+
+	if (sq_check(fs, rc, "contents", err))
+		return -1;
+	for (i = to; i < fs->nr_slots; i++) {
+		slot = fs->slots[i];
+		if (!slot->node || settle_slot(slot)) {
+			sqfs_free(slot->inode);
+			free(slot);
+		} else {
+			fs->slots[to++] = slot;
+			slot->node->ino = to;
+		}
+	}
+	fs->nr_slots = fs->nr_settled = to;
+	return 0;
+}
+
+sqfs_inode_generic_t *sq_get_inode(struct sq_slot **slots, uint32_t slot,
+				   const struct node *n,
+				   sqfs_inode_generic_t *room)
+{
+	const struct extent *e = &n->ext.first;
+
+	if (slot != SQ_SETTLED)
+		return slots[slot - 1]->inode;
+	*room = (sqfs_inode_generic_t){ .base.type = SQFS_INODE_FILE };
+	/* they fit: they come from such an inode */
+	room->data.file.file_size = (uint32_t)n->size_bytes;
+	room->data.file.blocks_start = (uint32_t)e->physical;
+	room->data.file.fragment_index = e->logical;
+	room->data.file.fragment_offset = e->len;
+	return room;
+}
+
+void sq_free_slots(struct sq_slot **slots, uint32_t nr)
+{
+	uint32_t i;
+
+	for (i = 0; i < nr; i++) {
+		sqfs_free(slots[i]->inode);
+		free(slots[i]);
+	}
+	free(slots);
+}
+
 int sq_file_end(struct writer *w, struct vc_error *err)
 {
 	struct sq_fs *fs = to_sq(w);
@@ -211,7 +278,10 @@ int sq_file_end(struct writer *w, struct vc_error *err)
 		return -1;
 	rc = sqfs_block_processor_end_file(fs->data.proc);
 	fs->file = NULL;
-	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+	if (rc)
+		return sq_fail(fs, rc, "contents", err);
+	return fs->nr_slots - fs->nr_settled < SETTLE_EVERY ? 0
+							    : settle(fs, err);
 }
 
 void sq_file_drop(struct writer *w, struct node *n)
@@ -220,7 +290,8 @@ void sq_file_drop(struct writer *w, struct node *n)
 
 	if (!n->ino)
 		return;
-	fs->slots[n->ino - 1]->node = NULL;
+	if (n->ino != SQ_SETTLED)
+		fs->slots[n->ino - 1]->node = NULL;
 	fs->has_dropped |= n->size_bytes > 0;
 	n->ino = 0;
 }
@@ -264,47 +335,54 @@ static int open_early_reader(struct sq_fs *fs, sqfs_data_reader_t **ret,
 }
 
 static int repack_file(struct sq_fs *fs, sqfs_data_reader_t *from,
-		       struct sq_slot *slot, uint8_t *buf, struct vc_error *err)
+		       struct sq_slot **old, struct node *n, uint8_t *buf,
+		       struct vc_error *err)
 {
-	sqfs_inode_generic_t *old = vc_steal_ptr(&slot->inode);
-	uint64_t size = slot->node->size_bytes, pos, n;
-	int rc = begin(fs, slot, err);
+	sqfs_inode_generic_t room, *in = sq_get_inode(old, n->ino, n, &room);
+	uint64_t pos, len;
 
-	for (pos = 0; !rc && pos < size; pos += n) {
-		n = vc_min_u64(size - pos, COPY_BYTES);
-		if (sqfs_data_reader_read(from, old, pos, buf, (uint32_t)n) !=
-		    (sqfs_s32)n)
-			rc = vc_fail(err, VC_E_INTERNAL, 0,
-				     "squashfs: contents do not read back");
-		else
-			rc = append(fs, buf, (size_t)n, err);
-	}
-	sqfs_free(old);
-	if (rc)
+	if (sq_file_begin(&fs->base, n, err))
 		return -1;
-	rc = sqfs_block_processor_end_file(fs->data.proc);
-	return rc ? sq_fail(fs, rc, "contents", err) : 0;
+	for (pos = 0; pos < n->size_bytes; pos += len) {
+		len = vc_min_u64(n->size_bytes - pos, COPY_BYTES);
+		if (sqfs_data_reader_read(from, in, pos, buf, (uint32_t)len) !=
+		    (sqfs_s32)len)
+			return vc_fail(err, VC_E_INTERNAL, 0,
+				       "squashfs: contents do not read back");
+		if (append(fs, buf, (size_t)len, err))
+			return -1;
+	}
+	return sq_file_end(&fs->base, err);
+}
+
+static int repack_from(struct sq_fs *fs, sqfs_data_reader_t *from,
+		       struct sq_slot **old, struct vc_error *err)
+{
+	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
+	struct node *n;
+	int rc;
+
+	if (!buf)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
+	for (n = fs->tree->root; n; n = n->next)
+		if (n->type == NODE_FILE && n->nr_links && n->ino &&
+		    repack_file(fs, from, old, n, buf, err))
+			return -1;
+	rc = sqfs_block_processor_finish(fs->data.proc);
+	return sq_check(fs, rc, "contents", err);
 }
 
 static int repack_all(struct sq_fs *fs, sqfs_data_reader_t *from,
 		      struct vc_error *err)
 {
-	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
-	uint32_t i;
+	struct sq_slot **old = vc_steal_ptr(&fs->slots);
+	const uint32_t nr_old = fs->nr_slots;
 	int rc;
 
-	if (!buf)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	for (i = 0; i < fs->nr_slots; i++) {
-		if (fs->slots[i]->node) {
-			if (repack_file(fs, from, fs->slots[i], buf, err))
-				return -1;
-		} else {
-			sqfs_free(vc_steal_ptr(&fs->slots[i]->inode));
-		}
-	}
-	rc = sqfs_block_processor_finish(fs->data.proc);
-	return sq_check(fs, rc, "contents", err);
+	fs->nr_slots = fs->max_slots = fs->nr_settled = 0;
+	rc = repack_from(fs, from, old, err);
+	sq_free_slots(old, nr_old);
+	return rc;
 }
 
 /* `from` becomes the contents of `to` from byte `start` on. */
@@ -403,9 +481,11 @@ int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 {
 	struct sq_fs *fs = to_sq(w);
 	uint8_t *to = data;
-	const sqfs_inode_generic_t *inode =
-		fs->slots[fs->slot_of[sq_number(n) - 1] - 1]->inode;
+	sqfs_inode_generic_t room, *inode;
 	uint32_t want;
+
+	inode = sq_get_inode(fs->slots, fs->slot_of[sq_number(n) - 1], n,
+			     &room);
 
 	if (!fs->reader && open_reader(fs, &fs->super, &fs->reader, err))
 		return -1;

@@ -102,7 +102,6 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 static void fs_free(struct writer *w)
 {
 	struct sq_fs *fs = to_sq(w);
-	uint32_t i;
 
 	sqfs_destroy(fs->reader);
 	sqfs_destroy(fs->xattrs);
@@ -113,11 +112,7 @@ static void fs_free(struct writer *w)
 	sq_data_close(&fs->data);
 	sqfs_destroy(fs->cmp);
 	sqfs_destroy(fs->uncmp);
-	for (i = 0; i < fs->nr_slots; i++) {
-		sqfs_free(fs->slots[i]->inode);
-		free(fs->slots[i]);
-	}
-	free(fs->slots);
+	sq_free_slots(fs->slots, fs->nr_slots);
 	free(fs->inode_refs);
 	free(fs->slot_of);
 	free(fs->xattr_ids);

@@ -44,7 +44,7 @@ int sq_file_flush(struct sq_file *f);
  * to finish, whatever has become of the file. */
 struct sq_slot {
 	sqfs_inode_generic_t *inode; /* owned */
-	const struct node *node;     /* NULL: dropped */
+	struct node *node;	     /* NULL: dropped */
 };
 
 /* What makes blocks of contents in one file. */
@@ -68,6 +68,7 @@ struct sq_fs {
 
 	struct sq_slot **slots; /* by node.ino - 1; each in memory of its own */
 	uint32_t nr_slots, max_slots;
+	uint32_t nr_settled; /* those before it stay */
 	bool has_dropped;
 
 	struct node *file; /* whose contents come now */
@@ -88,6 +89,9 @@ struct sq_fs {
 	uint64_t nr_clamped, nr_fractions; /* times */
 };
 
+/* A node.ino that is no slot: where the contents are is in node.ext, as most
+ * files have no blocks of their own, only a fragment. */
+#define SQ_SETTLED (UINT32_MAX >> 1)
 /* A node.ino with this bit is the number of the inode. */
 #define SQ_NUMBERED (UINT32_C(1) << 31)
 static inline uint32_t sq_number(const struct node *n)
@@ -110,6 +114,11 @@ int sq_compressor_new(const sqfs_compressor_config_t *cfg,
 int sq_data_open(struct sq_fs *fs, struct sq_file *file,
 		 struct vc_error *err) VC_MUST_CHECK; /* owned */
 void sq_data_close(struct sq_data *d);
+void sq_free_slots(struct sq_slot **slots, uint32_t nr);
+/* The inode of a file, in its slot or made in `room`. */
+sqfs_inode_generic_t *sq_get_inode(struct sq_slot **slots, uint32_t slot,
+				   const struct node *n,
+				   sqfs_inode_generic_t *room);
 /* Wait for all contents; take out what was dropped. */
 int sq_data_finish(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
 int sq_file_begin(struct writer *w, struct node *n, struct vc_error *err);

@@ -139,20 +139,21 @@ static uint32_t xattrs_of(const struct sq_fs *fs, const struct node *n)
 static int write_file(struct sq_fs *fs, const struct node *n,
 		      struct vc_error *err)
 {
-	struct sq_slot *slot = fs->slots[fs->slot_of[sq_number(n) - 1] - 1];
+	sqfs_inode_generic_t room, *in;
 	int rc;
 
-	rc = sqfs_inode_set_xattr_index(slot->inode, xattrs_of(fs, n));
+	in = sq_get_inode(fs->slots, fs->slot_of[sq_number(n) - 1], n, &room);
+	rc = sqfs_inode_set_xattr_index(in, xattrs_of(fs, n));
 	if (!rc && n->nr_links > 1)
-		rc = sqfs_inode_make_extended(slot->inode);
+		rc = sqfs_inode_make_extended(in);
 	if (rc)
 		return sq_fail(fs, rc, "inodes", err);
 	fs->nr_data += n->size_bytes;
-	if (slot->inode->base.type == SQFS_INODE_EXT_FILE) {
-		slot->inode->data.file_ext.nlink = n->nr_links;
-		fs->nr_data -= slot->inode->data.file_ext.sparse;
+	if (in->base.type == SQFS_INODE_EXT_FILE) {
+		in->data.file_ext.nlink = n->nr_links;
+		fs->nr_data -= in->data.file_ext.sparse;
 	}
-	return write_inode(fs, n, slot->inode, err);
+	return write_inode(fs, n, in, err);
 }
 
 static uint32_t dev_number(const struct node *n)

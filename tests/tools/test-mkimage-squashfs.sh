@@ -225,3 +225,29 @@ owners() {
 }
 owners 65537 >owners.tar
 refuses_as 'owners and groups' owners.tar
+
+# so many files that most are remembered by their fragment alone, with links to
+# them; then the same, and a few of them replaced
+{
+	echo 'repeat 2500'
+	echo 'file d/f# text=number-#'
+	echo 'file d/blocks size=300000'
+	echo 'file d/hole zeroes=500000'
+	echo 'link d/link d/f8'
+	echo 'repeat 2500'
+	echo 'file e/g# text=other-#'
+} >many.txt
+for more in '' 'file d/f7 text=again' 'file d/blocks size=200000'; do
+	echo "$more" >>many.txt
+	{
+		grep . many.txt
+		echo end
+	} | "$gentar" >many.tar
+	rm -rf many out many.squashfs
+	mkdir many
+	tar -C many --no-same-owner -xf many.tar
+	mkimage -q --fs squashfs many.tar -o many.squashfs || fail "many, $more"
+	unsquashfs -q -n -d out many.squashfs >/dev/null || fail "many, $more"
+	diff -r many out >diff.log || fail "many, $more: $(head diff.log)"
+	[ out/d/link -ef out/d/f8 ] || fail "many, $more: no link"
+done
