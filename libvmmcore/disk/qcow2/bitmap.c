@@ -13,30 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "disk/qcow2/edit.h"
-
-#define FLAG_IN_USE 1u
-#define FLAG_AUTO 2u
-#define FLAG_EXTRA_COMPATIBLE 4u
-#define FLAGS_KNOWN 7u
-#define TYPE_DIRTY 1
-#define MIN_GRANULARITY_BITS 9
-#define MAX_GRANULARITY_BITS 31
-#define ALL_ONES UINT64_C(1)
-/* Bytes of bits, as other programs have it. */
-#define MAX_BITMAP_BYTES (UINT64_C(512) << 20)
-
-struct bm {
-	struct qc_bitmap_entry e;
-	uint8_t *bytes; /* the entry as it is in the file, unpadded; owned */
-	size_t len;
-	char *name; /* owned */
-};
-
-struct bm_dir {
-	struct bm *items;
-	uint32_t nr;
-};
+#include "disk/qcow2/bitmap.h"
 
 static int no_memory(struct vc_error *err)
 {
@@ -50,7 +27,7 @@ static int bad(struct vc_error *err, const char *what, uint64_t value)
 		       (unsigned long long)value);
 }
 
-static void dir_fini(struct bm_dir *d)
+void bm_dir_fini(struct bm_dir *d)
 {
 	uint32_t i;
 
@@ -64,7 +41,7 @@ static void dir_fini(struct bm_dir *d)
 }
 
 /* Bytes of bits for a disk, and clusters of them. */
-static uint64_t bits_bytes(uint64_t size, unsigned granularity_bits)
+uint64_t bm_bits_bytes(uint64_t size, unsigned granularity_bits)
 {
 	return vc_div_round_up(
 		vc_div_round_up(size, UINT64_C(1) << granularity_bits), 8);
@@ -87,9 +64,10 @@ static int take_entry(const struct qc_header *h, const uint8_t *buf,
 	if (b->e.granularity_bits < MIN_GRANULARITY_BITS ||
 	    b->e.granularity_bits > MAX_GRANULARITY_BITS)
 		return bad(err, "granularity_bits", b->e.granularity_bits);
-	clusters = vc_div_round_up(bits_bytes(h->size, b->e.granularity_bits),
-				   h->cluster_bytes);
-	if (bits_bytes(h->size, b->e.granularity_bits) > MAX_BITMAP_BYTES)
+	clusters =
+		vc_div_round_up(bm_bits_bytes(h->size, b->e.granularity_bits),
+				h->cluster_bytes);
+	if (bm_bits_bytes(h->size, b->e.granularity_bits) > MAX_BITMAP_BYTES)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "qcow2 bitmap directory: bitmap of more than "
 			       "%llu bytes",
@@ -108,19 +86,19 @@ static int take_entry(const struct qc_header *h, const uint8_t *buf,
 	return b->name ? 0 : no_memory(err);
 }
 
-static bool has_bitmaps(const struct qc_header *h)
+bool bm_has_bitmaps(const struct qc_header *h)
 {
 	return h->nr_bitmaps && (h->autoclear & QC_AUTOCLEAR_BITMAPS);
 }
 
-static int dir_load(int fd, const struct qc_header *h, struct bm_dir *d,
-		    struct vc_error *err)
+int bm_dir_load(int fd, const struct qc_header *h, struct bm_dir *d,
+		struct vc_error *err)
 {
 	uint64_t pos = 0, total = h->bitmap_dir_bytes, file_bytes;
 	vc_auto_free uint8_t *buf = NULL;
 
 	d->nr = 0;
-	if (!has_bitmaps(h)) {
+	if (!bm_has_bitmaps(h)) {
 		d->items = calloc(1, sizeof(*d->items));
 		return d->items ? 0 : no_memory(err);
 	}
@@ -151,8 +129,8 @@ static int dir_load(int fd, const struct qc_header *h, struct bm_dir *d,
 }
 
 /* Write the directory anew and release the old one. */
-static int dir_store(struct qc_edit *e, const struct bm_dir *d,
-		     struct vc_error *err)
+int bm_dir_store(struct qc_edit *e, const struct bm_dir *d,
+		 struct vc_error *err)
 {
 	struct qc_header *h = &e->head.h;
 	vc_auto_free uint8_t *buf = NULL;
@@ -174,8 +152,8 @@ static int dir_store(struct qc_edit *e, const struct bm_dir *d,
 	}
 	if (total && qe_store(e, buf, total, &place, err) < 0)
 		return -1;
-	if (has_bitmaps(h) && qe_unref_bytes(e, h->bitmap_dir_offset,
-					     h->bitmap_dir_bytes, err) < 0)
+	if (bm_has_bitmaps(h) && qe_unref_bytes(e, h->bitmap_dir_offset,
+						h->bitmap_dir_bytes, err) < 0)
 		return -1;
 	h->nr_bitmaps = d->nr;
 	h->bitmap_dir_bytes = total;
@@ -196,8 +174,8 @@ static struct bm *find(const struct bm_dir *d, const char *name)
 	return NULL;
 }
 
-static int need(const struct bm_dir *d, const char *name, struct bm **ret,
-		struct vc_error *err)
+int bm_need(const struct bm_dir *d, const char *name, struct bm **ret,
+	    struct vc_error *err)
 {
 	char shown[200];
 
@@ -209,7 +187,7 @@ static int need(const struct bm_dir *d, const char *name, struct bm **ret,
 }
 
 /* Can its bits be believed, and changed? */
-static int need_usable(const struct bm *b, struct vc_error *err)
+int bm_need_usable(const struct bm *b, struct vc_error *err)
 {
 	uint32_t flags = be32_get(b->e.flags);
 	char shown[200];
@@ -229,13 +207,8 @@ static int need_usable(const struct bm *b, struct vc_error *err)
 
 /* --- tables ------------------------------------------------------------------- */
 
-struct bm_table {
-	uint64_t *entries; /* owned */
-	uint32_t nr;
-};
-
-static int table_load(struct qc_edit *e, const struct bm *b, struct bm_table *t,
-		      struct vc_error *err)
+int bm_table_load(struct qc_edit *e, const struct bm *b, struct bm_table *t,
+		  struct vc_error *err)
 {
 	uint64_t offset = be64_get(b->e.table_offset);
 	uint64_t len = (uint64_t)be32_get(b->e.table_size) * 8;
@@ -264,14 +237,14 @@ static int table_load(struct qc_edit *e, const struct bm *b, struct bm_table *t,
 	return 0;
 }
 
-static void table_fini(struct bm_table *t)
+void bm_table_fini(struct bm_table *t)
 {
 	free(t->entries);
 	t->entries = NULL;
 }
 
-static int table_store(struct qc_edit *e, const struct bm_table *t,
-		       struct bm *b, struct vc_error *err)
+int bm_table_store(struct qc_edit *e, const struct bm_table *t, struct bm *b,
+		   struct vc_error *err)
 {
 	vc_auto_free be64_t *raw = calloc(t->nr + 1u, sizeof(*raw));
 	uint64_t place = 0;
@@ -289,11 +262,11 @@ static int table_store(struct qc_edit *e, const struct bm_table *t,
 }
 
 /* Release the table of a bitmap and, unless they stay in use, its clusters. */
-static int release(struct qc_edit *e, const struct bm *b, bool with_bits,
-		   struct vc_error *err)
+int bm_release(struct qc_edit *e, const struct bm *b, bool with_bits,
+	       struct vc_error *err)
 {
 	struct bm_table t = { NULL, 0 };
-	int ret = table_load(e, b, &t, err);
+	int ret = bm_table_load(e, b, &t, err);
 	uint32_t i;
 
 	for (i = 0; ret == 0 && with_bits && i < t.nr; i++)
@@ -302,13 +275,13 @@ static int release(struct qc_edit *e, const struct bm *b, bool with_bits,
 	if (ret == 0)
 		ret = qe_unref_bytes(e, be64_get(b->e.table_offset),
 				     (uint64_t)t.nr * 8, err);
-	table_fini(&t);
+	bm_table_fini(&t);
 	return ret;
 }
 
 /* The bits of table entry `i`. */
-static int read_bits(struct qc_edit *e, const struct bm_table *t, uint32_t i,
-		     uint8_t *buf, struct vc_error *err)
+int bm_read_bits(struct qc_edit *e, const struct bm_table *t, uint32_t i,
+		 uint8_t *buf, struct vc_error *err)
 {
 	uint64_t v = t->entries[i];
 
@@ -319,8 +292,8 @@ static int read_bits(struct qc_edit *e, const struct bm_table *t, uint32_t i,
 }
 
 /* Put bits into the place of those of entry `i`. */
-static int write_bits(struct qc_edit *e, struct bm_table *t, uint32_t i,
-		      const uint8_t *buf, struct vc_error *err)
+int bm_write_bits(struct qc_edit *e, struct bm_table *t, uint32_t i,
+		  const uint8_t *buf, struct vc_error *err)
 {
 	uint64_t old = t->entries[i] & QC_OFFSET_MASK, place = 0;
 	bool is_zero = !buf[0] && !memcmp(buf, buf + 1, e->cluster_bytes - 1);
@@ -333,7 +306,7 @@ static int write_bits(struct qc_edit *e, struct bm_table *t, uint32_t i,
 	return 0;
 }
 
-static void set_range(uint8_t *buf, uint64_t first, uint64_t nr)
+void bm_set_range(uint8_t *buf, uint64_t first, uint64_t nr)
 {
 	for (; nr && (first & 7); first++, nr--)
 		buf[first / 8] |= (uint8_t)(1u << (first & 7));
@@ -343,7 +316,7 @@ static void set_range(uint8_t *buf, uint64_t first, uint64_t nr)
 		buf[first / 8] |= (uint8_t)(1u << (first & 7));
 }
 
-static void clear_from(uint8_t *buf, uint64_t first, uint64_t end)
+void bm_clear_from(uint8_t *buf, uint64_t first, uint64_t end)
 {
 	for (; first < end && (first & 7); first++)
 		buf[first / 8] &= (uint8_t) ~(1u << (first & 7));
@@ -364,8 +337,8 @@ int vc_qcow2_bitmap_list(int fd, struct vc_qcow2_bitmaps *ret,
 	memset(ret, 0, sizeof(*ret));
 	if (qc_header_read(fd, &h, err) < 0)
 		return -1;
-	if (dir_load(fd, &h, &d, err) < 0) {
-		dir_fini(&d);
+	if (bm_dir_load(fd, &h, &d, err) < 0) {
+		bm_dir_fini(&d);
 		return -1;
 	}
 	ret->items = calloc(d.nr + 1u, sizeof(*ret->items));
@@ -381,7 +354,7 @@ int vc_qcow2_bitmap_list(int fd, struct vc_qcow2_bitmaps *ret,
 		b->is_broken = flags & FLAG_IN_USE;
 		ret->nr = i + 1;
 	}
-	dir_fini(&d);
+	bm_dir_fini(&d);
 	return status;
 }
 
@@ -397,31 +370,26 @@ void vc_qcow2_bitmaps_fini(struct vc_qcow2_bitmaps *b)
 
 /* --- changes --------------------------------------------------------------------- */
 
-struct op {
-	struct qc_edit e;
-	struct bm_dir d;
-};
-
-static int op_start(struct op *op, int fd, struct vc_error *err)
+int bm_op_start(struct bm_op *op, int fd, struct vc_error *err)
 {
 	if (qe_open(&op->e, fd, err) < 0)
 		return -1;
 	if (op->e.head.h.version < 3)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "qcow2: bitmaps need version 3 (compat=1.1)");
-	return dir_load(fd, &op->e.head.h, &op->d, err);
+	return bm_dir_load(fd, &op->e.head.h, &op->d, err);
 }
 
-static int op_commit(struct op *op, struct vc_error *err)
+int bm_op_commit(struct bm_op *op, struct vc_error *err)
 {
-	if (dir_store(&op->e, &op->d, err) < 0)
+	if (bm_dir_store(&op->e, &op->d, err) < 0)
 		return -1;
 	return qe_commit(&op->e, err);
 }
 
-static void op_fini(struct op *op)
+void bm_op_fini(struct bm_op *op)
 {
-	dir_fini(&op->d);
+	bm_dir_fini(&op->d);
 	qe_fini(&op->e);
 }
 
@@ -433,11 +401,11 @@ static unsigned default_granularity(const struct qc_header *h)
 }
 
 /* Append a bitmap with an all-zero table. */
-static int add_item(struct op *op, const char *name, unsigned granularity_bits,
-		    bool is_enabled, struct bm **ret, struct vc_error *err)
+int bm_add_item(struct bm_op *op, const char *name, unsigned granularity_bits,
+		bool is_enabled, struct bm **ret, struct vc_error *err)
 {
 	struct bm *items, *b;
-	uint64_t bytes = bits_bytes(op->e.head.h.size, granularity_bits);
+	uint64_t bytes = bm_bits_bytes(op->e.head.h.size, granularity_bits);
 	struct bm_table t = { NULL, 0 };
 	size_t len = strlen(name);
 	char shown[200];
@@ -475,13 +443,14 @@ static int add_item(struct op *op, const char *name, unsigned granularity_bits,
 	memcpy(b->bytes + sizeof(b->e), name, len);
 	t.nr = (uint32_t)vc_div_round_up(bytes, op->e.cluster_bytes);
 	t.entries = calloc(t.nr + 1u, sizeof(*t.entries));
-	status = t.entries ? table_store(&op->e, &t, b, err) : no_memory(err);
-	table_fini(&t);
+	status =
+		t.entries ? bm_table_store(&op->e, &t, b, err) : no_memory(err);
+	bm_table_fini(&t);
 	*ret = b;
 	return status;
 }
 
-static int add(struct op *op, int fd, const char *name, uint32_t granularity,
+static int add(struct bm_op *op, int fd, const char *name, uint32_t granularity,
 	       bool is_enabled, struct vc_error *err)
 {
 	unsigned bits;
@@ -494,34 +463,34 @@ static int add(struct op *op, int fd, const char *name, uint32_t granularity,
 			       "granularity %u: not a power of two from 512 to "
 			       "2G",
 			       granularity);
-	if (op_start(op, fd, err) < 0)
+	if (bm_op_start(op, fd, err) < 0)
 		return -1;
 	bits = granularity ? (unsigned)__builtin_ctz(granularity)
 			   : default_granularity(&op->e.head.h);
-	if (add_item(op, name, bits, is_enabled, &b, err) < 0)
+	if (bm_add_item(op, name, bits, is_enabled, &b, err) < 0)
 		return -1;
-	return op_commit(op, err);
+	return bm_op_commit(op, err);
 }
 
 int vc_qcow2_bitmap_add(int fd, const char *name, uint32_t granularity_bytes,
 			bool is_enabled, struct vc_error *err)
 {
-	struct op op;
+	struct bm_op op;
 	int ret;
 
 	memset(&op, 0, sizeof(op));
 	ret = add(&op, fd, name, granularity_bytes, is_enabled, err);
-	op_fini(&op);
+	bm_op_fini(&op);
 	return ret;
 }
 
-static int remove_item(struct op *op, const char *name, struct vc_error *err)
+static int remove_item(struct bm_op *op, const char *name, struct vc_error *err)
 {
 	struct bm *b, gone;
 	size_t after;
 
-	if (need(&op->d, name, &b, err) < 0 ||
-	    release(&op->e, b, true, err) < 0)
+	if (bm_need(&op->d, name, &b, err) < 0 ||
+	    bm_release(&op->e, b, true, err) < 0)
 		return -1;
 	gone = *b;
 	op->d.nr--;
@@ -532,60 +501,61 @@ static int remove_item(struct op *op, const char *name, struct vc_error *err)
 	return 0;
 }
 
-static int clear_item(struct op *op, const char *name, struct vc_error *err)
+static int clear_item(struct bm_op *op, const char *name, struct vc_error *err)
 {
 	struct bm_table t = { NULL, 0 };
 	struct bm *b;
 	int ret;
 
-	if (need(&op->d, name, &b, err) < 0 || need_usable(b, err) < 0 ||
-	    release(&op->e, b, true, err) < 0)
+	if (bm_need(&op->d, name, &b, err) < 0 || bm_need_usable(b, err) < 0 ||
+	    bm_release(&op->e, b, true, err) < 0)
 		return -1;
 	t.nr = be32_get(b->e.table_size);
 	t.entries = calloc(t.nr + 1u, sizeof(*t.entries));
-	ret = t.entries ? table_store(&op->e, &t, b, err) : no_memory(err);
-	table_fini(&t);
+	ret = t.entries ? bm_table_store(&op->e, &t, b, err) : no_memory(err);
+	bm_table_fini(&t);
 	return ret;
 }
 
-static int set_flag(struct op *op, const char *name, bool is_on,
+static int set_flag(struct bm_op *op, const char *name, bool is_on,
 		    struct vc_error *err)
 {
 	uint32_t flags;
 	struct bm *b;
 
-	if (need(&op->d, name, &b, err) < 0 || need_usable(b, err) < 0)
+	if (bm_need(&op->d, name, &b, err) < 0 || bm_need_usable(b, err) < 0)
 		return -1;
 	flags = be32_get(b->e.flags) & ~FLAG_AUTO;
 	b->e.flags = be32_put(flags | (is_on ? FLAG_AUTO : 0));
 	return 0;
 }
 
-static int enable_item(struct op *op, const char *name, struct vc_error *err)
+static int enable_item(struct bm_op *op, const char *name, struct vc_error *err)
 {
 	return set_flag(op, name, true, err);
 }
 
-static int disable_item(struct op *op, const char *name, struct vc_error *err)
+static int disable_item(struct bm_op *op, const char *name,
+			struct vc_error *err)
 {
 	return set_flag(op, name, false, err);
 }
 
 static int change(int fd, const char *name,
-		  int (*fn)(struct op *op, const char *name,
+		  int (*fn)(struct bm_op *op, const char *name,
 			    struct vc_error *err),
 		  struct vc_error *err)
 {
-	struct op op;
+	struct bm_op op;
 	int ret;
 
 	memset(&op, 0, sizeof(op));
-	ret = op_start(&op, fd, err);
+	ret = bm_op_start(&op, fd, err);
 	if (ret == 0)
 		ret = fn(&op, name, err);
 	if (ret == 0)
-		ret = op_commit(&op, err);
-	op_fini(&op);
+		ret = bm_op_commit(&op, err);
+	bm_op_fini(&op);
 	return ret;
 }
 
@@ -603,327 +573,4 @@ int vc_qcow2_bitmap_set_enabled(int fd, const char *name, bool is_enabled,
 				struct vc_error *err)
 {
 	return change(fd, name, is_enabled ? enable_item : disable_item, err);
-}
-
-/* --- merging --------------------------------------------------------------------- */
-
-/* The bitmap that bits are added to: one cluster of it in memory at a time. */
-struct target {
-	struct qc_edit *e;
-	struct bm_table t;
-	unsigned granularity_bits;
-	uint64_t nr_bits; /* all of it */
-	uint8_t *buf;	  /* bits of entry `loaded`; owned */
-	uint32_t loaded;  /* UINT32_MAX: none */
-	bool is_changed;
-};
-
-static int target_flush(struct target *to, struct vc_error *err)
-{
-	if (!to->is_changed)
-		return 0;
-	to->is_changed = false;
-	return write_bits(to->e, &to->t, to->loaded, to->buf, err);
-}
-
-/* Set the bits for [from, to) of the disk. */
-static int target_set(struct target *t, uint64_t from, uint64_t to,
-		      struct vc_error *err)
-{
-	uint64_t per = (uint64_t)t->e->cluster_bytes * 8;
-	uint64_t bit = from >> t->granularity_bits;
-	uint64_t end = ((to - 1) >> t->granularity_bits) + 1;
-
-	end = vc_min_u64(end, t->nr_bits);
-	while (bit < end) {
-		uint32_t i = (uint32_t)(bit / per);
-		uint64_t n = vc_min_u64(end - bit, per - bit % per);
-
-		if (i != t->loaded) {
-			if (target_flush(t, err) < 0 ||
-			    read_bits(t->e, &t->t, i, t->buf, err) < 0)
-				return -1;
-			t->loaded = i;
-		}
-		set_range(t->buf, bit % per, n);
-		t->is_changed = true;
-		bit += n;
-	}
-	return 0;
-}
-
-/* Add the set bits among the `nr` in `buf`, the first of which is `first`. */
-static int add_bits(struct target *to, const uint8_t *buf, uint64_t first,
-		    uint64_t nr, unsigned granularity_bits,
-		    struct vc_error *err)
-{
-	uint64_t i = 0, start;
-
-	while (i < nr) {
-		if (!(i & 7) && !buf[i / 8]) {
-			i += 8;
-			continue;
-		}
-		if (!(buf[i / 8] >> (i & 7) & 1)) {
-			i++;
-			continue;
-		}
-		for (start = i; i < nr && (buf[i / 8] >> (i & 7) & 1);)
-			i += !(i & 7) && buf[i / 8] == 0xff ? 8 : 1;
-		i = vc_min_u64(i, nr);
-		if (target_set(to, (first + start) << granularity_bits,
-			       (first + i) << granularity_bits, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int merge_tables(struct target *to, struct qc_edit *from,
-			const struct bm_table *t, unsigned granularity_bits,
-			uint64_t size, struct vc_error *err)
-{
-	vc_auto_free uint8_t *buf = malloc(from->cluster_bytes);
-	uint64_t per = (uint64_t)from->cluster_bytes * 8;
-	uint64_t nr = vc_div_round_up(size, UINT64_C(1) << granularity_bits);
-	uint32_t i;
-
-	if (!buf)
-		return no_memory(err);
-	for (i = 0; i < t->nr; i++) {
-		if (!t->entries[i])
-			continue;
-		if (read_bits(from, t, i, buf, err) < 0 ||
-		    add_bits(to, buf, i * per, vc_min_u64(per, nr - i * per),
-			     granularity_bits, err) < 0)
-			return -1;
-	}
-	return target_flush(to, err);
-}
-
-/* `from` is read from as it is in its file; it may be the same file. */
-static int merge_item(struct op *op, struct bm *b, struct qc_edit *from,
-		      const struct bm *src, struct vc_error *err)
-{
-	struct target to = { &op->e, { NULL, 0 }, b->e.granularity_bits,
-			     0,	     NULL,	  UINT32_MAX,
-			     false };
-	struct bm_table t = { NULL, 0 };
-	uint64_t size = op->e.head.h.size;
-	int ret;
-
-	if (need_usable(b, err) < 0 || need_usable(src, err) < 0)
-		return -1;
-	if (from->head.h.size != size)
-		return vc_fail(err, VC_E_ARG, 0,
-			       "bitmaps of disks of different sizes");
-	to.nr_bits = vc_div_round_up(size, UINT64_C(1) << to.granularity_bits);
-	to.buf = malloc(op->e.cluster_bytes);
-	ret = to.buf ? 0 : no_memory(err);
-	if (ret == 0)
-		ret = table_load(&op->e, b, &to.t, err);
-	if (ret == 0)
-		ret = table_load(from, src, &t, err);
-	if (ret == 0)
-		ret = merge_tables(&to, from, &t, src->e.granularity_bits, size,
-				   err);
-	if (ret == 0)
-		ret = release(&op->e, b, false, err);
-	if (ret == 0)
-		ret = table_store(&op->e, &to.t, b, err);
-	table_fini(&to.t);
-	table_fini(&t);
-	free(to.buf);
-	return ret;
-}
-
-/* A second look at a file, for reading only. */
-struct look {
-	struct qc_edit e;
-	struct bm_dir d;
-};
-
-static int look_open(struct look *l, int fd, struct vc_error *err)
-{
-	memset(l, 0, sizeof(*l));
-	if (qe_open_any(&l->e, fd, err) < 0)
-		return -1;
-	return dir_load(fd, &l->e.head.h, &l->d, err);
-}
-
-static void look_fini(struct look *l)
-{
-	l->e.is_committed = true; /* there is nothing to undo */
-	dir_fini(&l->d);
-	qe_fini(&l->e);
-}
-
-static int merge(struct op *op, struct look *l, int fd, const char *name,
-		 int src_fd, const char *src_name, struct vc_error *err)
-{
-	struct bm *b, *src;
-
-	if (op_start(op, fd, err) < 0 || look_open(l, src_fd, err) < 0 ||
-	    need(&op->d, name, &b, err) < 0 ||
-	    need(&l->d, src_name, &src, err) < 0 ||
-	    merge_item(op, b, &l->e, src, err) < 0)
-		return -1;
-	return op_commit(op, err);
-}
-
-int vc_qcow2_bitmap_merge(int fd, const char *name, int src_fd, const char *src,
-			  struct vc_error *err)
-{
-	struct look l;
-	struct op op;
-	int ret;
-
-	memset(&op, 0, sizeof(op));
-	memset(&l, 0, sizeof(l));
-	ret = merge(&op, &l, fd, name, src_fd, src, err);
-	look_fini(&l);
-	op_fini(&op);
-	return ret;
-}
-
-static int copy_all(struct op *op, struct look *l, int fd, int src_fd,
-		    bool skip_broken, struct vc_error *err)
-{
-	uint32_t i;
-
-	if (look_open(l, src_fd, err) < 0 || op_start(op, fd, err) < 0)
-		return -1;
-	for (i = 0; i < l->d.nr; i++) {
-		const struct bm *src = &l->d.items[i];
-		uint32_t flags = be32_get(src->e.flags);
-		struct bm *b;
-
-		if ((flags & FLAG_IN_USE) && skip_broken)
-			continue;
-		if (need_usable(src, err) < 0 ||
-		    add_item(op, src->name, src->e.granularity_bits,
-			     flags & FLAG_AUTO, &b, err) < 0 ||
-		    merge_item(op, b, &l->e, src, err) < 0)
-			return -1;
-	}
-	return op_commit(op, err);
-}
-
-int vc_qcow2_bitmap_copy_all(int fd, int src_fd, bool skip_broken,
-			     struct vc_error *err)
-{
-	struct look l;
-	struct op op;
-	int ret;
-
-	memset(&op, 0, sizeof(op));
-	memset(&l, 0, sizeof(l));
-	ret = copy_all(&op, &l, fd, src_fd, skip_broken, err);
-	look_fini(&l);
-	op_fini(&op);
-	return ret;
-}
-
-int vc_qcow2_bitmap_measure(int src_fd, uint32_t cluster_bytes,
-			    uint64_t *ret_bytes, struct vc_error *err)
-{
-	struct bm_dir d = { NULL, 0 };
-	uint64_t total = 0, dir = 0;
-	struct qc_header h;
-	int ret = 0;
-	uint32_t i;
-
-	if (qc_header_read(src_fd, &h, err) < 0)
-		return -1;
-	ret = dir_load(src_fd, &h, &d, err);
-	for (i = 0; ret == 0 && i < d.nr; i++) {
-		uint64_t n = vc_div_round_up(
-			bits_bytes(h.size, d.items[i].e.granularity_bits),
-			cluster_bytes);
-
-		if (be32_get(d.items[i].e.flags) & FLAG_IN_USE)
-			continue;
-		total += n * cluster_bytes + vc_align_up(n * 8, cluster_bytes);
-		dir += vc_align_up(d.items[i].len, 8);
-	}
-	dir_fini(&d);
-	if (ret == 0)
-		*ret_bytes = total + vc_align_up(dir, cluster_bytes);
-	return ret;
-}
-
-/* --- another size ------------------------------------------------------------- */
-
-/* Entry `i` of the table keeps `bits` bits; the rest becomes zero. */
-static int cut_bits(struct qc_edit *e, struct bm_table *t, uint32_t i,
-		    uint64_t bits, struct vc_error *err)
-{
-	vc_auto_free uint8_t *buf = malloc(e->cluster_bytes);
-
-	if (!buf)
-		return no_memory(err);
-	if (!t->entries[i])
-		return 0;
-	if (read_bits(e, t, i, buf, err) < 0)
-		return -1;
-	clear_from(buf, bits, (uint64_t)e->cluster_bytes * 8);
-	return write_bits(e, t, i, buf, err);
-}
-
-static int resize_item(struct qc_edit *e, struct bm *b, uint64_t size,
-		       struct vc_error *err)
-{
-	unsigned g = b->e.granularity_bits;
-	uint64_t old = e->head.h.size, kept = size < old ? size : old;
-	uint64_t bits = vc_div_round_up(kept, UINT64_C(1) << g);
-	uint64_t per = (uint64_t)e->cluster_bytes * 8;
-	uint64_t need_nr =
-		vc_div_round_up(bits_bytes(size, g), e->cluster_bytes);
-	struct bm_table t = { NULL, 0 }, now = { NULL, 0 };
-	int ret;
-	uint32_t i;
-
-	if (need_usable(b, err) < 0)
-		return -1;
-	if (bits_bytes(size, g) > MAX_BITMAP_BYTES)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "qcow2: has a bitmap that cannot grow so far");
-	ret = table_load(e, b, &t, err);
-	now.nr = (uint32_t)need_nr;
-	now.entries = calloc(need_nr + 1, sizeof(*now.entries));
-	if (ret == 0 && !now.entries)
-		ret = no_memory(err);
-	if (ret == 0)
-		ret = release(e, b, false, err);
-	for (i = 0; ret == 0 && i < t.nr; i++) {
-		if (i < need_nr)
-			now.entries[i] = t.entries[i];
-		else if (t.entries[i] & QC_OFFSET_MASK)
-			ret = qe_unref(e, t.entries[i] >> e->bits, 1, err);
-	}
-	/* what lies behind the end of the smaller disk says nothing */
-	if (ret == 0 && bits % per && bits / per < need_nr)
-		ret = cut_bits(e, &now, (uint32_t)(bits / per), bits % per,
-			       err);
-	if (ret == 0)
-		ret = table_store(e, &now, b, err);
-	table_fini(&t);
-	table_fini(&now);
-	return ret;
-}
-
-int qc_bitmaps_resize(struct qc_edit *e, uint64_t size, struct vc_error *err)
-{
-	struct bm_dir d = { NULL, 0 };
-	uint32_t i;
-	int ret;
-
-	if (!has_bitmaps(&e->head.h))
-		return 0;
-	ret = dir_load(e->fd, &e->head.h, &d, err);
-	for (i = 0; ret == 0 && i < d.nr; i++)
-		ret = resize_item(e, &d.items[i], size, err);
-	if (ret == 0)
-		ret = dir_store(e, &d, err);
-	dir_fini(&d);
-	return ret;
 }
