@@ -43,62 +43,13 @@ static const struct vc_command command = {
 	.on_option = on_option,
 };
 
-/* An extent, and whether the file has a hole where its data should be. */
-struct part {
-	struct vc_disk_extent e;
-	bool is_hole;
-};
-
 struct printer {
 	const struct map_opts *o;
 	const struct image *im;
-	int fd; /* where holes in data are to be looked for, or -1 */
 	char *names[VC_DISK_MAX_DEPTH]; /* of the chain's files, printable */
 	char *data_names[VC_DISK_MAX_DEPTH];
 	bool is_first;
 };
-
-/* A preallocated image has clusters that nobody wrote: the holes of its file say
- * which. Looking for them costs, so it is done only, as in the other program,
- * where the file takes clearly less space than its length. */
-static int open_holes(struct printer *p, struct vc_error *err)
-{
-	vc_auto_free struct vc_disk_info *info = malloc(sizeof(*info));
-	uint64_t taken, clusters;
-	vc_auto_fd int fd = -1;
-
-	if (!info)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "map");
-	if (p->im->opts.format != VC_DISK_FORMAT_QCOW2)
-		return 0;
-	if (open_for_reading(p->im->path, &fd, err) < 0 ||
-	    vc_disk_info_fd(fd, p->im->opts.format, info, err) < 0)
-		return -1;
-	taken = info->allocated_bytes / info->cluster_bytes;
-	clusters = vc_div_round_up(info->file_bytes, info->cluster_bytes);
-	if (clusters >= taken + 2 && clusters >= taken * 10 / 9)
-		p->fd = vc_steal_fd(&fd);
-	return 0;
-}
-
-/* Is the beginning of the extent a hole of the file? It is cut where that
- * changes. */
-static void find_hole(const struct printer *p, struct part *x)
-{
-	struct vc_disk_extent *e = &x->e;
-	off_t next, at = (off_t)e->host_offset;
-
-	x->is_hole = false;
-	if (p->fd < 0 || e->kind != VC_DISK_DATA || e->depth ||
-	    e->is_in_data_file || e->host_offset > INT64_MAX - e->length_bytes)
-		return;
-	next = lseek(p->fd, at, SEEK_DATA);
-	x->is_hole = next > at || (next < 0 && errno == ENXIO);
-	if (!x->is_hole)
-		next = lseek(p->fd, at, SEEK_HOLE);
-	if (next > at && (uint64_t)(next - at) < e->length_bytes)
-		e->length_bytes = (uint64_t)(next - at);
-}
 
 /* In the image or in its external data file. */
 static bool has_offset(const struct vc_disk_extent *e)
@@ -112,12 +63,11 @@ static unsigned long long offset_of(const struct vc_disk_extent *e)
 	return e->is_in_data_file ? e->data_file_offset : e->host_offset;
 }
 
-static void print_human(struct printer *p, const struct part *x)
+static void print_human(struct printer *p, const struct vc_disk_extent *e)
 {
-	const struct vc_disk_extent *e = &x->e;
 	const char *name;
 
-	if (e->kind != VC_DISK_DATA || x->is_hole)
+	if (e->kind != VC_DISK_DATA || e->reads_zero)
 		return;
 	printf("%#-16llx%#-16llx", (unsigned long long)e->offset_bytes,
 	       (unsigned long long)e->length_bytes);
@@ -130,9 +80,8 @@ static void print_human(struct printer *p, const struct part *x)
 	puts(name ? name : "");
 }
 
-static void print_json_extent(struct printer *p, const struct part *x)
+static void print_json_extent(struct printer *p, const struct vc_disk_extent *e)
 {
-	const struct vc_disk_extent *e = &x->e;
 	bool data = e->kind == VC_DISK_DATA;
 
 	printf("%s{ \"start\": %llu, \"length\": %llu, \"depth\": %u, "
@@ -141,20 +90,19 @@ static void print_json_extent(struct printer *p, const struct part *x)
 	       p->is_first ? "[" : ",\n", (unsigned long long)e->offset_bytes,
 	       (unsigned long long)e->length_bytes, e->depth,
 	       e->kind == VC_DISK_HOLE ? "false" : "true",
-	       data && !x->is_hole ? "false" : "true", data ? "true" : "false",
-	       e->is_compressed ? "true" : "false");
+	       data && !e->reads_zero ? "false" : "true",
+	       data ? "true" : "false", e->is_compressed ? "true" : "false");
 	if (has_offset(e))
 		printf(", \"offset\": %llu", offset_of(e));
 	printf("}");
 	p->is_first = false;
 }
 
-static bool is_continued(const struct part *x, const struct part *y)
+static bool is_continued(const struct vc_disk_extent *a,
+			 const struct vc_disk_extent *b)
 {
-	const struct vc_disk_extent *a = &x->e, *b = &y->e;
-
 	if (a->is_in_data_file != b->is_in_data_file || a->kind != b->kind ||
-	    x->is_hole != y->is_hole || a->depth != b->depth ||
+	    a->reads_zero != b->reads_zero || a->depth != b->depth ||
 	    has_offset(a) != has_offset(b))
 		return false;
 	return !has_offset(a) || offset_of(a) + a->length_bytes == offset_of(b);
@@ -162,27 +110,26 @@ static bool is_continued(const struct part *x, const struct part *y)
 
 static int print_map(struct printer *p, struct vc_error *err)
 {
-	void (*print)(struct printer * p, const struct part *x) =
+	void (*print)(struct printer * p, const struct vc_disk_extent *e) =
 		p->o->c.json ? print_json_extent : print_human;
 	uint64_t size = vc_disk_get_size(p->im->disk), pos = p->o->start, end;
-	struct part cur = { .e.length_bytes = 0 }, x;
+	struct vc_disk_extent cur = { .length_bytes = 0 }, x;
 
 	if (vc_ckd_add(&end, pos, p->o->max_len) || end > size)
 		end = size;
 	while (pos < end) {
-		if (vc_disk_map(p->im->disk, pos, end - pos, &x.e, err) < 0)
+		if (vc_disk_map(p->im->disk, pos, end - pos, &x, err) < 0)
 			return -1;
-		find_hole(p, &x);
-		pos += x.e.length_bytes;
-		if (cur.e.length_bytes && is_continued(&cur, &x)) {
-			cur.e.length_bytes += x.e.length_bytes;
+		pos += x.length_bytes;
+		if (cur.length_bytes && is_continued(&cur, &x)) {
+			cur.length_bytes += x.length_bytes;
 			continue;
 		}
-		if (cur.e.length_bytes)
+		if (cur.length_bytes)
 			print(p, &cur);
 		cur = x;
 	}
-	if (cur.e.length_bytes)
+	if (cur.length_bytes)
 		print(p, &cur);
 	return 0;
 }
@@ -234,10 +181,10 @@ static int find_names(struct printer *p, struct vc_error *err)
 
 static int map(struct image *im, const struct map_opts *o, struct vc_error *err)
 {
-	struct printer p = { .o = o, .im = im, .fd = -1, .is_first = true };
-	int ret = open_holes(&p, err), i;
+	struct printer p = { .o = o, .im = im, .is_first = true };
+	int ret = 0, i;
 
-	if (ret == 0 && !o->c.json) {
+	if (!o->c.json) {
 		ret = find_names(&p, err);
 		printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to",
 		       "File");
@@ -250,7 +197,6 @@ static int map(struct image *im, const struct map_opts *o, struct vc_error *err)
 		free(p.names[i]);
 		free(p.data_names[i]);
 	}
-	vc_close(&p.fd);
 	return ret;
 }
 

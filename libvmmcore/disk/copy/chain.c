@@ -99,7 +99,7 @@ int vc_disk_commit(struct vc_disk *top, unsigned depth, struct vc_disk *base,
 		n = e.length_bytes;
 		if (e.depth >= depth) {
 			/* the base's own */
-		} else if (e.kind != VC_DISK_DATA) {
+		} else if (e.kind != VC_DISK_DATA || e.reads_zero) {
 			/* a hole, too: behind the end of a disk between */
 			ret = vc_disk_zero(base, pos, n, err);
 		} else {
@@ -142,7 +142,7 @@ static int reads_zero(struct vc_disk *d, uint64_t pos, uint64_t *len, bool *ret,
 	if (vc_disk_map(d, pos, *len, &e, err) < 0)
 		return -1;
 	*len = e.length_bytes;
-	*ret = e.kind != VC_DISK_DATA;
+	*ret = e.kind != VC_DISK_DATA || e.reads_zero;
 	return 0;
 }
 

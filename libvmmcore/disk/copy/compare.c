@@ -63,7 +63,7 @@ static int load_side(struct side *s, uint64_t pos, struct vc_error *err)
 					      .host_offset = UINT64_MAX };
 	else if (vc_disk_map(s->given->disk, pos, UINT64_MAX, e, err) < 0)
 		return -1;
-	s->is_zero = e->kind != VC_DISK_DATA;
+	s->is_zero = copy_is_zero_extent(e);
 	return 0;
 }
 

@@ -92,6 +92,11 @@ struct plan {
 /* The next piece. *ret_end: there is none. */
 int plan_next(struct plan *p, struct piece *ret, bool *ret_end,
 	      struct vc_error *err) VC_MUST_CHECK;
+/* Is there nothing to read? */
+static inline bool copy_is_zero_extent(const struct vc_disk_extent *e)
+{
+	return e->kind != VC_DISK_DATA || e->reads_zero;
+}
 /* The disk of the chain whose file has the bytes of an extent as they are, at
  * its host_offset; or NULL. */
 struct vc_disk *copy_layer_of(struct vc_disk *d,

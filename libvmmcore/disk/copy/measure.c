@@ -57,7 +57,7 @@ static int count_data(struct vc_disk *d, uint64_t cluster, uint64_t *ret,
 		if (vc_disk_map(d, pos, UINT64_MAX, &e, err) < 0)
 			return -1;
 		pos += e.length_bytes;
-		if (e.kind != VC_DISK_DATA)
+		if (copy_is_zero_extent(&e))
 			continue;
 		first = vc_align_down(e.offset_bytes, cluster);
 		end = vc_align_up(pos, cluster);

@@ -76,7 +76,7 @@ static int load_extent(struct plan *p, uint64_t offset, struct vc_error *err)
 	p->ext_host = e.host_offset;
 	if (p->opts->over_backing && (e.kind == VC_DISK_HOLE || e.depth)) {
 		p->ext_kind = EXT_SKIP;
-	} else if (e.kind == VC_DISK_DATA) {
+	} else if (!copy_is_zero_extent(&e)) {
 		p->ext_kind = EXT_DATA;
 		p->ext_fd = p->share != SHARE_NO ? file_of(s->disk, &e) : -1;
 	} else if (p->opts->fill) {

@@ -11,6 +11,7 @@
  *	map.c       guest offset -> extent, L2 entries
  *	io.c        the requests: read; write.c: write; zero.c: discard, zeroes;
  *	            compressed.c: clusters that are compressed
+ *	holes.c     clusters in use without a byte in the file
  *	qcow2.c     open, close, and the table of operations
  *
  * and beside them, on files that are not open: create.c, info.c, check.c and
@@ -270,6 +271,10 @@ enum qc_kind qc_unit_kind(const struct qc_disk *q, struct qc_entry e,
 			  unsigned unit);
 bool qc_entry_ok(const struct qc_disk *q, struct qc_entry e);
 
+/* Is `host` in a hole of the file, and known to read zero? *len: for how long
+ * the answer is the same. Not while the image is written. */
+bool qc_is_hole(struct qc_disk *q, uint64_t host, uint64_t *len);
+
 /* --- requests ------------------------------------------------------------------ */
 
 /* A range of guest clusters in use by a request. */
@@ -364,6 +369,10 @@ struct qc_disk {
 	/* Of L2 tables that were mapped; NULL: none. */
 	struct qc_seen *seen;
 	bool is_mapping;
+	/* Holes of the file in clusters that are in use (holes.c). */
+	enum { QC_HOLES_UNKNOWN, QC_HOLES_NONE, QC_HOLES_ASK } holes;
+	uint64_t span_from, span_to; /* of the file, asked last */
+	bool span_is_hole;
 	struct qc_run *fixed; /* snapshot L1 tables and the like: no data */
 	size_t nr_fixed;
 	uint64_t nr_fill_bytes;

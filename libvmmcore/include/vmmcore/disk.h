@@ -359,6 +359,7 @@ struct vc_disk_extent {
 	bool is_in_data_file; /* DATA: at data_file_offset of the external data
 			       * file, and it has no host_offset */
 	uint64_t data_file_offset;
+	bool reads_zero; /* DATA: has its place in the file, which is a hole */
 };
 /* The extent at `offset`, at most `max_len` long, as long as possible. */
 int vc_disk_map(struct vc_disk *disk, uint64_t offset, uint64_t max_len,

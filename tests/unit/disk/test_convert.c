@@ -194,6 +194,52 @@ START_TEST(written_zeroes_take_no_space)
 }
 END_TEST
 
+/* Clusters that nobody has written are holes of the file. */
+START_TEST(preallocated_clusters_are_no_data)
+{
+	struct vc_disk_create_opts co = { .format = VC_DISK_FORMAT_QCOW2,
+					  .size_bytes = SIZE,
+					  .preallocation =
+						  VC_DISK_PREALLOC_METADATA };
+	struct vc_convert_opts opts = { .granule = 4096, .dst_is_zero = true };
+	static uint8_t ones[65536];
+	struct vc_convert_result res;
+	struct vc_disk_measure m;
+	struct vc_convert_source src;
+	struct vc_disk_extent e;
+	struct disk a, b;
+
+	disk_init(&a, VC_DISK_FORMAT_QCOW2, SIZE, 0);
+	vc_disk_drop(a.disk);
+	ck_assert_int_eq(ftruncate(a.fd, 0), 0);
+	ck_ok(vc_disk_create(a.fd, &co, &err), &err);
+	ck_ok(vc_disk_open_fd(fcntl(a.fd, F_DUPFD_CLOEXEC, 0), &a.opts, NULL,
+			      &a.disk, &err),
+	      &err);
+	memset(ones, 1, sizeof(ones));
+	ck_ok(vc_disk_write(a.disk, MIB, ones, sizeof(ones), &err), &err);
+	ck_ok(vc_disk_close(a.disk, &err), &err);
+	ck_ok(reopen(&a, &a.disk, &err), &err);
+	ck_ok(vc_disk_map(a.disk, 0, SIZE, &e, &err), &err);
+	ck_assert(e.kind == VC_DISK_DATA && e.reads_zero);
+	ck_assert_uint_eq(e.length_bytes, MIB);
+	ck_ok(vc_disk_map(a.disk, MIB, SIZE, &e, &err), &err);
+	ck_assert(e.kind == VC_DISK_DATA && !e.reads_zero);
+	ck_assert_uint_eq(e.length_bytes, sizeof(ones));
+	src = source(&a, true);
+	ck_ok(vc_disk_measure(&src, &co, false, &m, &err), &err);
+	co.preallocation = VC_DISK_PREALLOC_OFF;
+	ck_ok(vc_disk_measure(&src, &co, false, &m, &err), &err);
+	ck_assert_uint_lt(m.required_bytes, MIB);
+	disk_init(&b, VC_DISK_FORMAT_RAW, SIZE, 0);
+	ck_ok(vc_disk_convert(&src, 1, b.disk, &opts, &res, &err), &err);
+	ck_assert_uint_eq(res.nr_read_bytes, sizeof(ones));
+	must_be_same(&a, &b);
+	disk_fini(&a);
+	disk_fini(&b);
+}
+END_TEST
+
 /* Only what is zero in the source may be left of what dst had before. */
 START_TEST(writes_over_what_is_there)
 {
@@ -323,6 +369,7 @@ Suite *suite_convert(void)
 	TCase *tc = tcase_create("convert");
 
 	tcase_add_loop_test(tc, copies, 0, VC_ARRAY_SIZE(cases));
+	tcase_add_test(tc, preallocated_clusters_are_no_data);
 	tcase_add_loop_test(tc, written_zeroes_take_no_space, 0, 2);
 	tcase_add_loop_test(tc, writes_over_what_is_there, 0, 2);
 	tcase_add_loop_test(tc, fails_when_a_read_or_write_does, 0, 2);
