@@ -57,8 +57,11 @@ struct tree_shown tree_show_path(const struct tree *t, const struct dent *d)
 	for (; d; d = d->dir == t->root ? NULL : dent_of(d->dir)) {
 		if (at < sizeof(path))
 			path[--at] = '/';
-		if (d->len >= at)
+		if (d->len >= at) {
+			memcpy(path, d->name + d->len - at, at);
+			at = 0;
 			break;
+		}
 		at -= d->len;
 		memcpy(path + at, d->name, d->len);
 	}

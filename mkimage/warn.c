@@ -35,7 +35,7 @@ int warn_prefix(struct vc_error *err, const char *entry)
 	/* a warning that became an error names it already */
 	if (!strncmp(err->msg, "entry '", strlen("entry '")))
 		return -1;
-	return vc_prefix(err, "entry '%s'", entry);
+	return vc_prefix(err, "entry '%s'", *entry ? entry : "/");
 }
 
 void warn_fini(struct warnings *w)

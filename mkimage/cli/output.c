@@ -35,6 +35,9 @@ static int set_partition(struct settings *s, const char *text,
 			 struct vc_error *err)
 {
 	s->parts.is_wanted = true;
+	/* "-p=SPEC": of a long option the '=' is taken off, of a short one not */
+	if (text && *text == '=')
+		text++;
 	return text ? part_add(&s->parts, text, err) : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,13 +75,32 @@ static const char *mib(uint64_t bytes, char *buf, size_t size)
 	return buf;
 }
 
+/* A name as it may be shown: a terminal obeys what is in it, and JSON is UTF-8.
+ */
+struct shown {
+	char s[4 * PATH_MAX]; /* each byte may take four */
+};
+
+static struct shown show(const char *text)
+{
+	struct shown ret;
+
+	vc_printable(text, ret.s, sizeof(ret.s));
+	return ret;
+}
+
+static json_t *json_of(const char *text)
+{
+	return text ? json_string(show(text).s) : json_null();
+}
+
 static void report_text(const struct settings *s, const struct build *b,
 			const struct report *p)
 {
 	const struct writer_report *r = &p->target.writer;
 	char size[32], used[32], left[32];
 
-	printf("%s: %llu entries, %s of %s", s->output,
+	printf("%s: %llu entries, %s of %s", show(s->output).s,
 	       (unsigned long long)b->nr_entries, target_fs_names[s->fs_kind],
 	       mib(r->size, size, sizeof(size)));
 	if (s->fs_kind == TARGET_EXT4)
@@ -88,16 +108,18 @@ static void report_text(const struct settings *s, const struct build *b,
 		       mib(r->free, left, sizeof(left)));
 	putchar('\n');
 	if (s->parts.is_wanted)
-		printf("%s: disk of %s, root from byte %llu on\n", s->output,
+		printf("%s: disk of %s, root from byte %llu on\n",
+		       show(s->output).s,
 		       mib(p->target.disk_bytes, size, sizeof(size)),
 		       (unsigned long long)s->parts.root.start_bytes);
 	if (s->boot_dir)
-		printf("%s: kernel %s, initrd %s\n", s->boot_dir,
-		       p->target.boot.kernel_path,
-		       p->target.boot.initrd ? p->target.boot.initrd_path
-					     : "none");
+		printf("%s: kernel %s, initrd %s\n", show(s->boot_dir).s,
+		       show(p->target.boot.kernel_path).s,
+		       p->target.boot.initrd
+			       ? show(p->target.boot.initrd_path).s
+			       : "none");
 	if (s->has_agent)
-		printf("%s: agent started by %s\n", s->output,
+		printf("%s: agent started by %s\n", show(s->output).s,
 		       agent_starter_names[p->starter]);
 }
 
@@ -110,11 +132,11 @@ static int report_json(const struct settings *s, const struct build *b,
 	int rc;
 
 	for (i = 0; i < b->warn.nr && i < WARN_MAX_KEPT; i++)
-		json_array_append_new(warnings, json_string(b->warn.kept[i]));
+		json_array_append_new(warnings, json_of(b->warn.kept[i]));
 	root = json_pack(
-		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:s?, s:s, s:I, s:o, s:s?, s:s?, s:s?}",
-		"output", s->output, "format",
+		"{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:s?, s:s, s:I, s:o, s:s?, s:o, s:o}",
+		"output", json_of(s->output), "format",
 		s->fs_kind == TARGET_CPIO
 			? "raw"
 			: vc_disk_format_names[s->out.format - 1],
@@ -128,9 +150,11 @@ static int report_json(const struct settings *s, const struct build *b,
 		r->uuid[0] ? r->uuid : NULL, "sha256", p->target.digest.hex,
 		"nr-warnings", (json_int_t)b->warn.nr, "warnings", warnings,
 		"agent", s->has_agent ? agent_starter_names[p->starter] : NULL,
-		"kernel", s->boot_dir ? p->target.boot.kernel_path : NULL,
+		"kernel",
+		json_of(s->boot_dir ? p->target.boot.kernel_path : NULL),
 		"initrd",
-		p->target.boot.initrd ? p->target.boot.initrd_path : NULL);
+		json_of(p->target.boot.initrd ? p->target.boot.initrd_path
+					      : NULL));
 	if (!root)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "report");
 	rc = json_dumpf(root, stdout, JSON_INDENT(2));

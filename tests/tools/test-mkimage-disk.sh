@@ -155,6 +155,27 @@ for fs in squashfs cpio; do
 	cmp boot/initrd src/boot/initrd.img-6.1.0-10-amd64 || fail "$fs: initrd"
 	cmp boot/vmlinuz src/boot/vmlinuz-6.1.0-10-amd64 || fail "$fs: kernel"
 done
+# names that a terminal would obey, or that JSON cannot have
+esc=$(printf '\033[31m')
+odd=$(printf 'o\377q')
+mkdir -p odd/boot
+echo kernel >"odd/boot/vmlinuz-1$esc$odd"
+mkimage --force --extract-boot "b$esc" -o "$odd$esc.img" odd >out.log 2>err.log
+! grep -qF "$esc" out.log err.log || fail "an escape sequence: $(cat -v out.log)"
+grep -q 'kernel /boot/vmlinuz-1.x1b.31mo.xffq, initrd none' out.log ||
+	fail "$(cat -v out.log)"
+mkimage --force --json --extract-boot boot -o "$odd.img" odd >odd.json \
+	2>err.log || fail "--json: $(cat err.log)"
+jq -e '.output == "o\\xffq.img" and
+	(.kernel | startswith("/boot/vmlinuz-1"))' odd.json >jq.log ||
+	fail "$(cat odd.json)"
+rm -f "$odd.img" "$odd$esc.img"
+# the short option's argument, both ways
+for o in -p=swap,type=swap,size=1M -pswap,type=swap,size=1M; do
+	mkimage -q --force $o -o k.img odd
+	sfdisk -d k.img | grep -q 'name="swap"' || fail "$o: $(sfdisk -d k.img)"
+done
+
 echo fedora >src/lib/modules/6.12.1/vmlinuz
 echo initramfs >src/boot/initramfs-6.12.1.img
 tar -C src -cf f.tar .
