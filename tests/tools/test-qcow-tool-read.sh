@@ -42,7 +42,28 @@ qemu-img snapshot -c one a.qcow2
 
 echo "--- compare"
 prints 'Images are identical.' 0 qcow-tool compare a.raw a.qcow2
-prints 'Images are identical.' 0 qcow-tool compare -s a.raw a.qcow2
+prints 'Strict mode: Offset 3145728 block status mismatch!' 1 \
+	qcow-tool compare -s a.raw a.qcow2
+qemu-img compare -s a.raw a.qcow2 >theirs || :
+cmp -s theirs out
+# strict: whether there is something, zeroes or nothing
+for w in 'write -z 0 64k' 'write -P 0 0 64k' 'write -P 7 0 64k' \
+	'write -c -P 7 0 64k' 'read 0 64k'; do
+	for v in 'write -z 0 64k' 'write -P 0 0 64k' \
+		'write -P 7 0 64k' 'write -c -P 7 0 64k' 'read 0 64k'; do
+		qemu-img create -q -f qcow2 s1.qcow2 1M
+		qemu-img create -q -f qcow2 s2.qcow2 1M
+		qemu-io -c "$w" s1.qcow2 >/dev/null
+		qemu-io -c "$v" s2.qcow2 >/dev/null
+		want=0 got=0
+		qemu-img compare -q -s s1.qcow2 s2.qcow2 || want=$?
+		qcow-tool compare -q -s s1.qcow2 s2.qcow2 || got=$?
+		[ $want = $got ] || {
+			echo "compare -s: $w, $v: $got, not $want"
+			exit 1
+		}
+	done
+done
 is 0 qcow-tool compare -q a.raw a.qcow2
 [ ! -s out ]
 for at in 0 1 511 512 100000 3145727 3145728 5000003 10485759; do

@@ -86,6 +86,15 @@ static bool is_same_place(const struct side *s, uint64_t pos)
 	       layers[0]->ino == layers[1]->ino;
 }
 
+/* Is the block status of both the same, as scripts know it: what is written
+ * zeroes here and nothing at all there is not. */
+static bool is_same_status(const struct vc_disk_extent *a,
+			   const struct vc_disk_extent *b)
+{
+	return a->kind == b->kind && a->is_compressed == b->is_compressed &&
+	       a->reads_zero == b->reads_zero;
+}
+
 /* The next range to be read, with the lock held. Returns false at the end. */
 static int next_range(struct compare *c, struct range *ret, bool *ret_end,
 		      struct vc_error *err)
@@ -105,7 +114,7 @@ static int next_range(struct compare *c, struct range *ret, bool *ret_end,
 					       (pos - s[i].ext.offset_bytes));
 		}
 		/* beyond the smaller disk the sizes have been compared */
-		if (c->opts->strict && s[0].is_zero != s[1].is_zero &&
+		if (c->opts->strict && !is_same_status(&s[0].ext, &s[1].ext) &&
 		    pos < s[0].size && pos < s[1].size) {
 			c->differs_at = pos;
 			c->is_allocation = true;

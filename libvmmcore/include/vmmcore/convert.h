@@ -78,8 +78,9 @@ int vc_disk_convert(const struct vc_convert_source *sources, size_t nr_sources,
 /* --- comparing ------------------------------------------------------------- */
 
 struct vc_compare_opts {
-	/* What is allocated in one and only zero in the other differs, too, as
-	 * do sizes. Otherwise the smaller disk ends in zeroes. */
+	/* What is allocated in one and not in the other, data here and zero
+	 * there, or compressed in one of them differs, too, as do sizes.
+	 * Otherwise the smaller disk ends in zeroes. */
 	bool strict;
 	unsigned nr_threads; /* 0: one per CPU */
 	void (*progress)(void *opaque, uint64_t done, uint64_t total);
