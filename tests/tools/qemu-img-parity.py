@@ -251,7 +251,7 @@ measure -O nosuch --size 1G
 measure -l nosuch s.qcow2
 compare a.qcow2 r.raw
 compare -f qcow2 -F raw -p a.qcow2 r.raw
-!0 compare -s a.qcow2 c.qcow2
+compare -s a.qcow2 c.qcow2
 compare -q a.qcow2 t.qcow2
 compare a.qcow2 v2.qcow2
 compare -s a.qcow2 v2.qcow2

@@ -49,8 +49,8 @@ static bool find_out(struct qc_disk *q)
 	uint64_t nr = q->file_clusters, real, enough;
 	struct stat st;
 
-	if (q->base.writable || !q->base.is_regular || q->data ||
-	    fstat(q->base.fd, &st) < 0)
+	if (q->base.writable || !q->base.is_regular ||
+	    qc_has_data_file(&q->h) || fstat(q->base.fd, &st) < 0)
 		return false;
 	real = (uint64_t)st.st_blocks * 512 >> q->h.cluster_bits;
 	enough = real + real / 9 > real + 2 ? real + real / 9 : real + 2;

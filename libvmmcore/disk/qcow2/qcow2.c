@@ -531,7 +531,7 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 					.length_bytes = len,
 					.host_offset = UINT64_MAX };
 	ret->is_compressed = ext.kind == QC_COMPRESSED_CLUSTER;
-	ret->reads_zero = ext.kind == QC_NORMAL && !q->data &&
+	ret->reads_zero = ext.kind == QC_NORMAL &&
 			  qc_is_hole(q, ext.host, &ret->length_bytes);
 	if (ext.kind == QC_NORMAL && qc_has_data_file(&q->h)) {
 		ret->is_in_data_file = true;
