@@ -209,6 +209,23 @@ static int copy(const struct node *n, struct writer *w, const char *dir,
 	return 0;
 }
 
+/* An initrd of an earlier kernel would be taken for this one's. */
+static int check_no_initrd(const char *dir, struct vc_error *err)
+{
+	vc_auto_free char *path = NULL;
+	char shown[200];
+
+	if (asprintf(&path, "%s/initrd", dir) < 0) {
+		path = NULL;
+		return vc_fail(err, VC_E_SYS, ENOMEM, "boot files");
+	}
+	if (access(path, F_OK) < 0)
+		return 0;
+	return vc_fail(err, VC_E_SYS, EEXIST,
+		       "'%s': is of another kernel, as the image has none",
+		       vc_printable(path, shown, sizeof(shown)));
+}
+
 int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
 	      bool force, struct boot_files *ret, struct vc_error *err)
 {
@@ -220,7 +237,8 @@ int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
 		vc_printable(dir, shown, sizeof(shown));
 		return vc_fail(err, VC_E_SYS, errno, "'%s': create", shown);
 	}
-	if (copy(b->kernel, w, dir, "vmlinuz", force, &ret->kernel, err))
+	if ((!b->initrd && check_no_initrd(dir, err)) ||
+	    copy(b->kernel, w, dir, "vmlinuz", force, &ret->kernel, err))
 		return -1;
 	return b->initrd ? copy(b->initrd, w, dir, "initrd", force,
 				&ret->initrd, err)

@@ -228,6 +228,7 @@ int manifest_parse(const char *text, size_t len, const char *name,
 	vc_auto_free struct line *l = malloc(sizeof(*l));
 	const char *p = text, *end = text + len, *eol;
 	uint32_t nr = 0;
+	size_t nr_line;
 
 	if (!l)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
@@ -236,7 +237,10 @@ int manifest_parse(const char *text, size_t len, const char *name,
 		eol = memchr(p, '\n', (size_t)(end - p));
 		if (!eol)
 			eol = end;
-		if (split_line(p, (size_t)(eol - p), l, err) ||
+		nr_line = (size_t)(eol - p);
+		if (nr_line && p[nr_line - 1] == '\r')
+			nr_line--; /* written on Windows */
+		if (split_line(p, nr_line, l, err) ||
 		    do_line(l, name, nr, o, exclude, err))
 			return vc_prefix(err, "line %u", nr);
 	}

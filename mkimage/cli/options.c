@@ -57,8 +57,9 @@ static int parse(struct parse *p, int argc, char **argv, bool *ret_is_done,
 		.summary = "Make a disk image from a root file system: tar "
 			   "archives, compressed or not (- is\nstandard "
 			   "input), folders, container images; later ones go "
-			   "over earlier ones.\nNeeds no root, no mount, no "
-			   "temporary copy.",
+			   "over earlier ones.\nNeeds no root, no mount and, "
+			   "but for "
+			   "some outputs, no temporary copy.",
 		.options = p->table,
 		.nr_options = p->nr,
 		.on_option = on_option,

@@ -19,7 +19,7 @@ static int fail_name(const char *name, const char *why, struct vc_error *err)
 	char shown[200];
 
 	vc_printable(name, shown, sizeof(shown));
-	return vc_fail(err, VC_E_ARG, 0, "'%s': %s", shown, why);
+	return vc_fail(err, VC_E_UNSUPPORTED, 0, "'%s': %s", shown, why);
 }
 
 /* --- long names ------------------------------------------------------------- */

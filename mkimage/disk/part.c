@@ -103,6 +103,8 @@ static int fill_spec(struct part_spec *p, struct spec_text *t,
 		return -1;
 	if (t->guid && vc_guid_parse(t->guid, &p->guid, err))
 		return vc_prefix(err, "guid");
+	if (t->guid && vc_guid_is_nil(&p->guid))
+		return vc_fail(err, VC_E_ARG, 0, "guid: the nil GUID is none");
 	p->size_bytes = vc_align_up(t->size, PART_ALIGN);
 	p->name = vc_steal_ptr(&t->name);
 	p->file = vc_steal_ptr(&t->file);

@@ -26,6 +26,7 @@ int ext4_set_uuid(struct ext4_opts *opts, const char *text,
 {
 	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 	const char *digit, *digits = "0123456789abcdef0123456789ABCDEF";
+	static const uint8_t nil[16];
 	uint8_t *uuid = opts->uuid;
 	int i, nr = 0;
 
@@ -42,6 +43,8 @@ int ext4_set_uuid(struct ext4_opts *opts, const char *text,
 	}
 	if (form[i] || text[i])
 		return vc_fail(err, VC_E_ARG, 0, "not of the form %s", form);
+	if (!memcmp(uuid, nil, sizeof(nil)))
+		return vc_fail(err, VC_E_ARG, 0, "the nil UUID is none");
 	opts->has_uuid = true;
 	return 0;
 }
@@ -202,9 +205,14 @@ static int check_first(const char *text, struct vc_error *err)
 
 	if (text[len] == '=')
 		return 0;
-	for (i = 0; i < VC_ARRAY_SIZE(keys); i++)
-		if (is_key(keys[i].name, text, len))
-			return 0;
+	for (i = 0; i < VC_ARRAY_SIZE(keys); i++) {
+		if (!is_key(keys[i].name, text, len))
+			continue;
+		return keys[i].type == VC_KV_BOOL
+			       ? 0
+			       : vc_fail(err, VC_E_ARG, 0, "%s: has no value",
+					 keys[i].name);
+	}
 	return vc_fail(err, VC_E_ARG, 0, "unknown key '%s'",
 		       vc_printable(text, shown, sizeof(shown)));
 }

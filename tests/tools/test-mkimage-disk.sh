@@ -164,7 +164,7 @@ mkimage --force --extract-boot "b$esc" -o "$odd$esc.img" odd >out.log 2>err.log
 ! grep -qF "$esc" out.log err.log || fail "an escape sequence: $(cat -v out.log)"
 grep -q 'kernel /boot/vmlinuz-1.x1b.31mo.xffq, initrd none' out.log ||
 	fail "$(cat -v out.log)"
-mkimage --force --json --extract-boot boot -o "$odd.img" odd >odd.json \
+mkimage --force --json --extract-boot odd-boot -o "$odd.img" odd >odd.json \
 	2>err.log || fail "--json: $(cat err.log)"
 jq -e '.output == "o\\xffq.img" and
 	(.kernel | startswith("/boot/vmlinuz-1"))' odd.json >jq.log ||
@@ -205,6 +205,10 @@ no() {
 tar -cf none.tar grub.cfg
 no 'no kernel in the image' --extract-boot boot3 none.tar
 no 'boot/vmlinuz' --extract-boot boot a.tar
+no "'boot/initrd': is of another kernel" --force --extract-boot boot l.tar
+no 'nil GUID' --partition=x,size=1M,guid=00000000-0000-0000-0000-000000000000 a.tar
+no 'nil UUID' -U 00000000-0000-0000-0000-000000000000 a.tar
+no 'label: has no value' --fs-option label a.tar
 no 'neither a size nor a file' --partition=data a.tar
 no "type 'nonsense'" --partition=data,type=nonsense,size=1M a.tar
 no 'by --size' --partition=root,size=1G a.tar

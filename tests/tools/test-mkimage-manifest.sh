@@ -37,7 +37,8 @@ has 'stat /usr/out' 'User: +5 +Group: +6'
 has 'stat /gone' 'User: +0 +Group: +0'
 has 'stat /etc/a' 'User: +56 +Group: +78'
 has 'stat /etc' 'User: +0 +Group: +0'
-echo 'chown-all 9:9 usr' >all.manifest
+# lines may end as on Windows
+printf 'chown-all 9:9 usr\r\n' >all.manifest
 build --manifest all.manifest a.tar
 has 'stat /usr/lib' 'User: +9 +Group: +9'
 refuses "'/nothing': No such file" 1 --chown-all 1:1:/nothing a.tar
