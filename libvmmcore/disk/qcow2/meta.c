@@ -31,9 +31,11 @@ bool qc_cache_init(struct qc_disk *q)
 	else if (q->l1.entries && q->l1.nr > QC_MAX_L1_BYTES / 8 / 2)
 		bytes /= 2; /* so that all together stays within bounds */
 	c->max_pages = bytes / c->page_bytes;
+	least = QC_MIN_PAGES;
 	/* a table that is copied is here as a whole, twice, while half of the
 	 * pages may be dirty: see qc_l2_own() */
-	least = QC_MIN_PAGES + 4 * (q->h.cluster_bytes / c->page_bytes);
+	if (q->base.writable)
+		least += 4 * (q->h.cluster_bytes / c->page_bytes);
 	if (c->max_pages < least)
 		c->max_pages = least;
 	for (c->hash_size = QC_MIN_PAGES; c->hash_size < c->max_pages;)
