@@ -47,6 +47,14 @@ image() {
 	}' | qemu-io -f qcow2 -t unsafe "$1" >/dev/null
 }
 
+snapshots() { # IMAGE
+	peak "$1" snapshot -c first copy
+	qemu-io -f qcow2 -t unsafe -c 'write -q -P 9 1M 4k' copy
+	peak "$1" snapshot -a first copy
+	peak "$1" snapshot -d first copy
+	qemu-img compare -q "$1" copy
+}
+
 commands() { # IMAGE CLUSTER
 	cp --sparse=always "$1" copy
 	peak "$1" info "$1"
@@ -60,6 +68,7 @@ commands() { # IMAGE CLUSTER
 	peak "$1 -c" convert --force -c -O qcow2 \
 		-o cluster_size=2M,compression_type=zstd "$1" new
 	peak "$1, compressed" compare "$1" new
+	[ "$1" = 2-PiB ] || snapshots "$1" # a refcount of one bit
 	peak "$1" resize -q --shrink copy 1G
 	rm -f copy new
 }

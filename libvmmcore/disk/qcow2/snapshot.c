@@ -276,6 +276,7 @@ void vc_qcow2_snapshots_fini(struct vc_qcow2_snapshots *s)
 
 /* --- create, apply, delete ------------------------------------------------------ */
 
+/* An L1 table may have 32 MiB: the two are not held at once. */
 struct op {
 	struct qc_edit e;
 	struct snap_table table;
@@ -292,8 +293,13 @@ static int op_start(struct op *op, int fd, struct vc_error *err)
 	if (h->incompatible & QC_INCOMPAT_DATA_FILE)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "qcow2: snapshots with an external data file");
-	if (table_load(fd, h, &op->table, err) < 0)
-		return -1;
+	return table_load(fd, h, &op->table, err);
+}
+
+static int load_active(struct op *op, struct vc_error *err)
+{
+	const struct qc_header *h = &op->e.head.h;
+
 	return qe_tree_load(&op->e, h->l1_offset, h->l1_size, &op->active, err);
 }
 
@@ -366,7 +372,8 @@ static int create(struct op *op, int fd, const char *name, struct vc_error *err)
 	if (op->table.nr == QC_MAX_SNAPSHOTS)
 		return vc_fail(err, VC_E_LIMIT, 0, "more than %d snapshots",
 			       QC_MAX_SNAPSHOTS);
-	if (qe_tree_ref(&op->e, &op->active, err) < 0 ||
+	if (load_active(op, err) < 0 ||
+	    qe_tree_ref(&op->e, &op->active, err) < 0 ||
 	    qe_tree_flag(&op->e, &op->active, 2, err) < 0)
 		return -1;
 	for (i = 0; i < op->active.nr; i++)
@@ -441,11 +448,18 @@ static int apply(struct op *op, int fd, const char *id_or_name,
 			       "going back changes");
 	if (load_snapshot(op, id_or_name, &i, err) < 0)
 		return -1;
+	if (qe_tree_ref(&op->e, &op->other, err) < 0)
+		return -1;
+	qe_tree_fini(&op->other);
+	if (load_active(op, err) < 0 ||
+	    qe_tree_unref(&op->e, &op->active, err) < 0)
+		return -1;
+	qe_tree_fini(&op->active);
+	if (load_snapshot(op, id_or_name, &i, err) < 0)
+		return -1;
 	if (op->table.items[i].where.size)
 		h->size = op->table.items[i].where.size;
 	if (fit_tree(&op->other, h, err) < 0 ||
-	    qe_tree_ref(&op->e, &op->other, err) < 0 ||
-	    qe_tree_unref(&op->e, &op->active, err) < 0 ||
 	    qe_tree_flag(&op->e, &op->other, 1, err) < 0 ||
 	    qe_tree_activate(&op->e, &op->other, err) < 0)
 		return -1;
@@ -482,10 +496,13 @@ static int remove_one(struct op *op, int fd, const char *id_or_name,
 	free(gone.bytes);
 	free(gone.id);
 	free(gone.name);
-	if (qe_tree_unref(&op->e, &op->other, err) < 0 ||
-	    qe_unref_bytes(&op->e, s.l1_offset, (uint64_t)s.l1_size * 8, err) <
+	if (qe_tree_unref(&op->e, &op->other, err) < 0)
+		return -1;
+	qe_tree_fini(&op->other);
+	if (qe_unref_bytes(&op->e, s.l1_offset, (uint64_t)s.l1_size * 8, err) <
 		    0 ||
 	    table_store(&op->e, &op->table, err) < 0 ||
+	    load_active(op, err) < 0 ||
 	    qe_tree_flag(&op->e, &op->active, 1, err) < 0 ||
 	    qe_tree_activate(&op->e, &op->active, err) < 0)
 		return -1;
