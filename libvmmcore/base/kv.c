@@ -248,8 +248,9 @@ out:
 	return ret;
 }
 
-int vc_kv_parse(const char *text, const struct vc_kv_key *keys, size_t nr_keys,
-		void *out, uint64_t *ret_seen, struct vc_error *err)
+static int parse(const char *text, bool may_lack_key,
+		 const struct vc_kv_key *keys, size_t nr_keys, void *out,
+		 uint64_t *ret_seen, struct vc_error *err)
 {
 	const char *p = text;
 	uint64_t seen = 0;
@@ -258,8 +259,8 @@ int vc_kv_parse(const char *text, const struct vc_kv_key *keys, size_t nr_keys,
 	if (nr_keys > VC_KV_MAX_KEYS || strlen(text) > VC_KV_MAX_TEXT)
 		return vc_fail(err, VC_E_ARG, 0, "option too long");
 	for (;;) {
-		if (parse_item(&p, p == text, keys, nr_keys, out, &seen, err) <
-		    0)
+		if (parse_item(&p, may_lack_key && p == text, keys, nr_keys,
+			       out, &seen, err) < 0)
 			goto fail;
 		if (!*p)
 			break;
@@ -283,4 +284,17 @@ fail:
 			*s = NULL;
 		}
 	return -1;
+}
+
+int vc_kv_parse(const char *text, const struct vc_kv_key *keys, size_t nr_keys,
+		void *out, uint64_t *ret_seen, struct vc_error *err)
+{
+	return parse(text, true, keys, nr_keys, out, ret_seen, err);
+}
+
+int vc_kv_parse_named(const char *text, const struct vc_kv_key *keys,
+		      size_t nr_keys, void *out, uint64_t *ret_seen,
+		      struct vc_error *err)
+{
+	return parse(text, false, keys, nr_keys, out, ret_seen, err);
 }

@@ -216,6 +216,8 @@ void append_fini(struct appender *a)
 {
 	unsigned i;
 
+	/* what is being written goes on until it has ended */
+	append_settle(a);
 	for (i = 0; i < APPEND_OUTS; i++)
 		free(a->outs[i].data);
 }

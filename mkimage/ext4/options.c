@@ -186,37 +186,6 @@ static int set_texts(struct ext4_opts *opts, const struct given *g,
 	return 0;
 }
 
-static bool is_key(const char *name, const char *text, size_t len)
-{
-	size_t i;
-
-	/* the parser takes `_` for `-` as well */
-	for (i = 0; i < len && name[i]; i++)
-		if (name[i] != (text[i] == '_' ? '-' : text[i]))
-			return false;
-	return i == len && !name[i];
-}
-
-/* A word alone is the name of an option here, never the value of the first. */
-static int check_first(const char *text, struct vc_error *err)
-{
-	size_t len = strcspn(text, "=,"), i;
-	char shown[64];
-
-	if (text[len] == '=')
-		return 0;
-	for (i = 0; i < VC_ARRAY_SIZE(keys); i++) {
-		if (!is_key(keys[i].name, text, len))
-			continue;
-		return keys[i].type == VC_KV_BOOL
-			       ? 0
-			       : vc_fail(err, VC_E_ARG, 0, "%s: has no value",
-					 keys[i].name);
-	}
-	return vc_fail(err, VC_E_ARG, 0, "unknown key '%s'",
-		       vc_printable(text, shown, sizeof(shown)));
-}
-
 int ext4_set_option(struct ext4_opts *opts, const char *text,
 		    struct vc_error *err)
 {
@@ -224,8 +193,7 @@ int ext4_set_option(struct ext4_opts *opts, const char *text,
 	uint64_t seen = 0;
 	int rc;
 
-	if (check_first(text, err) ||
-	    vc_kv_parse(text, keys, VC_ARRAY_SIZE(keys), &g, &seen, err))
+	if (vc_kv_parse_named(text, keys, VC_ARRAY_SIZE(keys), &g, &seen, err))
 		return -1;
 	set_features(&opts->features, &g, seen);
 	rc = set_numbers(opts, &g, seen, err) || set_texts(opts, &g, err) ? -1

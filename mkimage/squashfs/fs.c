@@ -167,7 +167,7 @@ int squashfs_set_option(struct squashfs_opts *opts, const char *text,
 	struct given g = { 0 };
 	uint64_t seen = 0;
 
-	if (vc_kv_parse(text, keys, VC_ARRAY_SIZE(keys), &g, &seen, err))
+	if (vc_kv_parse_named(text, keys, VC_ARRAY_SIZE(keys), &g, &seen, err))
 		return -1;
 	if (seen >> KEY_BLOCK_SIZE & 1) {
 		if (check_block(g.block_bytes, err))

@@ -208,7 +208,7 @@ no 'boot/vmlinuz' --extract-boot boot a.tar
 no "'boot/initrd': is of another kernel" --force --extract-boot boot l.tar
 no 'nil GUID' --partition=x,size=1M,guid=00000000-0000-0000-0000-000000000000 a.tar
 no 'nil UUID' -U 00000000-0000-0000-0000-000000000000 a.tar
-no 'label: has no value' --fs-option label a.tar
+no 'label: needs a value' --fs-option label a.tar
 no 'neither a size nor a file' --partition=data a.tar
 no "type 'nonsense'" --partition=data,type=nonsense,size=1M a.tar
 no 'by --size' --partition=root,size=1G a.tar

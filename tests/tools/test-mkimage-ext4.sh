@@ -31,7 +31,9 @@ refuses 'label' 2 --fs-option label=12345678901234567 a.tar
 refuses 'uuid' 2 --fs-option uuid=1 a.tar
 refuses 'project-id' 2 --fs-option project-id=4294967295 a.tar
 refuses 'casefold' 2 --fs-option casefold=5 a.tar
-refuses 'squashfs has none' 2 --fs squashfs --fs-option quota a.tar
+refuses "unknown key 'quota'" 2 --fs squashfs --fs-option quota a.tar
+refuses 'block-size: needs a value' 2 --fs squashfs --fs-option block-size a.tar
+refuses 'cpio has none' 2 --fs cpio --fs-option quota a.tar
 
 # nothing is on that was not asked for, and each is on when it was
 build a.tar

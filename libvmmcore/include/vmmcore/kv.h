@@ -44,6 +44,10 @@ struct vc_kv_key {
 int vc_kv_parse(const char *text, const struct vc_kv_key *keys, size_t nr_keys,
 		void *out, uint64_t *ret_seen,
 		struct vc_error *err) VC_MUST_CHECK;
+/* The same for a table of equals: no key may be left out. */
+int vc_kv_parse_named(const char *text, const struct vc_kv_key *keys,
+		      size_t nr_keys, void *out, uint64_t *ret_seen,
+		      struct vc_error *err) VC_MUST_CHECK;
 
 VC_END_DECLS
 
