@@ -16,6 +16,8 @@ bar=65536
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
+# it makes the C library write to memory that nobody uses
+unset MALLOC_PERTURB_
 # what such a build takes says nothing
 ! grep -q __asan_init "$(command -v qcow-tool)" || bar=
 
