@@ -25,6 +25,7 @@
 
 /* Opened because one was: a chain for each of many components has no end. */
 #define MAX_FILES VC_COMPOSITE_MAX_COMPONENTS
+#define MIN_CHAIN_CACHE (64u << 10)
 
 /* O_NONBLOCK: a fifo is refused later, not waited for. */
 static int open_flags(bool writable)
@@ -147,6 +148,9 @@ static int open_backing(const struct vc_disk_info *info, const char *path,
 	    backing_format(info, &sub.format, err) < 0)
 		return -1;
 	sub.writable = false;
+	/* what is said for one is about what all of a chain take */
+	if (sub.cache_bytes / 2 >= MIN_CHAIN_CACHE)
+		sub.cache_bytes /= 2;
 	sub.snapshot = sub.snapshot_id = sub.snapshot_name = NULL;
 	sub.name = NULL;
 	sub.data_file = NULL;

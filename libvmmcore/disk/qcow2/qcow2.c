@@ -504,6 +504,33 @@ static int map_hole(struct vc_disk *d, struct vc_disk_extent *ret,
 	return 0;
 }
 
+/* Of an image that is only read, the last run of what it has not got is kept: a
+ * chain is mapped piece by piece, as the images below say, and each of the upper
+ * ones would look through the rest of its tables for each piece. */
+static enum qc_result lookup_for_map(struct qc_disk *q, uint64_t offset,
+				     uint64_t max_len, struct qc_extent *ret)
+{
+	if (q->hole_start > offset || q->hole_end <= offset)
+		return lookup_wait(q, offset, max_len, ret);
+	*ret = (struct qc_extent){
+		.kind = QC_UNALLOCATED,
+		.len = vc_min_u64(q->hole_end - offset, max_len),
+	};
+	return QC_OK;
+}
+
+static void keep_hole(struct qc_disk *q, uint64_t offset, uint64_t len)
+{
+	if (q->base.writable)
+		return;
+	if (offset < q->hole_start || offset > q->hole_end) {
+		q->hole_start = offset;
+		q->hole_end = offset;
+	}
+	if (q->hole_end < offset + len)
+		q->hole_end = offset + len;
+}
+
 static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 		  struct vc_disk_extent *ret, struct vc_error *err)
 {
@@ -515,7 +542,7 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 	do {
 		struct qc_extent e;
 
-		if (lookup_wait(q, offset + len, max_len - len, &e) != QC_OK)
+		if (lookup_for_map(q, offset + len, max_len - len, &e) != QC_OK)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "L2 table at offset %llu",
 				       (unsigned long long)(offset + len));
@@ -526,6 +553,8 @@ static int qc_map(struct vc_disk *d, uint64_t offset, uint64_t max_len,
 			break;
 		len += e.len;
 	} while (len < max_len);
+	if (ext.kind == QC_UNALLOCATED)
+		keep_hole(q, offset, len);
 	*ret = (struct vc_disk_extent){ .kind = VC_DISK_DATA,
 					.offset_bytes = offset,
 					.length_bytes = len,

@@ -377,6 +377,8 @@ struct qc_disk {
 	size_t nr_fixed;
 	uint64_t nr_fill_bytes;
 	struct qc_waitlist fill_waiters;
+	/* Guest bytes known to be unallocated, of a disk that is only read. */
+	uint64_t hole_start, hole_end;
 	/* Who copies an L2 table. One at a time, as all of its pages have to be
 	 * in the cache at once: several would drive out each other's. */
 	struct qc_waiter *table_owner;

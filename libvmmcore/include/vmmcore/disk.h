@@ -70,8 +70,9 @@ struct vc_disk_open_opts {
 	bool repair;  /* open in spite of the dirty/corrupt bits */
 	bool no_sync; /* never wait for the medium: for an image that is worth
 		       * nothing unless its writer finishes */
-	uint32_t cache_bytes; /* of metadata, for each image of the chain; 0:
-			       * a default that suits guests */
+	uint32_t cache_bytes; /* of metadata, half as much for each next image
+			       * of the chain; 0: a default that suits guests,
+			       * for all of them */
 	/* Composite: its components, open, in the order of
 	 * vc_composite_list(), each with the first one as io_with, and
 	 * writable if the list and `writable` say so. Owned on success. */
