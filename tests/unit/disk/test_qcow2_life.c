@@ -208,24 +208,6 @@ static void live(struct life *l, int shape)
 
 /* --- the parent ---------------------------------------------------------------- */
 
-static void ask_qemu(const struct image *im)
-{
-	char command[300];
-	int status;
-
-	snprintf(command, sizeof(command),
-		 "qemu-img check -q 'json:{\"driver\":\"qcow2\",\"backing\":"
-		 "null,\"file\":{\"driver\":\"file\",\"filename\":"
-		 "\"/proc/%d/fd/%d\"}}' >/dev/null 2>&1",
-		 (int)getpid(), im->fd);
-	status = system(command);
-	ck_assert(WIFEXITED(status));
-	/* 0 clean, 3 leaks, 127 not there */
-	ck_assert_msg(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3 ||
-			      WEXITSTATUS(status) == 127,
-		      "qemu-img check: %d", WEXITSTATUS(status));
-}
-
 static void check_image(const struct image *im, bool ask)
 {
 	struct vc_disk_check chk = { 0 };
@@ -233,7 +215,7 @@ static void check_image(const struct image *im, bool ask)
 	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, &chk, &err), &err);
 	ck_assert_uint_eq(chk.nr_corruptions, 0);
 	if (ask)
-		ask_qemu(im);
+		image_ask_qemu(im, true);
 }
 
 /* One of them: each comes round. */
