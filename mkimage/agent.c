@@ -103,6 +103,7 @@ static int add_program(struct build *b, const char *to, const char *from,
 		       const char *name, struct vc_error *err)
 {
 	vc_auto_free void *data = NULL;
+	enum machine image, program;
 	char path[PATH_MAX];
 	size_t len = 0;
 
@@ -112,6 +113,14 @@ static int add_program(struct build *b, const char *to, const char *from,
 		return -1;
 	if (read_program(path, &data, &len, err))
 		return -1;
+	image = machine_most(&b->machines);
+	program = machine_of(data, len);
+	if (!machine_runs(image, program))
+		return vc_fail(err, VC_E_CONFIG, 0,
+			       "'%s': a program for %s; those of the image are "
+			       "for %s",
+			       path, machine_names[program],
+			       machine_names[image]);
 	return guest_put_file(b, to, 0755, data, len, err);
 }
 

@@ -154,8 +154,8 @@ int build_file(struct build *b, struct node *n, const void *data, size_t len,
 
 /* --- contents wanted here as well ----------------------------------------- */
 
-int build_capture(struct accounts *acc, uint64_t offset, const void *data,
-		  size_t len, struct vc_error *err)
+static int capture(struct accounts *acc, uint64_t offset, const void *data,
+		   size_t len, struct vc_error *err)
 {
 	char *text;
 
@@ -171,6 +171,18 @@ int build_capture(struct accounts *acc, uint64_t offset, const void *data,
 	acc->len = (size_t)offset + len;
 	text[acc->len] = '\0';
 	return 0;
+}
+
+int build_file_data(struct build *b, struct accounts *acc, uint64_t offset,
+		    const void *data, size_t len, struct vc_error *err)
+{
+	struct writer *w = b->writer;
+
+	if (!offset)
+		machine_count(&b->machines, data, len);
+	if (w->ops->file_data(w, offset, data, len, err))
+		return -1;
+	return acc ? capture(acc, offset, data, len, err) : 0;
 }
 
 /* The ACLs of a source may name accounts. */

@@ -6,6 +6,7 @@
 #define MKIMAGE_BUILD_H
 
 #include "mkimage/acl.h"
+#include "mkimage/machine.h"
 #include "mkimage/pattern.h"
 #include "mkimage/tree.h"
 #include "mkimage/warn.h"
@@ -51,6 +52,7 @@ struct build {
 	bool has_time;
 	uint64_t nr_entries;
 	struct accounts passwd, group, shadow, hosts;
+	struct machine_count machines;
 	struct named_acl *acls;
 	uint64_t acl_bytes; /* of memory for them */
 	/* called now and then; may be NULL */
@@ -95,8 +97,11 @@ void named_acl_free(struct named_acl *a);
 /* Where to keep the contents of the file at `p`, which an ACL may need, or
  * NULL; what was there is forgotten. */
 struct accounts *build_capture_for(struct build *b, const struct tree_place *p);
-int build_capture(struct accounts *acc, uint64_t offset, const void *data,
-		  size_t len, struct vc_error *err) VC_MUST_CHECK;
+/* Contents of a file that a source has begun: to the writer, to `acc` unless it
+ * is NULL, and looked at. */
+int build_file_data(struct build *b, struct accounts *acc, uint64_t offset,
+		    const void *data, size_t len,
+		    struct vc_error *err) VC_MUST_CHECK;
 /* Write a whole file from memory. */
 int build_file(struct build *b, struct node *n, const void *data, size_t len,
 	       struct vc_error *err) VC_MUST_CHECK;

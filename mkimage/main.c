@@ -69,7 +69,8 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 		return -1;
 	b->tree.xsets.max_values = b->writer->max_values;
 	if (fill(s, b, p, err) ||
-	    target_finish(t, &b->tree, build_time(b), &p->target, err)) {
+	    target_finish(t, &b->tree, build_time(b),
+			  machine_most(&b->machines), &p->target, err)) {
 		b->writer = NULL;
 		return -1;
 	}

@@ -189,8 +189,20 @@ static int commit(struct target *t, struct vc_error *err)
 	return vc_outfile_commit_all(files, VC_ARRAY_SIZE(files), err);
 }
 
+static int write_parts(struct target *t, const struct target_report *r,
+		       int64_t time, enum machine machine, struct vc_error *err)
+{
+	if (!t->root_bytes)
+		return 0;
+	if (part_set_machine(t->opts->parts, machine, err))
+		return -1;
+	return part_write(t->opts->parts, t->out, r->disk_bytes,
+			  r->writer.identity, time, err);
+}
+
 int target_finish(struct target *t, struct tree *tree, int64_t time,
-		  struct target_report *ret, struct vc_error *err)
+		  enum machine machine, struct target_report *ret,
+		  struct vc_error *err)
 {
 	struct target_report r = { 0 };
 
@@ -200,10 +212,8 @@ int target_finish(struct target *t, struct tree *tree, int64_t time,
 	if (t->ext4.seed)
 		r.writer.identity =
 			xxh64(t->ext4.seed, strlen(t->ext4.seed), 0);
-	if (t->root_bytes && part_write(t->opts->parts, t->out, r.disk_bytes,
-					r.writer.identity, time, err))
-		return -1;
-	if (out_finish(t->out, r.disk_bytes, err) || look_at_file(t, &r, err) ||
+	if (write_parts(t, &r, time, machine, err) ||
+	    out_finish(t->out, r.disk_bytes, err) || look_at_file(t, &r, err) ||
 	    commit(t, err))
 		return -1;
 	*ret = r;

@@ -45,10 +45,10 @@ struct target;
 int target_open(const struct target_opts *opts, struct warnings *warn,
 		struct target **ret, struct writer **ret_writer,
 		struct vc_error *err) VC_MUST_CHECK;
-/* Lay out `tree`, write all that is left, give the file its name. The image is to
- * be closed all the same. */
+/* Lay out `tree`, whose programs are for `machine`, write all that is left, give
+ * the file its name. The image is to be closed all the same. */
 int target_finish(struct target *t, struct tree *tree, int64_t time,
-		  struct target_report *ret,
+		  enum machine machine, struct target_report *ret,
 		  struct vc_error *err) VC_MUST_CHECK;
 /* What is not finished leaves nothing behind. */
 struct target *target_close(struct target *t);

@@ -135,7 +135,7 @@ static int report_json(const struct settings *s, const struct build *b,
 		json_array_append_new(warnings, json_of(b->warn.kept[i]));
 	root = json_pack(
 		"{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:s?, s:s, s:I, s:o, s:s?, s:o, s:o}",
+		"s:s?, s:s, s:I, s:o, s:s?, s:s?, s:o, s:o}",
 		"output", json_of(s->output), "format",
 		s->fs_kind == TARGET_CPIO
 			? "raw"
@@ -149,8 +149,8 @@ static int report_json(const struct settings *s, const struct build *b,
 		"free-inodes", (json_int_t)r->nr_free_inodes, "uuid",
 		r->uuid[0] ? r->uuid : NULL, "sha256", p->target.digest.hex,
 		"nr-warnings", (json_int_t)b->warn.nr, "warnings", warnings,
-		"agent", s->has_agent ? agent_starter_names[p->starter] : NULL,
-		"kernel",
+		"machine", machine_names[machine_most(&b->machines)], "agent",
+		s->has_agent ? agent_starter_names[p->starter] : NULL, "kernel",
 		json_of(s->boot_dir ? p->target.boot.kernel_path : NULL),
 		"initrd",
 		json_of(p->target.boot.initrd ? p->target.boot.initrd_path

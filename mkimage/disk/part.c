@@ -30,6 +30,11 @@ static const struct {
 	{ "root-x86-64", "4f68bce3-e8cd-4db1-96e7-fbcaf984b709" },
 	{ "root-arm64", "b921b045-1df0-41c3-af44-4c6f280d3fae" },
 	{ "root-riscv64", "72ec70a6-cf74-40e6-bd49-4bda08e8f224" },
+	{ "root-x86", "44479540-f297-41b2-9af7-d131d5f0458a" },
+	{ "root-arm", "69dad710-2ce4-4e3c-b16c-21a1d49abed3" },
+	{ "root-loongarch64", "77055800-792c-4f94-b39a-98c91b762bb6" },
+	{ "root-ppc64-le", "c31c45e6-3f39-412e-80fb-4809c4980599" },
+	{ "root-s390x", "5eead9a9-fe09-4a1e-a1d7-520d00531306" },
 	{ "usr-x86-64", "8484680c-9521-48c6-9c11-b0720656f69e" },
 	{ "usr-arm64", "b0e01050-ee5f-4390-949a-9101b17104e9" },
 	{ "usr-riscv64", "beaec34b-8442-439b-a40b-984381ed097d" },
@@ -244,7 +249,20 @@ static int set_default(struct part_spec *p, const char *name, const char *type,
 		p->name = strdup(name);
 	if (!p->name)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "partitions");
-	return vc_guid_is_nil(&p->type) ? parse_type(type, &p->type, err) : 0;
+	return type && vc_guid_is_nil(&p->type)
+		       ? parse_type(type, &p->type, err)
+		       : 0;
+}
+
+int part_set_machine(struct part_opts *o, enum machine machine,
+		     struct vc_error *err)
+{
+	char type[32];
+
+	if (machine == MACHINE_UNKNOWN)
+		machine = MACHINE_X86_64;
+	snprintf(type, sizeof(type), "root-%s", machine_names[machine]);
+	return set_default(&o->root, "root", type, err);
 }
 
 int part_place(struct part_opts *o, uint64_t *ret_root_bytes,
@@ -256,7 +274,7 @@ int part_place(struct part_opts *o, uint64_t *ret_root_bytes,
 	*ret_root_bytes = 0;
 	if (!o->is_wanted)
 		return 0;
-	if (set_default(&o->root, "root", "root-x86-64", err) ||
+	if (set_default(&o->root, "root", NULL, err) ||
 	    set_default(&o->esp, "esp", "esp", err))
 		return -1;
 	if (o->has_esp) {

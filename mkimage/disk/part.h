@@ -9,6 +9,7 @@
 
 #include <vmmcore/gpt.h>
 #include "mkimage/disk/fat.h"
+#include "mkimage/machine.h"
 #include "mkimage/out.h"
 
 #define PART_ALIGN OUT_ALIGN
@@ -28,6 +29,7 @@ struct part_opts {
 	bool is_wanted; /* else there is no table at all */
 	bool has_esp;	/* with these: */
 	struct fat files;
+	/* the root's type is nil until part_set_machine() */
 	struct part_spec root, esp;
 	struct part_spec *more; /* owned */
 	unsigned nr_more;
@@ -52,6 +54,10 @@ int part_place(struct part_opts *o, uint64_t *ret_root_bytes,
 uint64_t part_root_size(uint64_t disk_bytes, uint64_t root_bytes);
 /* And of the disk around a root file system. */
 uint64_t part_disk_size(uint64_t root_bytes, uint64_t fs_bytes);
+/* The root is for this processor; if it is not known, for x86-64. A type that
+ * was asked for stays. */
+int part_set_machine(struct part_opts *o, enum machine machine,
+		     struct vc_error *err) VC_MUST_CHECK;
 /* Write everything but the root. `identity` tells this image from others. */
 int part_write(struct part_opts *o, struct out *out, uint64_t disk_bytes,
 	       uint64_t identity, int64_t time,

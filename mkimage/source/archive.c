@@ -38,7 +38,6 @@ static int fail_archive(struct reader *r, struct vc_error *err)
 
 static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 {
-	struct writer *w = r->b->writer;
 	const void *data;
 	la_int64_t offset;
 	uint64_t pos = 0;
@@ -62,10 +61,8 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "contents out of order");
 		pos = (uint64_t)offset + len;
-		if (w->ops->file_data(w, (uint64_t)offset, data, len, err))
-			return -1;
-		if (r->capture &&
-		    build_capture(r->capture, (uint64_t)offset, data, len, err))
+		if (build_file_data(r->b, r->capture, (uint64_t)offset, data,
+				    len, err))
 			return -1;
 	}
 }

@@ -314,7 +314,6 @@ static int get_meta(struct walker *w, const struct item *it, int fd,
 static int copy_data(struct walker *w, int fd, uint64_t from, uint64_t to,
 		     struct accounts *acc, struct vc_error *err)
 {
-	struct writer *wr = w->b->writer;
 	ssize_t n;
 
 	for (; from < to; from += (uint64_t)n) {
@@ -328,8 +327,7 @@ static int copy_data(struct walker *w, int fd, uint64_t from, uint64_t to,
 			return vc_fail(err, VC_E_SYS, errno, "read");
 		if (!n)
 			return changed(err);
-		if (wr->ops->file_data(wr, from, w->buf, (size_t)n, err) ||
-		    (acc && build_capture(acc, from, w->buf, (size_t)n, err)))
+		if (build_file_data(w->b, acc, from, w->buf, (size_t)n, err))
 			return -1;
 	}
 	return 0;

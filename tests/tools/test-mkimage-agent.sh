@@ -56,6 +56,26 @@ grep -q 'agent started by openrc' out.log || fail "$(cat out.log)"
 has 'stat /etc/init.d/vmm-agent' 'Mode: +0755'
 has 'stat /etc/runlevels/default/vmm-agent' 'Type: symlink'
 
+# an agent for another processor cannot run there; of a 32-bit image's kernel
+# there may be one that runs both
+elf() { # CLASS MACHINE, in octal
+	# shellcheck disable=SC2059
+	printf "\\177ELF\\$1\\1\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0$2"
+}
+mkdir -p elf32/bin elf64/bin
+elf 1 '\3\0' >elf32/bin/sh
+elf 2 '\267\0' >elf64/bin/sh
+elf 2 '\076\0' >amd64-agent
+mkimage --force -q -o image.raw --agent-binary amd64-agent \
+	--init-binary init elf32 ||
+	fail "an agent of 64 bits among programs of 32"
+rm image.raw
+! mkimage -q -o image.raw --agent-binary amd64-agent --init-binary init elf64 \
+	2>err.log || fail "an agent for another processor"
+[ "$(cat err.log)" = "mkimage: agent: 'amd64-agent': a program for x86-64; those\
+ of the image are for arm64" ] || fail "$(cat err.log)"
+[ ! -e image.raw ] || fail "an image is left"
+
 # no init at all
 gen <<'X'
 symlink sbin usr/sbin

@@ -78,6 +78,38 @@ clean image.raw
 debugfs -R 'cat /boot/vmlinuz-6.1.0-9-amd64' image.raw 2>/dev/null |
 	grep -q '^kernel 6.1.0-9' || fail "not the root file system"
 
+# the root's type is that of the processor its programs are for, with the names
+# that sfdisk has for them
+elf() { # CLASS ORDER MACHINE: the beginning of a program, in octal
+	# shellcheck disable=SC2059
+	printf "\\177ELF\\$1\\$2\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0$3"
+}
+mkdir -p programs/bin
+elf 1 1 '\3\0' >programs/bin/other
+sfdisk -T --label gpt >types
+while read -r class order machine word name; do
+	elf "$class" "$order" "$machine" >programs/bin/one
+	elf "$class" "$order" "$machine" >programs/bin/two
+	type=$(sed -n "s/^\([-0-9A-F]*\)  Linux root ($name)\$/\1/p" types)
+	[ -n "$type" ] || fail "sfdisk has no $name"
+	mkimage --force --json --partition -o m.raw programs >m.json
+	[ "$(jq -r .machine m.json)" = "$word" ] || fail "$word: $(cat m.json)"
+	sfdisk -d m.raw | grep -q "type=$type.*name=\"root\"" ||
+		fail "$word: not $type: $(sfdisk -d m.raw)"
+done <<'X'
+2 1 \076\0 x86-64 x86-64
+2 1 \267\0 arm64 ARM-64
+2 1 \363\0 riscv64 RISC-V-64
+1 1 \003\0 x86 x86
+1 1 \050\0 arm ARM
+2 1 \002\1 loongarch64 LoongArch-64
+2 1 \025\0 ppc64-le PPC64LE
+2 2 \0\026 s390x S390X
+X
+mkimage --force -q --partition=root,type=root-riscv64 -o m.raw programs
+sfdisk -d m.raw | grep -qi 'type=72EC70A6.*name="root"' ||
+	fail "a type that was asked for: $(sfdisk -d m.raw)"
+
 # all there can be
 all="--esp esp --esp grub.cfg:EFI/debian/grub.cfg
 	--partition=name=data,file=data.img

@@ -7,10 +7,11 @@ Suite *suite_csum(void);
 Suite *suite_digest(void);
 Suite *suite_dirhash(void);
 Suite *suite_layer(void);
+Suite *suite_machine(void);
 Suite *suite_part(void);
 Suite *suite_pattern(void);
 Suite *suite_tree(void);
 Suite *suite_xset(void);
 
 TEST_MAIN(suite_acl, suite_boot, suite_csum, suite_digest, suite_dirhash,
-	  suite_layer, suite_part, suite_pattern, suite_tree, suite_xset)
+	  suite_layer, suite_machine, suite_part, suite_pattern, suite_tree, suite_xset)
