@@ -40,6 +40,24 @@ int guest_add_ssh_key(struct guest_opts *o, const char *path,
 	return 0;
 }
 
+/* A word that is none of these is a password by mistake: it would lock root out
+ * and be there for all to read. */
+static bool is_hash(const char *text)
+{
+	static const char digits[] = "./0123456789"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz";
+	const size_t len = strlen(text);
+
+	if (text[0] == '!' || text[0] == '*') /* locked */
+		return true;
+	if (text[0] == '$') /* $method$... */
+		return strchr(text + 1, '$') > text + 1;
+	if (text[0] == '_') /* bsdicrypt */
+		return len == 20 && strspn(text + 1, digits) == len - 1;
+	return len == 13 && strspn(text, digits) == len; /* descrypt */
+}
+
 int guest_set_password(struct guest_opts *o, const char *hash,
 		       struct vc_error *err)
 {
@@ -48,8 +66,10 @@ int guest_set_password(struct guest_opts *o, const char *hash,
 	for (i = 0; i < len; i++)
 		if (hash[i] <= ' ' || hash[i] > '~' || hash[i] == ':')
 			break;
-	if (!len || i < len || len > GUEST_MAX_HASH)
-		return vc_fail(err, VC_E_ARG, 0, "not a hash of crypt(5)");
+	if (i < len || len > GUEST_MAX_HASH || !is_hash(hash))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "not a hash of crypt(5), as 'openssl passwd -6' "
+			       "makes them");
 	o->password_hash = hash;
 	return 0;
 }

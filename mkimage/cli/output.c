@@ -185,12 +185,15 @@ static int compress_disk(struct settings *s, unsigned level,
 	    (s->out.format == VC_DISK_FORMAT_ZSTD && !strcmp(method, "zstd")))
 		return 0;
 	if (s->out.format != VC_DISK_FORMAT_QCOW2)
-		return vc_fail(err, VC_E_ARG, 0, "--compress: %s is not, by %s",
-			       s->format, method);
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--compress: an image in %s has none: one in "
+			       "qcow2 can",
+			       s->format);
 	i = find_name(vc_disk_compression_names, method);
 	if (i < 0)
 		return vc_fail(err, VC_E_ARG, 0,
-			       "--compress: a qcow2 image is by zlib or zstd");
+			       "--compress: a qcow2 image has none, zlib or "
+			       "zstd");
 	s->out.compression = (enum vc_disk_compression)(i + 1);
 	return 0;
 }

@@ -123,8 +123,12 @@ for h in '' -x .x 'a b' 'a/b' \
 	0123456789012345678901234567890123456789012345678901234567890123456789; do
 	refuses '--hostname' 2 --hostname "$h" a.tar
 done
-for h in '' 'a:b' 'a b' "$(printf 'a\nb')"; do
+for h in '' 'a:b' 'a b' "$(printf 'a\nb')" secret '$6' '$$x' _short \
+	'twelve.words' '14.characters.'; do
 	refuses '--root-password-hash' 2 --root-password-hash "$h" a.tar
+done
+for h in '*' '!x' "$hash" '$y$j9T$salt$hash' rN3tyVGHa0hDU _J9..rasmBYk8r9AiWNc; do
+	build --root-password-hash "$h" a.tar
 done
 refuses '--network' 2 --network static a.tar
 refuses '--fstab' 2 --fstab a.tar
@@ -139,4 +143,4 @@ end
 X
 refuses "'/etc/hostname': Is a directory" 1 --hostname h a.tar
 refuses "'/root/.ssh': Not a directory" 1 --ssh-key key.pub a.tar
-refuses "'/etc/shadow': Is a directory" 1 --root-password-hash x a.tar
+refuses "'/etc/shadow': Is a directory" 1 --root-password-hash '*' a.tar
