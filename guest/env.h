@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What both guest programs know of a command's environment. */
+/* What both guest programs know of what a command starts with. */
 #ifndef GUEST_ENV_H
 #define GUEST_ENV_H
 
@@ -10,5 +10,9 @@
 
 /* Does the NULL-terminated `env` of "NAME=VALUE" set `name`? */
 bool env_has(char *const *env, const char *name);
+
+/* In the child: what an init or service manager ignores or blocks is not the
+ * command's. */
+void env_reset_signals(void);
 
 #endif

@@ -92,18 +92,6 @@ static void plan_free(struct plan *p)
 }
 VC_DEFINE_CLEANUP(plan, struct plan *, plan_free)
 
-static void reset_signals(void)
-{
-	sigset_t none;
-	int i;
-
-	/* what an init or service manager ignores is not the command's */
-	for (i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static __attribute__((noreturn)) void child_fail(int status, enum stage stage)
 {
 	struct failure f = { .stage = (int)stage, .sys = errno };
@@ -133,7 +121,7 @@ static __attribute__((noreturn)) void child_run(const struct plan *p)
 {
 	const char *cwd = p->exec->cwd;
 
-	reset_signals();
+	env_reset_signals();
 	if (setsid() < 0)
 		child_fail(p->status, STAGE_SETUP);
 	child_fds(p);

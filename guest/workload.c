@@ -96,13 +96,8 @@ run_child(const struct runconf *c, const struct user *u, char **env)
 {
 	const char *cwd = c->cwd && *c->cwd ? c->cwd : "/";
 	char shown[120];
-	sigset_t none;
-	int i;
 
-	for (i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	env_reset_signals();
 	setsid();
 	ioctl(0, TIOCSCTTY, 1); /* a console may be no terminal */
 	close_range(3, ~0U, 0);

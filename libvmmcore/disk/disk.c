@@ -505,3 +505,10 @@ int vc_disk_flush(struct vc_disk *d, struct vc_error *err)
 {
 	return submit_and_wait(d, VC_DISK_FLUSH, 0, NULL, 0, err);
 }
+
+int vc_disk_write_compressed(struct vc_disk *d, uint64_t offset,
+			     const void *buf, size_t len, struct vc_error *err)
+{
+	return submit_and_wait(d, VC_DISK_WRITE_COMPRESSED, offset, buf, len,
+			       err);
+}

@@ -146,20 +146,6 @@ static int reads_zero(struct vc_disk *d, uint64_t pos, uint64_t *len, bool *ret,
 	return 0;
 }
 
-struct waited {
-	struct vc_disk_req req;
-	bool is_done;
-	enum vc_disk_status status;
-};
-
-static void waited_done(struct vc_disk_req *req, enum vc_disk_status status)
-{
-	struct waited *w = vc_container_of(req, struct waited, req);
-
-	w->status = status;
-	w->is_done = true;
-}
-
 /* Write a cluster, compressed if that makes it smaller. */
 static int write_packed(struct mover *m, struct vc_disk *top, uint64_t at,
 			const uint8_t *data, uint32_t cluster,
@@ -167,23 +153,9 @@ static int write_packed(struct mover *m, struct vc_disk *top, uint64_t at,
 {
 	size_t n = vc_disk_compress(m->compressor, data, cluster, m->packed,
 				    cluster - 1);
-	struct iovec iov = { m->packed, n };
-	struct waited w = { .req = { .op = VC_DISK_WRITE_COMPRESSED,
-				     .offset_bytes = at,
-				     .length_bytes = n,
-				     .iov = &iov,
-				     .nr_iov = 1,
-				     .done = waited_done } };
 
-	if (!n)
-		return vc_disk_write(top, at, data, cluster, err);
-	vc_disk_submit(top, &w.req);
-	while (!w.is_done)
-		vc_disk_poll(top, true);
-	if (w.status != VC_DISK_OK)
-		return vc_fail(err, VC_E_SYS, vc_disk_status_errno(w.status),
-			       "write compressed cluster");
-	return 0;
+	return n ? vc_disk_write_compressed(top, at, m->packed, n, err)
+		 : vc_disk_write(top, at, data, cluster, err);
 }
 
 static bool is_zero(const uint8_t *buf, uint64_t len)

@@ -260,6 +260,10 @@ int vc_disk_write(struct vc_disk *disk, uint64_t offset, const void *buf,
 int vc_disk_zero(struct vc_disk *disk, uint64_t offset, uint64_t len,
 		 struct vc_error *err) VC_MUST_CHECK;
 int vc_disk_flush(struct vc_disk *disk, struct vc_error *err) VC_MUST_CHECK;
+/* `len` bytes of compressed data, see VC_DISK_WRITE_COMPRESSED. */
+int vc_disk_write_compressed(struct vc_disk *disk, uint64_t offset,
+			     const void *buf, size_t len,
+			     struct vc_error *err) VC_MUST_CHECK;
 
 /* --- compressed clusters ------------------------------------------------- */
 
