@@ -236,13 +236,9 @@ static void end_sessions(struct agent *a)
 static int agent_start(struct agent *a, struct vc_error *err)
 {
 	sigset_t set;
-	int fd;
 
 	/* 0, 1 and 2 must be in use: see spawn.c */
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	vc_close(&fd);
+	vc_open_standard_fds();
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);

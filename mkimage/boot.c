@@ -184,19 +184,19 @@ int boot_find(struct tree *t, struct boot_found *ret, struct vc_error *err)
 
 /* --- copies ----------------------------------------------------------------------------- */
 
-static int copy(const struct node *n, struct writer *w, const char *dir,
-		const char *name, bool force, struct vc_outfile **ret,
-		struct vc_error *err)
+static int copy(const struct node *n, struct writer *w,
+		const struct boot_opts *o, const char *name,
+		struct vc_outfile **ret, struct vc_error *err)
 {
 	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
 	vc_auto_free char *path = NULL;
 	uint64_t pos, len;
 
-	if (!buf || asprintf(&path, "%s/%s", dir, name) < 0)
+	if (!buf || asprintf(&path, "%s/%s", o->dir, name) < 0)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "boot files");
-	if (vc_outfile_open(path, force, ret, err))
+	if (vc_outfile_open(path, o->force, ret, err))
 		return -1;
-	vc_outfile_set_sync(*ret, false);
+	vc_outfile_set_sync(*ret, o->sync);
 	for (pos = 0; pos < n->size_bytes; pos += len) {
 		len = vc_min_u64(n->size_bytes - pos, COPY_BYTES);
 		if (w->ops->file_read(w, n, pos, buf, (size_t)len, err))
@@ -226,22 +226,15 @@ static int check_no_initrd(const char *dir, struct vc_error *err)
 		       vc_printable(path, shown, sizeof(shown)));
 }
 
-int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
-	      bool force, struct boot_files *ret, struct vc_error *err)
+int boot_copy(const struct boot_found *b, struct writer *w,
+	      const struct boot_opts *o, struct boot_files *ret,
+	      struct vc_error *err)
 {
-	char shown[200];
-
-	if (mkdir(dir, 0777) == 0) {
-		ret->made_dir = dir;
-	} else if (errno != EEXIST) {
-		vc_printable(dir, shown, sizeof(shown));
-		return vc_fail(err, VC_E_SYS, errno, "'%s': create", shown);
-	}
-	if ((!b->initrd && check_no_initrd(dir, err)) ||
-	    copy(b->kernel, w, dir, "vmlinuz", force, &ret->kernel, err))
+	if (vc_outfile_create_folder(o->dir, &ret->folder, err) ||
+	    (!b->initrd && check_no_initrd(o->dir, err)) ||
+	    copy(b->kernel, w, o, "vmlinuz", &ret->kernel, err))
 		return -1;
-	return b->initrd ? copy(b->initrd, w, dir, "initrd", force,
-				&ret->initrd, err)
+	return b->initrd ? copy(b->initrd, w, o, "initrd", &ret->initrd, err)
 			 : 0;
 }
 
@@ -249,7 +242,5 @@ void boot_abort(struct boot_files *f)
 {
 	vc_outfile_abort(vc_steal_ptr(&f->kernel));
 	vc_outfile_abort(vc_steal_ptr(&f->initrd));
-	/* stays if it is in use by now */
-	if (f->made_dir && rmdir(f->made_dir) < 0)
-		f->made_dir = NULL;
+	vc_outfile_abort(vc_steal_ptr(&f->folder));
 }

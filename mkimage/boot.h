@@ -23,16 +23,20 @@ int boot_compare_versions(const char *a, const char *b);
 int boot_find(struct tree *t, struct boot_found *ret,
 	      struct vc_error *err) VC_MUST_CHECK;
 
-/* The files DIR/vmlinuz and DIR/initrd in the making. */
-struct boot_files {
-	struct vc_outfile *kernel, *initrd; /* owned */
-	const char *made_dir;		    /* borrowed; NULL if it was there */
+struct boot_opts {
+	const char *dir;  /* borrowed */
+	bool force, sync; /* as for vc_outfile_open(), vc_outfile_set_sync() */
 };
 
-/* Make `dir` if it is not there, and read both back from a finished writer;
- * `force` as for vc_outfile_open(). They have no names yet. */
-int boot_copy(const struct boot_found *b, struct writer *w, const char *dir,
-	      bool force, struct boot_files *ret,
+/* The files DIR/vmlinuz and DIR/initrd in the making. */
+struct boot_files {
+	struct vc_outfile *folder, *kernel, *initrd; /* owned; or NULL */
+};
+
+/* Make the folder if it is not there, and read both back from a finished writer.
+ * They have no names yet; boot_abort() also after a failure. */
+int boot_copy(const struct boot_found *b, struct writer *w,
+	      const struct boot_opts *o, struct boot_files *ret,
 	      struct vc_error *err) VC_MUST_CHECK;
 void boot_abort(struct boot_files *f);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,21 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 	return build_complete(b, err);
 }
 
+/* What is told must be true, and who is not told has no image: the name comes
+ * last. */
+static int publish(const struct settings *s, const struct build *b,
+		   const struct report *p, struct target *t,
+		   struct vc_error *err)
+{
+	if (report_print(s, b, p, err))
+		return -1;
+	if (!target_commit(t, err))
+		return 0;
+	return report_is_wanted(s)
+		       ? vc_prefix(err, "what was reported is not there")
+		       : -1;
+}
+
 static int write_image(struct settings *s, struct build *b, struct report *p,
 		       struct vc_error *err)
 {
@@ -75,7 +91,7 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 		return -1;
 	}
 	b->writer = NULL;
-	return 0;
+	return publish(s, b, p, t, err);
 }
 
 static int run(struct settings *s, struct vc_error *err)
@@ -86,6 +102,8 @@ static int run(struct settings *s, struct vc_error *err)
 
 	if (vc_outfile_catch_signals("mkimage", err) || build_init(&b, err))
 		return -1;
+	/* who does not read the report is an error like a full disk */
+	signal(SIGPIPE, SIG_IGN);
 	b.warn.is_strict = s->is_strict;
 	b.warn.is_quiet = s->is_quiet;
 	b.is_verbose = s->is_verbose;
@@ -93,10 +111,7 @@ static int run(struct settings *s, struct vc_error *err)
 		vc_log_set(report_log, VC_LOG_INFO);
 	if (!s->is_quiet && isatty(STDERR_FILENO))
 		report_progress_start(s, &b);
-	rc = read_epoch(&b, err) || write_image(s, &b, &p, err) ||
-			     report_print(s, &b, &p, err)
-		     ? -1
-		     : 0;
+	rc = read_epoch(&b, err) || write_image(s, &b, &p, err) ? -1 : 0;
 	report_progress_end();
 	build_fini(&b);
 	return rc;
@@ -109,6 +124,7 @@ int main(int argc, char **argv)
 	bool is_done = false;
 	int rc;
 
+	vc_open_standard_fds();
 	vc_log_set(report_log, VC_LOG_WARN);
 	settings_init(&s);
 	rc = settings_parse(&s, argc, argv, &is_done, &err);

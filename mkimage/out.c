@@ -435,6 +435,11 @@ int out_get_fd(const struct out *o)
 	return vc_outfile_get_fd(o->file);
 }
 
+int out_sync(struct out *o, struct vc_error *err)
+{
+	return vc_outfile_sync(o->file, err);
+}
+
 struct vc_outfile *out_take_file(struct out *o)
 {
 	return vc_steal_ptr(&o->file);

@@ -57,6 +57,8 @@ int out_finish(struct out *o, uint64_t size_bytes,
 	       struct vc_error *err) VC_MUST_CHECK;
 /* The file: of a plain one to write it, else to read it after out_finish(). */
 int out_get_fd(const struct out *o);
+/* Wait for the medium, if that was asked for, after out_finish(). */
+int out_sync(struct out *o, struct vc_error *err) VC_MUST_CHECK;
 /* To be committed; of no use for anything else afterwards. */
 struct vc_outfile *out_take_file(struct out *o);
 /* Leave nothing behind. */

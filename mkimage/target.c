@@ -3,7 +3,8 @@
  * The order of the work: the file is opened (nothing of it can be seen under
  * its name), partitions before the root get their places, the file system is
  * written from where the root begins; when its size is known, the table and
- * what the other partitions have; then the container, and at last the name.
+ * what the other partitions have; then the container. Who has opened it tells
+ * what there is before it gets its name, so that nothing can fail after that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -118,7 +119,13 @@ static int choose_size(const struct target *t, struct target_report *r,
 static int extract_boot(struct target *t, struct tree *tree,
 			struct target_report *r, struct vc_error *err)
 {
-	if (!t->opts->boot_dir)
+	const struct boot_opts opts = {
+		.dir = t->opts->boot_dir,
+		.force = t->opts->out.force,
+		.sync = t->opts->out.sync,
+	};
+
+	if (!opts.dir)
 		return 0;
 	if (boot_find(tree, &r->boot, err))
 		return -1;
@@ -127,8 +134,7 @@ static int extract_boot(struct target *t, struct tree *tree,
 		     "no initrd that belongs to the kernel '%s' in the image",
 		     tree_show(r->boot.kernel_path).s))
 		return -1;
-	return boot_copy(&r->boot, t->writer, t->opts->boot_dir,
-			 t->opts->out.force, &t->boot, err);
+	return boot_copy(&r->boot, t->writer, &opts, &t->boot, err);
 }
 
 /* Zeroes, without reading them where the file has a hole. */
@@ -180,13 +186,13 @@ static int look_at_file(struct target *t, struct target_report *r,
 		       : 0;
 }
 
-static int commit(struct target *t, struct vc_error *err)
+/* What can still go wrong goes wrong now. */
+static int wait_for_medium(struct target *t, struct vc_error *err)
 {
-	struct vc_outfile *files[] = { vc_steal_ptr(&t->boot.kernel),
-				       vc_steal_ptr(&t->boot.initrd),
-				       out_take_file(t->out) };
-
-	return vc_outfile_commit_all(files, VC_ARRAY_SIZE(files), err);
+	if ((t->boot.kernel && vc_outfile_sync(t->boot.kernel, err)) ||
+	    (t->boot.initrd && vc_outfile_sync(t->boot.initrd, err)))
+		return -1;
+	return out_sync(t->out, err);
 }
 
 static int write_parts(struct target *t, const struct target_report *r,
@@ -214,10 +220,20 @@ int target_finish(struct target *t, struct tree *tree, int64_t time,
 			xxh64(t->ext4.seed, strlen(t->ext4.seed), 0);
 	if (write_parts(t, &r, time, machine, err) ||
 	    out_finish(t->out, r.disk_bytes, err) || look_at_file(t, &r, err) ||
-	    commit(t, err))
+	    wait_for_medium(t, err))
 		return -1;
 	*ret = r;
 	return 0;
+}
+
+int target_commit(struct target *t, struct vc_error *err)
+{
+	struct vc_outfile *files[] = { vc_steal_ptr(&t->boot.folder),
+				       vc_steal_ptr(&t->boot.kernel),
+				       vc_steal_ptr(&t->boot.initrd),
+				       out_take_file(t->out) };
+
+	return vc_outfile_commit_all(files, VC_ARRAY_SIZE(files), err);
 }
 
 struct target *target_close(struct target *t)

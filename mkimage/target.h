@@ -45,12 +45,15 @@ struct target;
 int target_open(const struct target_opts *opts, struct warnings *warn,
 		struct target **ret, struct writer **ret_writer,
 		struct vc_error *err) VC_MUST_CHECK;
-/* Lay out `tree`, whose programs are for `machine`, write all that is left, give
- * the file its name. The image is to be closed all the same. */
+/* Lay out `tree`, whose programs are for `machine`, and write all that is left: the
+ * file is complete, and has no name. */
 int target_finish(struct target *t, struct tree *tree, int64_t time,
 		  enum machine machine, struct target_report *ret,
 		  struct vc_error *err) VC_MUST_CHECK;
-/* What is not finished leaves nothing behind. */
+/* Give a finished file its name, and those that were copied out. The image is to
+ * be closed all the same. */
+int target_commit(struct target *t, struct vc_error *err) VC_MUST_CHECK;
+/* What is not committed leaves nothing behind. */
 struct target *target_close(struct target *t);
 
 VC_DEFINE_CLEANUP(target, struct target *, target_close)

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <string.h>
 #include <vmmcore/options.h>
+#include <vmmcore/util.h>
 
 #define HELP_COLUMN 28
 /* getopt_long() returns FIRST_LONG + index; short letters are below it */
@@ -192,6 +193,7 @@ int vc_program_main(const struct vc_program *p, int argc, char **argv)
 	char shown[64];
 	size_t i;
 
+	vc_open_standard_fds();
 	if (argc < 2) {
 		program_help(p, stderr);
 		return 2;

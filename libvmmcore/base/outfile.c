@@ -3,14 +3,17 @@
  * Where the file system has O_TMPFILE, the file has no name until commit, so
  * even SIGKILL leaves nothing. linkat() then gives it one and fails if it is
  * taken, which is just what is wanted without `force`. Replacing needs a name
- * to rename from: a temporary one beside the target, for a moment.
+ * to rename from: a temporary one beside the target, for a moment. The two change
+ * places, so that the old file can have its name back if that of another output
+ * cannot be had.
  *
  * Elsewhere the file has that temporary name from the start. Every temporary
  * name that exists is in temp_names[], where a signal handler finds it. A slot
  * is filled before the name is made and emptied after it is gone; the handler
  * may therefore try to unlink a name that does not exist, never miss one.
  * Temporary names are relative to a descriptor of the folder, so a changed
- * working directory or a moved folder does not matter.
+ * working directory or a moved folder does not matter. A folder made for what is
+ * to be in it is in there as well; it goes after the files.
  *
  * A signal ends the program from within its handler, at any moment but one: while
  * files get their names it waits, so that they are all there or none is. The
@@ -32,7 +35,6 @@
 #include "base/outfile.h"
 
 #define NAME_TRIES 100
-#define TEMP_NAME_SIZE 40
 
 struct vc_outfile {
 	char *path; /* as the user gave it, for messages */
@@ -42,14 +44,19 @@ struct vc_outfile {
 	bool force;
 	bool sync;
 	bool is_device;
-	bool is_new; /* it has its name, which nothing had before */
+	bool is_folder; /* made for others; no fd, and a name from the start */
+	bool is_synced; /* nothing of it is to be written any more */
+	bool is_new;	/* it has its name, which nothing had before */
+	/* it has its name, and what had it has the temporary one */
+	bool has_old;
 	int slot; /* in temp_names[] while it has a temporary name, else -1 */
 };
 
 struct temp_name {
 	atomic_int state; /* SLOT_* */
 	int dir_fd;
-	char name[TEMP_NAME_SIZE];
+	int flags; /* of unlinkat() */
+	char name[NAME_MAX + 1];
 };
 enum { SLOT_FREE, SLOT_FILLING, SLOT_SET };
 
@@ -62,7 +69,7 @@ static atomic_bool has_named; /* some output is complete */
 static atomic_int signals_state, held_signal;
 static const char *signal_program; /* borrowed: what speaks of a signal */
 
-static int slot_take(int dir_fd)
+static int slot_take(int dir_fd, int flags)
 {
 	int i;
 
@@ -72,6 +79,7 @@ static int slot_take(int dir_fd)
 		if (atomic_compare_exchange_strong(&temp_names[i].state,
 						   &expected, SLOT_FILLING)) {
 			temp_names[i].dir_fd = dir_fd;
+			temp_names[i].flags = flags;
 			return i;
 		}
 	}
@@ -111,7 +119,7 @@ static int make_temp_name(struct vc_outfile *of)
 	char link[40];
 	int i;
 
-	of->slot = slot_take(of->dir_fd);
+	of->slot = slot_take(of->dir_fd, 0);
 	if (of->slot < 0)
 		return -1;
 	for (i = 0; i < NAME_TRIES; i++) {
@@ -139,14 +147,34 @@ static int make_temp_name(struct vc_outfile *of)
 	return -1;
 }
 
-/* Split the path into folder and name, with a symbolic link at its end
- * followed: what is behind /dev/disk/by-id/x is not a file to replace. */
+/* Open the folder the path is in. `path` is changed. */
+static int split_path(struct vc_outfile *of, char *path, struct vc_error *err)
+{
+	char *slash = strrchr(path, '/');
+	const char *dir = ".";
+
+	of->name = strdup(slash ? slash + 1 : path);
+	if (!of->name)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	if (!of->name[0])
+		return vc_fail(err, VC_E_SYS, *of->path ? EISDIR : ENOENT,
+			       "create");
+	if (slash) {
+		slash[1] = '\0';
+		dir = path;
+	}
+	of->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (of->dir_fd < 0)
+		return vc_fail(err, VC_E_SYS, errno, "create");
+	return 0;
+}
+
+/* The same, with a symbolic link at the path's end followed: what is behind
+ * /dev/disk/by-id/x is not a file to replace. */
 static int resolve(struct vc_outfile *of, struct vc_error *err)
 {
 	vc_auto_free char *real = NULL;
 	struct stat st;
-	const char *dir = ".";
-	char *slash;
 
 	if (stat(of->path, &st) == 0) {
 		/* first: --force would not help */
@@ -166,21 +194,7 @@ static int resolve(struct vc_outfile *of, struct vc_error *err)
 		if (!real)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "create");
 	}
-	slash = strrchr(real, '/');
-	of->name = strdup(slash ? slash + 1 : real);
-	if (!of->name)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
-	if (!of->name[0])
-		return vc_fail(err, VC_E_SYS, *of->path ? EISDIR : ENOENT,
-			       "create");
-	if (slash) {
-		slash[1] = '\0';
-		dir = real;
-	}
-	of->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (of->dir_fd < 0)
-		return vc_fail(err, VC_E_SYS, errno, "create");
-	return 0;
+	return split_path(of, real, err);
 }
 
 static int open_file(struct vc_outfile *of, struct vc_error *err)
@@ -280,39 +294,66 @@ static void copy_mode(struct vc_outfile *of)
 			return; /* not worth failing for */
 }
 
+/* In place of the file that is there, which has the temporary name then. */
+static int exchange(struct vc_outfile *of)
+{
+	const char *temp = temp_names[of->slot].name;
+	struct stat st;
+
+	copy_mode(of);
+	if (fstatat(of->dir_fd, of->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) &&
+	    renameat2(of->dir_fd, temp, of->dir_fd, of->name,
+		      RENAME_EXCHANGE) == 0) {
+		of->has_old = true;
+		return 0;
+	}
+	if (renameat(of->dir_fd, temp, of->dir_fd, of->name) < 0)
+		return -1;
+	slot_release(of);
+	return 0;
+}
+
+static int rename_temp(struct vc_outfile *of)
+{
+	const char *temp = temp_names[of->slot].name;
+
+	if (renameat2(of->dir_fd, temp, of->dir_fd, of->name,
+		      RENAME_NOREPLACE) < 0) {
+		if (errno == EEXIST && of->force)
+			return exchange(of);
+		if (errno != EINVAL && errno != ENOSYS)
+			return -1;
+		/* no such flag here: a hard link does not replace either */
+		if (linkat(of->dir_fd, temp, of->dir_fd, of->name, 0) < 0)
+			return errno == EEXIST && of->force ? exchange(of) : -1;
+		unlinkat(of->dir_fd, temp, 0);
+	}
+	of->is_new = true;
+	slot_release(of);
+	return 0;
+}
+
 /* Returns 0 or -1 with errno. */
 static int give_name(struct vc_outfile *of)
 {
 	char link[40];
 
+	if (of->is_folder) {
+		of->is_new = true;
+		slot_release(of);
+		return 0;
+	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", of->fd);
 	if (of->slot < 0 && linkat(AT_FDCWD, link, of->dir_fd, of->name,
 				   AT_SYMLINK_FOLLOW) == 0) {
 		of->is_new = true;
 		return 0;
 	}
-	if (of->slot < 0) {
-		if (errno != EEXIST || !of->force || make_temp_name(of) < 0)
-			return -1;
-	}
-	if (of->force) {
-		copy_mode(of);
-		if (renameat(of->dir_fd, temp_names[of->slot].name, of->dir_fd,
-			     of->name) < 0)
-			return -1;
-	} else if (renameat2(of->dir_fd, temp_names[of->slot].name, of->dir_fd,
-			     of->name, RENAME_NOREPLACE) < 0) {
-		if (errno != EINVAL && errno != ENOSYS)
-			return -1;
-		/* no such flag here: a hard link does not replace either */
-		if (linkat(of->dir_fd, temp_names[of->slot].name, of->dir_fd,
-			   of->name, 0) < 0)
-			return -1;
-		unlinkat(of->dir_fd, temp_names[of->slot].name, 0);
-	}
-	of->is_new = !of->force;
-	slot_release(of);
-	return 0;
+	if (of->slot < 0 &&
+	    (errno != EEXIST || !of->force || make_temp_name(of) < 0))
+		return -1;
+	return rename_temp(of);
 }
 
 /* The name itself, too, must reach the medium. */
@@ -365,13 +406,21 @@ static void tell_signal(int sig)
 }
 
 /* Only async-signal-safe calls, from here on down to what is called. */
-static void end_by_signal(int sig)
+static void remove_names(int flags)
 {
 	int i;
 
 	for (i = 0; i < VC_OUTFILE_MAX_OPEN; i++)
-		if (atomic_load(&temp_names[i].state) == SLOT_SET)
-			unlinkat(temp_names[i].dir_fd, temp_names[i].name, 0);
+		if (atomic_load(&temp_names[i].state) == SLOT_SET &&
+		    temp_names[i].flags == flags)
+			unlinkat(temp_names[i].dir_fd, temp_names[i].name,
+				 flags);
+}
+
+static void end_by_signal(int sig)
+{
+	remove_names(0);
+	remove_names(AT_REMOVEDIR);
 	if (!atomic_load(&has_named)) {
 		tell_signal(sig);
 		_exit(1);
@@ -441,6 +490,74 @@ int vc_outfile_catch_signals(const char *program, struct vc_error *err)
 	return 0;
 }
 
+/* --- folders -------------------------------------------------------------------- */
+
+/* A signal waits: before, the name may be somebody else's folder, after, it is to
+ * be removed. */
+static int make_folder(struct vc_outfile *of)
+{
+	int rc, sys;
+
+	of->slot = slot_take(of->dir_fd, AT_REMOVEDIR);
+	if (of->slot < 0)
+		return -1;
+	hold_signals();
+	rc = mkdirat(of->dir_fd, of->name, 0777);
+	sys = errno;
+	if (!rc) {
+		strcpy(temp_names[of->slot].name, of->name);
+		atomic_store(&temp_names[of->slot].state, SLOT_SET);
+	} else {
+		slot_release(of);
+	}
+	release_signals(false);
+	errno = sys;
+	return rc;
+}
+
+static int create_folder(struct vc_outfile *of, bool *ret_is_there,
+			 struct vc_error *err)
+{
+	vc_auto_free char *path = strdup(of->path);
+	size_t len;
+
+	*ret_is_there = false;
+	if (!path)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
+	for (len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	of->is_folder = true;
+	of->sync = false;
+	if (!strcmp(path, "/")) {
+		*ret_is_there = true;
+		return 0;
+	}
+	if (split_path(of, path, err))
+		return -1;
+	if (strlen(of->name) > NAME_MAX)
+		return vc_fail(err, VC_E_SYS, ENAMETOOLONG, "create");
+	if (make_folder(of) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return vc_fail(err, VC_E_SYS, errno, "create");
+	*ret_is_there = true;
+	return 0;
+}
+
+int vc_outfile_create_folder(const char *path, struct vc_outfile **ret,
+			     struct vc_error *err)
+{
+	vc_auto(vc_outfile) struct vc_outfile *of = outfile_new(path, err);
+	char shown[PATH_MAX];
+	bool is_there;
+
+	if (!of || create_folder(of, &is_there, err))
+		return vc_prefix(err, "'%s'",
+				 vc_printable(path, shown, sizeof(shown)));
+	*ret = is_there ? NULL : vc_steal_ptr(&of);
+	return 0;
+}
+
 /* --- committing --------------------------------------------------------------- */
 
 static int fail_commit(const struct vc_outfile *of, const char *what,
@@ -453,7 +570,22 @@ static int fail_commit(const struct vc_outfile *of, const char *what,
 		       vc_printable(of->path, shown, sizeof(shown)), what);
 }
 
-/* All of them, or none but those that took the place of another. */
+/* What is in a folder goes before it. */
+static void take_names_back(struct vc_outfile **files, size_t nr)
+{
+	while (nr-- > 0) {
+		const struct vc_outfile *of = files[nr];
+
+		if (of && of->is_new)
+			unlinkat(of->dir_fd, of->name,
+				 of->is_folder ? AT_REMOVEDIR : 0);
+		else if (of && of->has_old)
+			renameat2(of->dir_fd, temp_names[of->slot].name,
+				  of->dir_fd, of->name, RENAME_EXCHANGE);
+	}
+}
+
+/* All of them or none. */
 static int give_names(struct vc_outfile **files, size_t nr,
 		      struct vc_error *err)
 {
@@ -467,9 +599,24 @@ static int give_names(struct vc_outfile **files, size_t nr,
 			    errno == EEXIST ? "not replaced without --force"
 					    : "create",
 			    err);
-		while (i-- > 0)
-			if (files[i] && files[i]->is_new)
-				unlinkat(files[i]->dir_fd, files[i]->name, 0);
+		take_names_back(files, i);
+		return -1;
+	}
+	return 0;
+}
+
+/* The names are there, and have to be after a power cut. */
+static int sync_names(struct vc_outfile **files, size_t nr,
+		      struct vc_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		if (!files[i] || !files[i]->sync || files[i]->is_device ||
+		    sync_folder(files[i]->dir_fd) == 0)
+			continue;
+		fail_commit(files[i], "write", err);
+		take_names_back(files, nr);
 		return -1;
 	}
 	return 0;
@@ -482,16 +629,22 @@ static int commit_all(struct vc_outfile **files, size_t nr,
 	int rc;
 
 	for (i = 0; i < nr; i++)
-		if (files[i] && files[i]->sync && fsync(files[i]->fd) < 0)
-			return fail_commit(files[i], "write", err);
+		if (files[i] && vc_outfile_sync(files[i], err))
+			return -1;
 	hold_signals();
-	rc = give_names(files, nr, err);
+	rc = give_names(files, nr, err) || sync_names(files, nr, err) ? -1 : 0;
 	release_signals(rc == 0);
-	for (i = 0; rc == 0 && i < nr; i++)
-		if (files[i] && files[i]->sync && !files[i]->is_device &&
-		    sync_folder(files[i]->dir_fd) < 0)
-			rc = fail_commit(files[i], "write", err);
 	return rc;
+}
+
+int vc_outfile_sync(struct vc_outfile *of, struct vc_error *err)
+{
+	if (!of->sync || of->is_synced)
+		return 0;
+	if (fsync(of->fd) < 0)
+		return fail_commit(of, "write", err);
+	of->is_synced = true;
+	return 0;
 }
 
 int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
@@ -500,7 +653,8 @@ int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
 	int rc = commit_all(files, nr, err);
 	size_t i;
 
-	for (i = 0; i < nr; i++)
+	/* a folder is empty when what is in it has gone */
+	for (i = nr; i-- > 0;)
 		files[i] = vc_outfile_abort(files[i]);
 	return rc;
 }
@@ -517,7 +671,8 @@ struct vc_outfile *vc_outfile_abort(struct vc_outfile *of)
 	if (!of)
 		return NULL;
 	if (of->slot >= 0)
-		unlinkat(of->dir_fd, temp_names[of->slot].name, 0);
+		unlinkat(of->dir_fd, temp_names[of->slot].name,
+			 temp_names[of->slot].flags);
 	slot_release(of);
 	atomic_fetch_sub(&nr_open, 1);
 	vc_close(&of->fd);

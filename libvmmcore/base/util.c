@@ -9,6 +9,16 @@
 #include <unistd.h>
 #include <vmmcore/util.h>
 
+void vc_open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	vc_close(&fd);
+}
+
 void vc_close(int *fd)
 {
 	if (*fd >= 0)

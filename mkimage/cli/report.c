@@ -164,6 +164,11 @@ static int report_json(const struct settings *s, const struct build *b,
 	return 0;
 }
 
+bool report_is_wanted(const struct settings *s)
+{
+	return s->is_json || !s->is_quiet;
+}
+
 int report_print(const struct settings *s, const struct build *b,
 		 const struct report *p, struct vc_error *err)
 {
@@ -171,7 +176,7 @@ int report_print(const struct settings *s, const struct build *b,
 	if (s->is_json) {
 		if (report_json(s, b, p, err))
 			return -1;
-	} else if (!s->is_quiet) {
+	} else if (report_is_wanted(s)) {
 		report_text(s, b, p);
 	}
 	if (fflush(stdout) || ferror(stdout))

@@ -18,6 +18,8 @@ void report_progress_start(struct settings *s, struct build *b);
 void report_progress_end(void);
 /* For vc_log_set(). */
 void report_log(enum vc_log_level level, const char *who, const char *text);
+/* Whether there is to be one. */
+bool report_is_wanted(const struct settings *s);
 /* By the settings: as text, as JSON, or not at all. */
 int report_print(const struct settings *s, const struct build *b,
 		 const struct report *p, struct vc_error *err) VC_MUST_CHECK;

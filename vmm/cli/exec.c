@@ -207,17 +207,6 @@ static int exit_status(const struct agent_result *r)
 	}
 }
 
-/* A standard descriptor that is closed must not become a socket of ours. */
-static void open_standard_fds(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	vc_close(&fd);
-}
-
 static int run(const struct exec_opts *o, const char *vm, char **argv,
 	       struct agent_result *ret, struct vc_error *err)
 {
@@ -265,7 +254,6 @@ int cmd_exec(int argc, char **argv)
 			o.vsock ? "a command" : "a VM and a command");
 		return vc_report(stderr, command.name, &err);
 	}
-	open_standard_fds();
 	if (run(&o, vm, argv + i, &result, &err) < 0) {
 		vc_report(stderr, command.name, &err);
 		return STATUS_FAILED;

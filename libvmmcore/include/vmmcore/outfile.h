@@ -25,18 +25,27 @@ int vc_outfile_open(const char *path, bool force, struct vc_outfile **ret,
  * there stays. */
 int vc_outfile_open_device(const char *path, struct vc_outfile **ret,
 			   struct vc_error *err) VC_MUST_CHECK;
+/* Make the folder at `path` for files that are opened in it next; it goes with
+ * them unless it is committed, which must come before theirs (in
+ * vc_outfile_commit_all()). *ret is NULL if something is there already. It has no
+ * descriptor. */
+int vc_outfile_create_folder(const char *path, struct vc_outfile **ret,
+			     struct vc_error *err) VC_MUST_CHECK;
 /* Empty at first unless it is a device, open for reading and writing; borrowed until commit. */
 int vc_outfile_get_fd(const struct vc_outfile *of);
 /* Whether commit waits for the medium: true unless set otherwise. Without it
  * a power cut soon after can leave an incomplete file under the name. */
 void vc_outfile_set_sync(struct vc_outfile *of, bool sync);
+/* Wait for the medium now if commit would: what is left to it is the name. Nothing
+ * may be written after this. */
+int vc_outfile_sync(struct vc_outfile *of, struct vc_error *err) VC_MUST_CHECK;
 /* Give the file its name. Without `force` a file that has appeared meanwhile
  * is kept and this fails. The object is gone either way. */
 int vc_outfile_commit(struct vc_outfile *of,
 		      struct vc_error *err) VC_MUST_CHECK;
 /* The same for several that belong together, in order; NULLs are left out. If one
- * cannot have its name, those before it lose theirs, unless they took the place of
- * another file. The objects are gone either way, files[] is full of NULLs. */
+ * cannot have its name, those before it lose theirs, and what they replaced is
+ * back (but on a file system that cannot exchange two names, where it is lost). The objects are gone either way, files[] is full of NULLs. */
 int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
 			  struct vc_error *err) VC_MUST_CHECK;
 /* Leave nothing behind; NULL is fine; returns NULL. Keeps errno. */

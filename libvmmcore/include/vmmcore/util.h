@@ -50,6 +50,9 @@ static inline int vc_steal_fd(int *fd)
 
 /* Close *fd if it is >= 0 and set it to -1. */
 void vc_close(int *fd);
+/* For main(): a standard descriptor that is closed becomes /dev/null, so that no
+ * file or socket of the program's own is taken for one. */
+void vc_open_standard_fds(void);
 
 /* Do both names lead to the same file? Where neither is there yet: would
  * they, being the same name in the same folder? */

@@ -235,6 +235,98 @@ START_TEST(several_or_none)
 }
 END_TEST
 
+START_TEST(what_was_replaced_comes_back)
+{
+	struct vc_outfile *files[2];
+	char other[sizeof(path) + 2];
+
+	put("old");
+	snprintf(other, sizeof(other), "%s2", path);
+	ck_ok(vc_outfile_open(path, true, &files[0], &err), &err);
+	ck_assert_int_eq(vc_write_full(vc_outfile_get_fd(files[0]), "new", 3),
+			 0);
+	ck_ok(vc_outfile_open(other, true, &files[1], &err), &err);
+	ck_assert_int_eq(mkdir(other, 0700), 0);
+	ck_fails(vc_outfile_commit_all(files, 2, &err), &err, VC_E_SYS);
+	expect("old");
+	ck_assert_int_eq(rmdir(other), 0);
+	ck_assert_int_eq(count_files(), 1);
+
+	ck_ok(vc_outfile_open(path, true, &files[0], &err), &err);
+	ck_assert_int_eq(vc_write_full(vc_outfile_get_fd(files[0]), "new", 3),
+			 0);
+	ck_ok(vc_outfile_open(other, true, &files[1], &err), &err);
+	ck_ok(vc_outfile_commit_all(files, 2, &err), &err);
+	expect("new");
+	ck_assert_int_eq(unlink(other), 0);
+	ck_assert_int_eq(count_files(), 1);
+}
+END_TEST
+
+START_TEST(folder_goes_with_its_files)
+{
+	struct vc_outfile *files[2];
+	char name[sizeof(path) + 8], trailing[sizeof(path) + 8];
+
+	snprintf(name, sizeof(name), "%s/file", path);
+	snprintf(trailing, sizeof(trailing), "%s//", path);
+	ck_ok(vc_outfile_create_folder(path, &files[0], &err), &err);
+	ck_assert_ptr_nonnull(files[0]);
+	ck_ok(vc_outfile_open(name, false, &files[1], &err), &err);
+	vc_outfile_abort(files[1]);
+	vc_outfile_abort(files[0]);
+	ck_assert_int_eq(count_files(), 0);
+
+	/* the file cannot have its name */
+	ck_ok(vc_outfile_create_folder(trailing, &files[0], &err), &err);
+	ck_ok(vc_outfile_open(name, false, &files[1], &err), &err);
+	ck_assert_int_eq(mkdir(name, 0700), 0);
+	ck_fails(vc_outfile_commit_all(files, 2, &err), &err, VC_E_SYS);
+	ck_assert_int_eq(rmdir(name), 0);
+	/* it was in use, so it has stayed */
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_ok(vc_outfile_create_folder(trailing, &files[0], &err), &err);
+	ck_ok(vc_outfile_open(name, false, &files[1], &err), &err);
+	ck_ok(vc_outfile_commit_all(files, 2, &err), &err);
+	ck_assert_int_eq(access(name, F_OK), 0);
+	ck_assert_int_eq(unlink(name), 0);
+
+	/* there already: not ours */
+	ck_ok(vc_outfile_create_folder(path, &files[0], &err), &err);
+	ck_assert_ptr_null(files[0]);
+	ck_ok(vc_outfile_create_folder("/", &files[0], &err), &err);
+	ck_assert_ptr_null(files[0]);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_fails(vc_outfile_create_folder(name, &files[0], &err), &err,
+		 VC_E_SYS);
+	ck_fails(vc_outfile_create_folder("", &files[0], &err), &err, VC_E_SYS);
+}
+END_TEST
+
+START_TEST(signal_takes_folders_too)
+{
+	char name[sizeof(path) + 8];
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct vc_outfile *folder, *of;
+
+		snprintf(name, sizeof(name), "%s/file", path);
+		if (vc_outfile_catch_signals("prog", &err) < 0 ||
+		    vc_outfile_create_folder(path, &folder, &err) < 0 ||
+		    vc_outfile_open(name, false, &of, &err) < 0)
+			_exit(3);
+		raise(SIGTERM);
+		_exit(4);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 1);
+	ck_assert_int_eq(count_files(), 0);
+}
+END_TEST
+
 static void add_tests(TCase *tc, void (*setup)(void))
 {
 	tcase_add_checked_fixture(tc, setup, remove_dir);
@@ -247,6 +339,9 @@ static void add_tests(TCase *tc, void (*setup)(void))
 	tcase_add_loop_test(tc, signal_leaves_nothing, 0, 3);
 	tcase_add_test(tc, signal_after_commit_kills);
 	tcase_add_test(tc, several_or_none);
+	tcase_add_test(tc, what_was_replaced_comes_back);
+	tcase_add_test(tc, folder_goes_with_its_files);
+	tcase_add_test(tc, signal_takes_folders_too);
 }
 
 TEST_SUITE(suite_outfile)
