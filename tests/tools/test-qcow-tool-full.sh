@@ -62,7 +62,11 @@ for sig in INT TERM HUP KILL; do
 	env --default-signal=INT qcow-tool convert -S 0 -t writeback -O qcow2 \
 		src.raw "sig-$sig/x" 2>err &
 	pid=$!
-	sleep 0.02
+	# not before it has begun
+	while kill -0 $pid 2>/dev/null &&
+		! ls -l /proc/$pid/fd 2>/dev/null | grep -q "/sig-$sig/"; do
+		:
+	done
 	kill -$sig $pid 2>/dev/null || :
 	wait $pid && status=0 || status=$?
 	if [ "$status" = 0 ]; then
