@@ -49,10 +49,10 @@ void build_fini(struct build *b)
 		b->acls = a->next;
 		named_acl_free(a);
 	}
-	free(b->passwd.text);
-	free(b->group.text);
-	free(b->shadow.text);
-	free(b->hosts.text);
+	accounts_fini(&b->passwd);
+	accounts_fini(&b->group);
+	accounts_fini(&b->shadow);
+	accounts_fini(&b->hosts);
 	tree_fini(&b->tree);
 	warn_fini(&b->warn);
 }
@@ -154,25 +154,6 @@ int build_file(struct build *b, struct node *n, const void *data, size_t len,
 
 /* --- contents wanted here as well ----------------------------------------- */
 
-static int capture(struct accounts *acc, uint64_t offset, const void *data,
-		   size_t len, struct vc_error *err)
-{
-	char *text;
-
-	if (offset + len > BUILD_MAX_ACCOUNTS)
-		return 0;
-	text = realloc(acc->text, (size_t)offset + len + 1);
-	if (!text)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "accounts");
-	acc->text = text;
-	if (offset > acc->len)
-		memset(text + acc->len, 0, (size_t)offset - acc->len);
-	memcpy(text + offset, data, len);
-	acc->len = (size_t)offset + len;
-	text[acc->len] = '\0';
-	return 0;
-}
-
 int build_file_data(struct build *b, struct accounts *acc, uint64_t offset,
 		    const void *data, size_t len, struct vc_error *err)
 {
@@ -182,7 +163,7 @@ int build_file_data(struct build *b, struct accounts *acc, uint64_t offset,
 		machine_count(&b->machines, data, len);
 	if (w->ops->file_data(w, offset, data, len, err))
 		return -1;
-	return acc ? capture(acc, offset, data, len, err) : 0;
+	return acc ? accounts_put(acc, offset, data, len, err) : 0;
 }
 
 /* The ACLs of a source may name accounts. */
@@ -202,57 +183,26 @@ struct accounts *build_capture_for(struct build *b, const struct tree_place *p)
 		return NULL;
 	if (p->dir != tree_find(&b->tree, "etc"))
 		return NULL;
-	acc->len = 0;
+	accounts_clear(acc);
 	return acc;
 }
 
 /* --- names of accounts ---------------------------------------------------- */
 
-/* The third field of the line of `name` in passwd or group. */
-static bool find_account(const struct accounts *acc, const char *name,
-			 uint32_t *ret)
-{
-	const char *p, *end, *eol, *f;
-	size_t len = strlen(name);
-	char *stop;
-	unsigned long long v;
-
-	if (!strcmp(name, "root")) {
-		*ret = 0;
-		return true;
-	}
-	if (!acc->text)
-		return false;
-	end = acc->text + acc->len;
-	for (p = acc->text; p < end; p = eol + 1) {
-		eol = memchr(p, '\n', (size_t)(end - p));
-		if (!eol)
-			eol = end;
-		if ((size_t)(eol - p) <= len || p[len] != ':' ||
-		    memcmp(p, name, len))
-			continue;
-		f = memchr(p + len + 1, ':', (size_t)(eol - p) - len - 1);
-		if (!f || f + 1 >= eol || f[1] < '0' || f[1] > '9')
-			continue;
-		/* the text ends in a NUL */
-		v = strtoull(f + 1, &stop, 10);
-		if (v >= UINT32_MAX)
-			continue;
-		*ret = (uint32_t)v;
-		return true;
-	}
-	return false;
-}
-
 static int name_acl(struct build *b, struct named_acl *a, struct vc_error *err)
 {
-	const struct accounts *acc;
+	struct accounts *acc;
 	size_t i, nr = 0;
+	bool is_found;
 
 	for (i = 0; i < a->nr; i++) {
 		acc = a->entries[i].tag == ACL_USER ? &b->passwd : &b->group;
-		if (a->names[i] &&
-		    !find_account(acc, a->names[i], &a->entries[i].id)) {
+		is_found = !a->names[i];
+		if (!is_found &&
+		    accounts_find(acc, a->names[i], &a->entries[i].id,
+				  &is_found, err))
+			return -1;
+		if (!is_found) {
 			if (warn_add(&b->warn, err,
 				     "entry '%s': ACL entry for '%s' left out: "
 				     "the image has no account of that name",

@@ -5,6 +5,7 @@
 #ifndef MKIMAGE_BUILD_H
 #define MKIMAGE_BUILD_H
 
+#include "mkimage/accounts.h"
 #include "mkimage/acl.h"
 #include "mkimage/machine.h"
 #include "mkimage/pattern.h"
@@ -12,7 +13,6 @@
 #include "mkimage/warn.h"
 #include "mkimage/writer.h"
 
-#define BUILD_MAX_ACCOUNTS (1024 * 1024) /* of /etc/passwd, /etc/group */
 /* What ext4 can tell: 32 bits of signed seconds and two more above. */
 #define BUILD_MIN_TIME (-INT64_C(0x80000000))
 #define BUILD_MAX_TIME INT64_C(0x37fffffff)
@@ -32,11 +32,6 @@ struct named_acl {
 	struct acl_entry *entries;
 	char **names; /* NULL where the entry has its id */
 	char *path;   /* printable */
-};
-
-struct accounts {
-	char *text;
-	size_t len;
 };
 
 struct build {

@@ -234,12 +234,7 @@ struct dent *tree_get_dent(struct tree *t, struct node *dir, const char *name,
 
 bool tree_dir_is_empty(const struct node *dir)
 {
-	const struct dent *d;
-
-	for (d = dir->dir->first; d; d = d->next)
-		if (d->node)
-			return false;
-	return true;
+	return !dir->dir->nr_names;
 }
 
 /* Take the node out of `d`. Directories left behind are emptied in turn: they
@@ -253,6 +248,7 @@ void tree_clear_dent(struct tree *t, struct dent *d)
 		n = d ? d->node : NULL;
 		if (n) {
 			d->node = NULL;
+			d->dir->dir->nr_names--;
 			n->nr_links--;
 			if (node_is_dir(n)) {
 				d->dir->dir->nr_subdirs--;
@@ -274,6 +270,7 @@ void tree_clear_dent(struct tree *t, struct dent *d)
 
 void tree_bind_dent(struct tree *t, struct dent *d, struct node *n)
 {
+	d->dir->dir->nr_names += !d->node;
 	d->node = n;
 	d->layer = t->layer;
 	n->nr_links++;

@@ -71,6 +71,7 @@ struct node_dir {
 	struct dent *first, *last;
 	struct node *parent; /* borrowed; the root's is itself */
 	uint32_t depth;
+	uint32_t nr_names; /* that have a node */
 	uint32_t nr_subdirs;
 	uint16_t pruned;  /* the last layer that emptied it of older names */
 	bool is_implicit; /* no entry of its own so far */
@@ -116,7 +117,7 @@ struct tree {
 	struct node *root;
 	struct node *last; /* of the chain that starts at root */
 	struct dent **slots;
-	size_t nr_slots, nr_dents, nr_removed;
+	size_t nr_slots, nr_dents;
 	size_t nr_pending; /* hard links to what has not come yet; at most */
 	uint32_t nr_nodes, nr_implicit;
 	uint16_t layer;	     /* that arrives now, from 1 */

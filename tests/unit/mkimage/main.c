@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/lib/test.h"
 
+Suite *suite_accounts(void);
 Suite *suite_acl(void);
 Suite *suite_boot(void);
 Suite *suite_csum(void);
@@ -13,5 +14,6 @@ Suite *suite_pattern(void);
 Suite *suite_tree(void);
 Suite *suite_xset(void);
 
-TEST_MAIN(suite_acl, suite_boot, suite_csum, suite_digest, suite_dirhash,
-	  suite_layer, suite_machine, suite_part, suite_pattern, suite_tree, suite_xset)
+TEST_MAIN(suite_accounts, suite_acl, suite_boot, suite_csum, suite_digest,
+	  suite_dirhash, suite_layer, suite_machine, suite_part, suite_pattern,
+	  suite_tree, suite_xset)

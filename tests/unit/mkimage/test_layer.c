@@ -145,6 +145,56 @@ START_TEST(layers_are_limited)
 }
 END_TEST
 
+/* A directory keeps the names it has lost: looking at each of them to see that
+ * none is left would take longer than the test may. */
+START_TEST(empty_directory_of_many_names)
+{
+	char path[16];
+	int i;
+
+	ck_ok(tree_init(&t, &err), &err);
+	add("d", NODE_DIR);
+	for (i = 0; i < 60000; i++) {
+		snprintf(path, sizeof(path), "d/%d", i);
+		add(path, NODE_FILE);
+	}
+	ck_assert(!tree_dir_is_empty(tree_find(&t, "d")));
+	next();
+	tree_make_opaque(&t, tree_find(&t, "d"));
+	for (i = 0; i < 60000; i++)
+		ck_assert(tree_dir_is_empty(tree_find(&t, "d")));
+	/* one name is one, whatever has it */
+	add("d/1", NODE_FILE);
+	add("d/1", NODE_DIR);
+	add("d/1", NODE_SYMLINK);
+	ck_assert(!tree_dir_is_empty(tree_find(&t, "d")));
+	whiteout("d/2");
+	next();
+	whiteout("d/1");
+	whiteout("d/1");
+	ck_assert(tree_dir_is_empty(tree_find(&t, "d")));
+	tree_fini(&t);
+}
+END_TEST
+
+START_TEST(a_bound_link_is_one_name)
+{
+	struct tree_place p;
+	struct node *n;
+
+	ck_ok(tree_init(&t, &err), &err);
+	add("d", NODE_DIR);
+	p = place("d/later");
+	ck_ok(tree_link(&t, &p, "file", &n, &err), &err);
+	add("file", NODE_FILE);
+	ck_ok(tree_resolve(&t, &err), &err);
+	ck_assert(!tree_dir_is_empty(tree_find(&t, "d")));
+	ck_assert(tree_remove(&t, &p));
+	ck_assert(tree_dir_is_empty(tree_find(&t, "d")));
+	tree_fini(&t);
+}
+END_TEST
+
 TEST_SUITE(suite_layer)
 {
 	Suite *s = suite_create("layer");
@@ -155,5 +205,7 @@ TEST_SUITE(suite_layer)
 	tcase_add_test(tc, spares_what_is_new);
 	tcase_add_test(tc, links_are_bound_in_their_layer);
 	tcase_add_test(tc, layers_are_limited);
+	tcase_add_test(tc, empty_directory_of_many_names);
+	tcase_add_test(tc, a_bound_link_is_one_name);
 	return s;
 }
