@@ -3,7 +3,7 @@
 # Whole disks: the table, the ESP, further partitions, the root file system in
 # its own; kernels copied out.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck tar sgdisk sfdisk fsck.vfat mdir jq
+need e2fsck tar sgdisk sfdisk partx fsck.vfat mdir jq
 MTOOLS_SKIP_CHECK=1
 export MTOOLS_SKIP_CHECK
 
@@ -147,6 +147,13 @@ if can_mount && grep -qw vfat /proc/filesystems; then
 	umount "$mnt"
 fi
 
+# as libblkid sees the partitions
+for n in 1 2 3 4 5; do
+	partx -gb -o START,SECTORS -n $n b.raw | tr -s ' ' >partx.log
+	[ "$(sed 's/^ //' partx.log)" = "$(start b.raw $n)" ] ||
+		fail "partx: $(cat partx.log), not $(start b.raw $n)"
+done
+
 # the same disk each time, in each container; another with other content
 # shellcheck disable=SC2086
 (cd esp && umask 077 && touch -d '2001-01-01' EFI/BOOT/* && cd .. &&
@@ -162,6 +169,19 @@ part d.raw 5 root.squashfs
 unsquashfs -s root.squashfs >un.log 2>&1 || fail "$(cat un.log)"
 [ "$(sfdisk -d b.raw | grep label-id)" != "$(sfdisk -d d.raw | grep label-id)" ] ||
 	fail "another content, the same identity"
+
+# of a seed, whatever the content
+ids() {
+	mkimage -q --force --seed "$1" --esp grub.cfg:x --size 100M -o s.raw "$2"
+	sfdisk -d s.raw | grep -o 'uuid=[^,]*\|label-id:.*'
+}
+ids me a.tar >ids.log
+[ "$(grep -c . ids.log)" -eq 3 ] || fail "$(cat ids.log)"
+tar -cf seed.tar grub.cfg
+ids me seed.tar | diff ids.log - || fail "one seed, other GUIDs"
+[ "$(ids you a.tar | sort - ids.log | uniq | grep -c .)" -eq 6 ] ||
+	fail "another seed, the same GUIDs"
+rm s.raw
 
 # sizes: of the disk, FAT16 and FAT32
 for size in 4M 33M 34M 270M; do
