@@ -8,9 +8,6 @@
  * what has been opened must be what has been looked at. A file or a directory
  * that is another after it has been read is an error: half of one state and
  * half of another is in no image.
- *
- * Attributes of what cannot be opened for reading (links, devices) are read
- * through an O_PATH descriptor's entry in /proc.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,22 +15,16 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
-#include <vmmcore/endian.h>
 #include <vmmcore/log.h>
-#include "mkimage/source/meta.h"
-#include "mkimage/source/source.h"
+#include "mkimage/source/dir.h"
 
 #define BUF_BYTES (256 * 1024)
-#define MAX_XATTR_NAMES 65536 /* bytes, as the kernel */
-#define CAPS_V3_BYTES 24
-#define CAPS_V3_REVISION 3
+_Static_assert(BUF_BYTES >= XSET_MAX_VALUE, "attributes are read into it too");
 
 /* A file with several names, by the first of them. */
 struct linked {
@@ -61,11 +52,6 @@ struct item {
 	struct stat st;
 };
 
-static int changed(struct vc_error *err)
-{
-	return vc_fail(err, VC_E_SYS, 0, "changed while it was read");
-}
-
 static bool same_state(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
@@ -85,227 +71,27 @@ static int open_item(const struct item *it, int flags, struct vc_error *err)
 
 	if (fd < 0)
 		return errno == ENOENT || errno == ELOOP
-			       ? changed(err)
+			       ? dir_changed(err)
 			       : vc_fail(err, VC_E_SYS, errno, "open");
 	if (fstat(fd, &st) < 0 || st.st_dev != it->st.st_dev ||
 	    st.st_ino != it->st.st_ino || st.st_mode != it->st.st_mode) {
 		close(fd);
-		return changed(err);
+		return dir_changed(err);
 	}
 	return fd;
-}
-
-/* --- owners --------------------------------------------------------------- */
-
-static bool map_id(const struct id_map *map, uint32_t id, uint32_t *ret)
-{
-	const struct id_range *r;
-	size_t i;
-
-	*ret = id;
-	for (i = 0; i < map->nr; i++) {
-		r = &map->ranges[i];
-		if (id < r->host || id - r->host >= r->count)
-			continue;
-		*ret = r->guest + (id - r->host);
-		return true;
-	}
-	return !map->nr;
-}
-
-static int map_owner(const struct source_opts *o, const struct id_map *map,
-		     uint32_t id, uint32_t other, const char *what,
-		     uint32_t *ret, struct vc_error *err)
-{
-	/* without a map, everything has the one owner */
-	if (o->has_owner && !map->nr) {
-		*ret = other;
-		return 0;
-	}
-	if (map_id(map, id, ret))
-		return 0;
-	if (!o->has_owner)
-		return vc_fail(err, VC_E_CONFIG, 0,
-			       "%s %u: no map names it, and there is no "
-			       "--owner",
-			       what, id);
-	*ret = other;
-	return 0;
-}
-
-static uint32_t get_id(const uint8_t *p)
-{
-	le32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32_get(v);
-}
-
-static void put_id(uint8_t *p, uint32_t id)
-{
-	const le32_t v = le32_put(id);
-
-	memcpy(p, &v, sizeof(v));
-}
-
-/* The ids in an ACL and in a capability are the host's as well. */
-static int map_value(const struct source_opts *o, const char *name,
-		     uint8_t *value, size_t len, struct vc_error *err)
-{
-	const struct id_map *map;
-	uint32_t id;
-	size_t at;
-
-	if (!strcmp(name, "security.capability") && len == CAPS_V3_BYTES &&
-	    value[3] == CAPS_V3_REVISION) {
-		if (map_id(&o->uids, get_id(value + 20), &id))
-			put_id(value + 20, id);
-		return 0;
-	}
-	if (strcmp(name, ACL_XATTR_ACCESS) != 0 &&
-	    strcmp(name, ACL_XATTR_DEFAULT) != 0)
-		return 0;
-	for (at = 4; at + 8 <= len; at += 8) {
-		if (value[at] != ACL_USER && value[at] != ACL_GROUP)
-			continue;
-		map = value[at] == ACL_USER ? &o->uids : &o->gids;
-		if (!map_id(map, get_id(value + at + 4), &id))
-			return vc_fail(err, VC_E_CONFIG, 0,
-				       "ACL for %u: no map names it",
-				       get_id(value + at + 4));
-		put_id(value + at + 4, id);
-	}
-	return 0;
-}
-
-/* --- attributes ----------------------------------------------------------- */
-
-/* Names, each ended by NUL, of what `proc` stands for. */
-static int list_xattrs(const char *proc, char **ret, size_t *ret_len,
-		       struct vc_error *err)
-{
-	vc_auto_free char *names = NULL;
-	ssize_t n = listxattr(proc, NULL, 0);
-
-	*ret_len = 0;
-	if (n < 0 && errno == ENOTSUP)
-		return 0;
-	if (n > 0) {
-		names = malloc(MAX_XATTR_NAMES);
-		if (!names)
-			return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
-		n = listxattr(proc, names, MAX_XATTR_NAMES);
-	}
-	if (n < 0)
-		return vc_fail(err, VC_E_SYS, errno, "attributes: list");
-	*ret = vc_steal_ptr(&names);
-	*ret_len = (size_t)n;
-	return 0;
-}
-
-static int read_xattr(struct walker *w, const char *proc, const char *name,
-		      uint8_t **ret, size_t *ret_len, struct vc_error *err)
-{
-	vc_auto_free uint8_t *value = NULL;
-	ssize_t n = getxattr(proc, name, w->buf, XSET_MAX_VALUE);
-
-	if (n < 0)
-		return errno == ENODATA ? changed(err)
-					: vc_fail(err, VC_E_SYS, errno,
-						  "attribute '%s': read",
-						  tree_show(name).s);
-	value = malloc((size_t)n + 1);
-	if (!value)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
-	memcpy(value, w->buf, (size_t)n);
-	if (map_value(w->opts, name, value, (size_t)n, err))
-		return -1;
-	*ret = vc_steal_ptr(&value);
-	*ret_len = (size_t)n;
-	return 0;
-}
-
-/* How XFS keeps the ACLs, shown beside them to root: they are there already, and
- * other file systems have no such thing. */
-static bool is_acl_of_xfs(const char *name)
-{
-	return !strcmp(name, "trusted.SGI_ACL_FILE") ||
-	       !strcmp(name, "trusted.SGI_ACL_DEFAULT");
-}
-
-/* `names` is the list; there are no more than `max`. */
-static int take_xattrs(struct walker *w, const char *proc, const char *names,
-		       size_t len, struct meta_xattrs *x, uint8_t **values,
-		       struct tree_meta *m, struct vc_error *err)
-{
-	const char *name;
-	size_t n = 0, i = 0;
-
-	for (name = names; name < names + len; name += strlen(name) + 1, i++) {
-		if (is_acl_of_xfs(name))
-			continue;
-		if (read_xattr(w, proc, name, &values[i], &n, err) ||
-		    meta_add_xattr(w->b, x, name, values[i], n, m, err))
-			return -1;
-	}
-	return xset_intern(&w->b->tree.xsets, &w->b->tree.arena, x->attrs,
-			   x->nr, &m->xset, err);
-}
-
-static int get_xattrs(struct walker *w, int fd, bool is_symlink,
-		      struct tree_meta *m, struct vc_error *err)
-{
-	vc_auto_free struct xattr *attrs = NULL;
-	vc_auto_free uint8_t **values = NULL;
-	vc_auto_free char *names = NULL;
-	struct meta_xattrs x = { .path = w->path, .is_symlink = is_symlink };
-	size_t len = 0, max = 0, i;
-	char proc[40];
-	int rc;
-
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	if (list_xattrs(proc, &names, &len, err))
-		return -1;
-	for (i = 0; i < len; i++)
-		max += !names[i];
-	if (!max)
-		return 0;
-	if (max > XSET_MAX_ATTRS)
-		return vc_fail(err, VC_E_LIMIT, 0, "more than %d attributes",
-			       XSET_MAX_ATTRS);
-	attrs = calloc(max, sizeof(*attrs));
-	values = calloc(max, sizeof(*values));
-	if (!attrs || !values)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
-	x.attrs = attrs;
-	rc = take_xattrs(w, proc, names, len, &x, values, m, err);
-	for (i = 0; i < max; i++)
-		free(values[i]);
-	return rc;
 }
 
 static int get_meta(struct walker *w, const struct item *it, int fd,
 		    struct tree_meta *ret, struct vc_error *err)
 {
-	const struct source_opts *o = w->opts;
-	struct tree_meta m = { .mode = it->st.st_mode & 07777 };
-	unsigned flags = 0;
+	const struct dir_meta d = {
+		.b = w->b,
+		.opts = w->opts,
+		.path = w->path,
+		.buf = w->buf,
+	};
 
-	if (map_owner(o, &o->uids, it->st.st_uid, o->uid, "owner", &m.uid,
-		      err) ||
-	    map_owner(o, &o->gids, it->st.st_gid, o->gid, "group", &m.gid,
-		      err) ||
-	    meta_set_time(w->b, w->path, it->st.st_mtim.tv_sec,
-			  it->st.st_mtim.tv_nsec, &m.mtime, err))
-		return -1;
-	m.atime = m.ctime = m.mtime;
-	if ((S_ISREG(it->st.st_mode) || S_ISDIR(it->st.st_mode)) &&
-	    !ioctl(fd, FS_IOC_GETFLAGS, &flags))
-		m.flags = flags & META_USER_FLAGS;
-	if (get_xattrs(w, fd, S_ISLNK(it->st.st_mode), &m, err))
-		return -1;
-	*ret = m;
-	return 0;
+	return dir_get_meta(&d, &it->st, fd, ret, err);
 }
 
 /* --- contents ------------------------------------------------------------- */
@@ -326,7 +112,7 @@ static int copy_data(struct walker *w, int fd, uint64_t from, uint64_t to,
 		if (n < 0)
 			return vc_fail(err, VC_E_SYS, errno, "read");
 		if (!n)
-			return changed(err);
+			return dir_changed(err);
 		if (build_file_data(w->b, acc, from, w->buf, (size_t)n, err))
 			return -1;
 	}
@@ -372,7 +158,7 @@ static int copy_contents(struct walker *w, const struct item *it, int fd,
 	}
 	if (fstat(fd, &st))
 		return vc_fail(err, VC_E_SYS, errno, "stat");
-	return same_state(&st, &it->st) ? 0 : changed(err);
+	return same_state(&st, &it->st) ? 0 : dir_changed(err);
 }
 
 static int add_file(struct walker *w, const struct item *it,
@@ -648,7 +434,7 @@ static int add_item(struct walker *w, struct item *it,
 
 	if (fstatat(it->dirfd, it->name, &it->st, follow))
 		return errno == ENOENT && follow
-			       ? changed(err)
+			       ? dir_changed(err)
 			       : vc_fail(err, VC_E_SYS, errno, "stat");
 	if (!follow)
 		w->dev = it->st.st_dev;
@@ -678,7 +464,7 @@ static int step(struct walker *w, struct vc_error *err)
 
 	if (l->next == l->names.nr) {
 		if (fstat(l->fd, &st) || !same_state(&st, &l->st))
-			return changed(err);
+			return dir_changed(err);
 		pop_level(w);
 		return 0;
 	}
