@@ -43,6 +43,7 @@ struct vc_outfile {
 	int fd;
 	bool force;
 	bool sync;
+	bool is_replacing; /* there was a file when it was opened */
 	bool is_device;
 	bool is_folder; /* made for others; no fd, and a name from the start */
 	bool is_synced; /* nothing of it is to be written any more */
@@ -184,6 +185,7 @@ static int resolve(struct vc_outfile *of, struct vc_error *err)
 		if (!of->force)
 			return vc_fail(err, VC_E_SYS, EEXIST,
 				       "not replaced without --force");
+		of->is_replacing = true;
 		real = realpath(of->path, NULL);
 		if (!real)
 			return vc_fail(err, VC_E_SYS, errno, "resolve");
@@ -277,6 +279,11 @@ int vc_outfile_open_device(const char *path, struct vc_outfile **ret,
 int vc_outfile_get_fd(const struct vc_outfile *of)
 {
 	return of->fd;
+}
+
+bool vc_outfile_is_replacing(const struct vc_outfile *of)
+{
+	return of->is_replacing;
 }
 
 void vc_outfile_set_sync(struct vc_outfile *of, bool sync)

@@ -127,9 +127,21 @@ export WRITE_SHIM_CALLS=sync
 run x.raw:--force:--sync:--extract-boot=boot once:$EIO:5
 [ $rc -eq 1 ] || fail "--force --sync: status $rc"
 diff -r was out || fail "--force --sync: not what was there"
-export WRITE_SHIM_CALLS=link
+# what is replaced is kept until the new one is on the medium; what is new is
+# not waited for
+for at in 1 2 3; do
+	run x.raw:--force:--extract-boot=boot once:$EIO:$at
+	[ $rc -eq 1 ] || fail "--force: fsync $at: status $rc"
+	grep -q "': write: Input/output error$" err.log || fail "$(cat err.log)"
+	diff -r was out || fail "--force: fsync $at: not what was there"
+done
 rm -r was out
 mkdir out
+run x.raw:--force error:$EIO:1
+[ $rc -eq 0 ] || fail "a new image was waited for: $(cat err.log)"
+rm -r out
+mkdir out
+export WRITE_SHIM_CALLS=link
 # what was told meanwhile is taken back
 for report in --json ''; do
 	kind="x.raw $report"
