@@ -28,7 +28,8 @@ static void make_implicit(struct tree *t, struct node *n)
 
 	n->mode = 0755;
 	n->uid = n->gid = n->xset = n->flags = 0;
-	n->mtime = n->atime = n->ctime = never;
+	n->mtime = n->atime = n->ctime = n->btime = never;
+	n->has_btime = false;
 	t->nr_implicit += !n->dir->is_implicit;
 	n->dir->is_implicit = true;
 }

@@ -294,9 +294,15 @@ static int take_away(struct build *b, const struct op *op, struct vc_error *err)
 {
 	struct tree_place place;
 
-	if (!tree_walk(&b->tree, op->guest, TREE_CHROOT, &place, err) &&
-	    place.len && tree_remove(&b->tree, &place))
+	if (tree_walk(&b->tree, op->guest, TREE_CHROOT, &place, err)) {
+		if (err->sys != ENOENT)
+			return vc_prefix(err, "'%s'", tree_show(op->guest).s);
+	} else if (!place.len) {
+		return vc_fail(err, VC_E_ARG, 0, "'%s': the root stays",
+			       tree_show(op->guest).s);
+	} else if (tree_remove(&b->tree, &place)) {
 		return 0;
+	}
 	return vc_fail(err, VC_E_SYS, ENOENT, "'%s'", tree_show(op->guest).s);
 }
 
@@ -371,9 +377,6 @@ static int add_from_host(struct build *b, const struct op *op,
 static int apply(struct build *b, const struct op *op,
 		 const struct source_opts *opts, struct vc_error *err)
 {
-	if (!op->guest[strspn(op->guest, "/.")] && op->verb == OP_REMOVE)
-		return vc_fail(err, VC_E_ARG, 0, "'%s': the root stays",
-			       tree_show(op->guest).s);
 	switch (op->verb) {
 	case OP_ADD:
 		return add_from_host(b, op, opts, err);

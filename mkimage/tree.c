@@ -11,26 +11,51 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <vmmcore/checked.h>
 #include "mkimage/hash.h"
 #include "mkimage/tree.h"
 
 #define FIRST_SLOTS 4096
+#define SHOWN_HEAD 40 /* of a long name */
 
 static int out_of_memory(struct vc_error *err)
 {
 	return vc_fail(err, VC_E_SYS, ENOMEM, "tree");
 }
 
+/* In printable form; false if that has no room. */
+static bool show_all(const char *name, size_t len, char *to, size_t size)
+{
+	char copy[sizeof(((struct tree_shown *)NULL)->s)];
+	char all[4 * sizeof(copy)];
+
+	if (len >= sizeof(copy))
+		return false;
+	memcpy(copy, name, len);
+	copy[len] = '\0';
+	vc_printable(copy, all, sizeof(all));
+	if (strlen(all) >= size)
+		return false;
+	memcpy(to, all, strlen(all) + 1);
+	return true;
+}
+
+/* Of a long name the beginning and the end: its last component says the most. */
 struct tree_shown tree_show_n(const char *name, size_t len)
 {
 	struct tree_shown ret;
-	char copy[sizeof(ret.s)];
+	size_t at, n, nul = strnlen(name, len);
 
-	if (len > sizeof(copy) - 1)
-		len = sizeof(copy) - 1;
-	memcpy(copy, name, len);
-	copy[len] = '\0';
-	vc_printable(copy, ret.s, sizeof(ret.s));
+	if (show_all(name, nul, ret.s, sizeof(ret.s)))
+		return ret;
+	for (n = SHOWN_HEAD; !show_all(name, n, ret.s, SHOWN_HEAD); n--)
+		;
+	at = strlen(ret.s);
+	memcpy(ret.s + at, "...", 3);
+	at += 3;
+	for (n = vc_min_u64(nul, sizeof(ret.s) - at - 1);
+	     !show_all(name + nul - n, n, ret.s + at, sizeof(ret.s) - at); n--)
+		;
 	return ret;
 }
 
@@ -50,16 +75,16 @@ static const struct dent *dent_of(const struct node *dir)
 
 struct tree_shown tree_show_path(const struct tree *t, const struct dent *d)
 {
-	char path[sizeof(((struct tree_shown *)NULL)->s)];
+	char path[4096];
 	size_t at = sizeof(path);
 
 	/* from the end; what does not fit is the beginning */
 	for (; d; d = d->dir == t->root ? NULL : dent_of(d->dir)) {
 		if (at < sizeof(path))
 			path[--at] = '/';
-		if (d->len >= at) {
-			memcpy(path, d->name + d->len - at, at);
-			at = 0;
+		if (d->len + 3u >= at) {
+			at -= 3;
+			memcpy(path + at, "...", 3);
 			break;
 		}
 		at -= d->len;
@@ -80,6 +105,8 @@ static void set_meta(struct node *n, const struct tree_meta *m)
 	n->mtime = m->mtime;
 	n->atime = m->atime;
 	n->ctime = m->ctime;
+	n->btime = m->btime;
+	n->has_btime = m->has_btime;
 }
 
 static struct node *new_node(struct tree *t, enum node_type type,

@@ -95,7 +95,7 @@ struct node {
 	};
 	uint64_t size_bytes;
 	struct extents ext; /* the writer's */
-	struct tree_time mtime, atime, ctime;
+	struct tree_time mtime, atime, ctime, btime;
 	uint32_t uid, gid;
 	uint32_t xset;	   /* xset_table id, 0: none */
 	uint32_t nr_links; /* names; of a directory 1 while it is in the tree */
@@ -103,13 +103,15 @@ struct node {
 	uint32_t flags;	   /* FS_*_FL a user may set */
 	uint16_t mode;	   /* permission bits and set-id, sticky */
 	uint8_t type;	   /* enum node_type */
+	bool has_btime;	   /* else it was born with the image */
 };
 
 /* What an entry says about its inode. */
 struct tree_meta {
-	struct tree_time mtime, atime, ctime;
+	struct tree_time mtime, atime, ctime, btime;
 	uint32_t uid, gid, xset, flags;
 	uint16_t mode;
+	bool has_btime;
 };
 
 struct tree {
@@ -211,9 +213,10 @@ static inline const struct extent *extents_get(const struct extents *ext,
 }
 void extents_fini(struct extents *ext);
 
-/* `name` in printable form for a message. */
+/* `name` in printable form for a message; two of them and a reason have room in
+ * one. */
 struct tree_shown {
-	char s[200];
+	char s[144];
 };
 struct tree_shown tree_show_n(const char *name, size_t len);
 struct tree_shown tree_show(const char *name);

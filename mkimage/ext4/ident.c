@@ -22,6 +22,8 @@ static void add_node(const struct e4 *fs, struct xxh64 *h, const struct node *n)
 	add_time(h, n->mtime);
 	add_time(h, n->atime);
 	add_time(h, n->ctime);
+	if (n->has_btime)
+		add_time(h, n->btime);
 	xxh64_update_u64(h, set ? set->hash : 0);
 	if (n->type == NODE_FILE)
 		xxh64_update_u64(h, n->digest);

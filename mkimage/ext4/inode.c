@@ -146,7 +146,7 @@ static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 	put_time(n->atime, &in->atime, &in->atime_extra);
 	put_time(n->ctime, &in->ctime, &in->ctime_extra);
 	put_time(n->mtime, &in->mtime, &in->mtime_extra);
-	put_time(now, &in->crtime, &in->crtime_extra);
+	put_time(n->has_btime ? n->btime : now, &in->crtime, &in->crtime_extra);
 	put_content(n, map, in, &flags);
 	put_project(fs, n, in, &flags);
 	nr_blocks = e4_node_blocks(fs, n, map);

@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,34 +19,58 @@ struct reader {
 	struct archive *a;
 	struct archive_entry *e;
 	const char *path;
-	char last[256]; /* the name of the entry before, as far as it fits */
+	struct tree_shown last;	  /* the entry before */
 	struct accounts *capture; /* contents wanted here as well */
 };
 
 static int fail_archive(struct reader *r, struct vc_error *err)
 {
+	/* of cpio it says nothing when there is no more */
 	const char *text = archive_error_string(r->a);
 	char shown[200];
 
 	return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
-		       vc_printable(text ? text : "unknown error", shown,
+		       vc_printable(text ? text : "it is cut off", shown,
 				    sizeof(shown)));
 }
 
 /* --- contents ------------------------------------------------------------ */
+
+static bool wants_sum(const struct reader *r)
+{
+	return r->opts->sum && r->opts->sum->is_wanted;
+}
+
+static uint32_t add_up(uint32_t sum, const uint8_t *p, size_t len)
+{
+	while (len--)
+		sum += *p++;
+	return sum;
+}
+
+static int check_sum(const struct reader *r, uint64_t size, uint32_t sum,
+		     struct vc_error *err)
+{
+	/* of hard links only the last has contents */
+	if (!wants_sum(r) || !size || sum == r->opts->sum->want)
+		return 0;
+	return vc_fail(err, VC_E_CORRUPT, 0,
+		       "its contents have another checksum than its header");
+}
 
 static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 {
 	const void *data;
 	la_int64_t offset;
 	uint64_t pos = 0;
+	uint32_t sum = 0;
 	size_t len;
 	int rc;
 
 	for (;;) {
 		rc = archive_read_data_block(r->a, &data, &len, &offset);
 		if (rc == ARCHIVE_EOF)
-			return 0;
+			return check_sum(r, size, sum, err);
 		if (rc != ARCHIVE_OK)
 			return fail_archive(r, err);
 		if (!len)
@@ -61,6 +84,8 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "contents out of order");
 		pos = (uint64_t)offset + len;
+		if (wants_sum(r))
+			sum = add_up(sum, data, len);
 		if (build_file_data(r->b, r->capture, (uint64_t)offset, data,
 				    len, err))
 			return -1;
@@ -139,8 +164,14 @@ static int add_link(struct reader *r, const struct tree_place *place,
 
 	if (tree_link(&r->b->tree, place, target, &n, err))
 		return -1;
-	if (!n || n->type != NODE_FILE || archive_entry_size(r->e) <= 0)
+	if (archive_entry_size(r->e) <= 0)
 		return 0;
+	if (!n || n->type != NODE_FILE)
+		return warn_add(&r->b->warn, err,
+				"entry '%s': contents left out: a hard link to "
+				"%s",
+				tree_show(r->path).s,
+				n ? "what has none" : "what comes later");
 	w->ops->file_drop(w, n);
 	return read_contents(r, n, err);
 }
@@ -331,8 +362,7 @@ static int fail_header(struct reader *r, struct vc_error *err)
 	if (!r->path)
 		return -1;
 	return vc_prefix(err, "after entry %llu '%s'",
-			 (unsigned long long)r->b->nr_entries,
-			 tree_show(r->last).s);
+			 (unsigned long long)r->b->nr_entries, r->last.s);
 }
 
 /* Which header comes next; *ret_done at the end. */
@@ -343,7 +373,7 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 	int rc;
 
 	if (r->path)
-		snprintf(r->last, sizeof(r->last), "%s", r->path);
+		r->last = tree_show(r->path);
 	rc = archive_read_next_header(r->a, &r->e);
 	*ret_done = rc == ARCHIVE_EOF;
 	if (*ret_done)

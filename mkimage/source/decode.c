@@ -36,6 +36,7 @@ struct decoder {
 	bool in_end;	 /* nothing comes after that */
 	bool is_between; /* a stream has ended, another may follow */
 	bool is_done, has_rest;
+	uint64_t idle; /* bytes read since the last that held something */
 
 	/* of the kind */
 	z_stream z;
@@ -488,10 +489,23 @@ int decoder_open(const uint8_t *head, size_t len, decode_feed *feed,
 	return 0;
 }
 
+/* Input of `len` bytes held nothing: that must have an end. */
+static int count_idle(struct decoder *d, size_t len, struct vc_error *err)
+{
+	d->idle += len;
+	if (d->idle <= DECODE_MAX_IDLE)
+		return 0;
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "decompress: more than %llu MiB with nothing in them",
+		       (unsigned long long)DECODE_MAX_IDLE >> 20);
+}
+
 /* The writer to a pipe is not to die of what nobody wants. */
 static int read_rest(struct decoder *d, struct vc_error *err)
 {
 	for (;;) {
+		if (count_idle(d, d->in_len, err))
+			return -1;
 		for (; d->in_len; use(d, 1))
 			d->has_rest |= *d->in != 0;
 		if (d->in_end)
@@ -504,16 +518,21 @@ static int read_rest(struct decoder *d, struct vc_error *err)
 int decoder_read(struct decoder *d, uint8_t *buf, size_t len, size_t *ret_len,
 		 struct vc_error *err)
 {
-	size_t at = 0, n;
+	size_t at = 0, n, given;
 
 	while (at < len && !d->is_done) {
 		/* libarchive asks for itself */
 		if (!d->a && fetch(d, err))
 			return -1;
+		given = d->in_len;
 		if (d->kind->step(d, buf + at, len - at, &n, err))
 			return -1;
 		if (!n && !d->is_done && d->in_end && !d->in_len)
 			return fail_cut(err);
+		if (n)
+			d->idle = 0;
+		else if (!d->a && count_idle(d, given - d->in_len, err))
+			return -1;
 		at += n;
 	}
 	*ret_len = at;

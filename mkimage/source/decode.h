@@ -11,6 +11,9 @@
 #define DECODE_MAX_WINDOW_LOG 27
 #define DECODE_MAX_WINDOW (UINT64_C(1) << DECODE_MAX_WINDOW_LOG)
 
+/* So much that holds nothing, behind the compressed data or in between. */
+#define DECODE_MAX_IDLE (UINT64_C(64) * 1024 * 1024)
+
 struct decoder;
 
 /* More of the input: *ret_len is 0 at its end. The bytes stay until the next

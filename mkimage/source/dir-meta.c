@@ -184,7 +184,11 @@ static int get_xattrs(const struct dir_meta *d, int fd, bool is_symlink,
 	vc_auto_free struct xattr *attrs = NULL;
 	vc_auto_free uint8_t **values = NULL;
 	vc_auto_free char *names = NULL;
-	struct meta_xattrs x = { .path = d->path, .is_symlink = is_symlink };
+	struct meta_xattrs x = {
+		.path = d->path,
+		.is_symlink = is_symlink,
+		.has_user = true, /* or it would not be there */
+	};
 	size_t len = 0, max = 0, i;
 	char proc[40];
 	int rc;

@@ -56,6 +56,11 @@ static int get_times(struct build *b, struct archive_entry *e,
 	    get_time(b, e, archive_entry_ctime(e), archive_entry_ctime_nsec(e),
 		     &m->ctime, err))
 		return -1;
+	m->has_btime = archive_entry_birthtime_is_set(e);
+	if (m->has_btime &&
+	    get_time(b, e, archive_entry_birthtime(e),
+		     archive_entry_birthtime_nsec(e), &m->btime, err))
+		return -1;
 	return 0;
 }
 
@@ -240,6 +245,11 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 				"entry '%s': attribute '%s' left out: ext4 has "
 				"no place for its kind",
 				tree_show(x->path).s, tree_show(name).s);
+	if (!x->has_user && starts_with(name, "user."))
+		return warn_add(&b->warn, err,
+				"entry '%s': attribute '%s' left out: Linux "
+				"has it of files and directories only",
+				tree_show(x->path).s, tree_show(name).s);
 	if (strlen(name) > XSET_MAX_NAME || len > XSET_MAX_VALUE)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "attribute '%s': name or value too long",
@@ -261,31 +271,17 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 	return 0;
 }
 
-/* tar puts "%25" and "%3D" for the '%' and '=' in a name, and libarchive hands
- * that out as it is. Returns `name`, or a copy in the arena, or NULL. */
-static const char *decode_name(struct build *b, const char *name)
+/* libarchive's list has the last first, and of two of a name the last counts. */
+static void turn_round(struct xattr *a, uint32_t nr)
 {
-	const char *from;
-	char *copy, *to;
+	struct xattr x;
+	uint32_t i;
 
-	if (!strstr(name, "%25") && !strcasestr(name, "%3d"))
-		return name;
-	copy = arena_alloc(&b->tree.arena, strlen(name) + 1);
-	if (!copy)
-		return NULL;
-	for (from = name, to = copy; *from; from++) {
-		if (!strncmp(from, "%25", 3)) {
-			*to++ = '%';
-			from += 2;
-		} else if (!strncasecmp(from, "%3d", 3)) {
-			*to++ = '=';
-			from += 2;
-		} else {
-			*to++ = *from;
-		}
+	for (i = 0; i < nr / 2; i++) {
+		x = a[i];
+		a[i] = a[nr - 1 - i];
+		a[nr - 1 - i] = x;
 	}
-	*to = '\0';
-	return copy;
 }
 
 static int get_xattrs(struct build *b, struct archive_entry *e,
@@ -296,6 +292,8 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 	struct meta_xattrs x = {
 		.path = archive_entry_pathname(e),
 		.is_symlink = archive_entry_filetype(e) == S_IFLNK,
+		.has_user = archive_entry_filetype(e) == S_IFREG ||
+			    archive_entry_filetype(e) == S_IFDIR,
 	};
 	const char *name;
 	const void *value;
@@ -315,12 +313,10 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 			    ARCHIVE_OK ||
 		    !name)
 			continue;
-		name = decode_name(b, name);
-		if (!name)
-			return vc_fail(err, VC_E_SYS, ENOMEM, "attributes");
 		if (meta_add_xattr(b, &x, name, value, len, m, err))
 			return -1;
 	}
+	turn_round(attrs, x.nr);
 	return xset_intern(&b->tree.xsets, &b->tree.arena, attrs, x.nr,
 			   &m->xset, err);
 }

@@ -47,6 +47,12 @@ int source_dir(struct build *b, const char *path, const char *guest,
 	       const struct source_opts *opts,
 	       struct vc_error *err) VC_MUST_CHECK;
 
+/* The bytes of the contents of an entry, added up. */
+struct archive_sum {
+	bool is_wanted;
+	uint32_t want;
+};
+
 struct archive_opts {
 	/* whiteouts are obeyed, and links on the way to an entry are followed
 	 * as in a chroot */
@@ -56,6 +62,8 @@ struct archive_opts {
 	int (*check)(void *opaque, struct archive *a, struct archive_entry *e,
 		     struct vc_error *err);
 	void *opaque;
+	/* What check() knows of the entry's contents; may be NULL. */
+	const struct archive_sum *sum;
 };
 
 /* Every entry of an archive that libarchive has opened. */

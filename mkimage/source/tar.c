@@ -12,12 +12,9 @@
  * stream is read all the same, so that a compressed stream's checksum is
  * verified and a writer to the pipe does not die.
  *
- * libarchive takes an entry of a kind it does not know for a file, passes over
- * the records of a global pax header, and tells of neither; it loses the sign of
- * a time between -1 and 0, and does not know the other two times of star. So the
- * headers it has just read are looked at here as well: in the piece they came in
- * or, when they go on in the next one, in a copy. Pieces are whole blocks but for
- * the last, so a block lies in one.
+ * libarchive does not tell all that it reads. So the headers it has just read are
+ * looked at once more, see headers.c: in the piece they came in or, when they go
+ * on in the next one, in a copy.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -26,29 +23,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
-#include "mkimage/source/pax.h"
+#include "mkimage/source/headers.h"
 #include "mkimage/source/source.h"
 #include "mkimage/source/tar.h"
 
-#define TAR_MAX_KEPT (8 * 1024 * 1024) /* of one entry's headers */
-#define NSEC 1000000000L
+#define TAR_MAX_REST (64 * 1024 * 1024) /* behind the end of an archive */
 
 /* --- the stream, for libarchive ------------------------------------------- */
 
-static void keep_tail(struct tar *t)
+/* Forget what is kept from before `pos`. */
+static void drop_kept(struct tar *t, uint64_t pos)
 {
-	size_t n = t->cur_len;
+	const uint64_t n = pos - t->kept_pos;
 
-	if (n >= TAR_BLOCK) {
-		memcpy(t->tail, t->cur + n - TAR_BLOCK, TAR_BLOCK);
-	} else {
-		memmove(t->tail, t->tail + n, TAR_BLOCK - n);
-		memcpy(t->tail + TAR_BLOCK - n, t->cur, n);
-	}
+	if (pos <= t->kept_pos)
+		return;
+	t->kept_len -= vc_min_u64(n, t->kept_len);
+	if (t->kept_len)
+		memmove(t->kept, t->kept + n, t->kept_len);
+	t->kept_pos = pos;
 }
 
-/* Before `cur` goes: a copy of what it has of headers that are being read. More
- * of them than the parser takes is never kept. */
+/* Before `cur` goes: a copy of what it has of headers that are being read, up to
+ * TAR_MAX_KEPT of them. */
 static void keep_headers(struct tar *t, struct archive *a)
 {
 	const uint64_t pos =
@@ -61,17 +58,15 @@ static void keep_headers(struct tar *t, struct archive *a)
 	/* it reads contents, or skips them */
 	if (pos == t->checked_pos)
 		return;
-	if (!t->kept_len || t->kept_pos != pos ||
-	    t->kept_pos + t->kept_len != start) {
-		t->kept_len = 0;
+	drop_kept(t, pos);
+	if (!t->kept_len)
 		t->kept_pos = from = pos;
-	}
 	if (from < start || from >= t->total)
 		return;
-	len = (size_t)(t->total - from);
-	kept = t->kept_len + len > TAR_MAX_KEPT
-		       ? NULL
-		       : realloc(t->kept, t->kept_len + len);
+	len = vc_min_u64(t->total - from, TAR_MAX_KEPT - t->kept_len);
+	if (!len)
+		return;
+	kept = realloc(t->kept, t->kept_len + len);
 	if (!kept) {
 		t->kept_len = 0;
 		return;
@@ -83,8 +78,6 @@ static void keep_headers(struct tar *t, struct archive *a)
 
 static int next_piece(struct tar *t)
 {
-	if (t->cur_len)
-		keep_tail(t);
 	t->cur_fed = 0;
 	if (stream_next(t->s, &t->cur, &t->cur_len, &t->err)) {
 		t->cur_len = 0;
@@ -138,277 +131,81 @@ static bool all_zero(const uint8_t *p, size_t len)
 	return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
 }
 
-/* Is this block a header, by its checksum? */
-static bool is_header(const uint8_t *h)
-{
-	unsigned sum = 8 * ' ', want = 0;
-	size_t i;
-
-	for (i = 0; i < TAR_BLOCK; i++)
-		sum += h[i];
-	for (i = 148; i < 156; i++)
-		sum -= h[i];
-	for (i = 148; i < 156 && h[i] == ' '; i++)
-		;
-	if (i == 156 || h[i] < '0' || h[i] > '7')
-		return false;
-	for (; i < 156 && h[i] >= '0' && h[i] <= '7'; i++)
-		want = want * 8 + (unsigned)(h[i] - '0');
-	return sum == want;
-}
-
 static bool is_tar(struct archive *a)
 {
 	return (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) ==
 	       ARCHIVE_FORMAT_TAR;
 }
 
-/* The block at `pos`, or NULL if it is not at hand. */
-static const uint8_t *block_at(const struct tar *t, uint64_t pos)
-{
-	uint64_t start = t->total - t->cur_len;
-
-	if (pos + TAR_BLOCK == start)
-		return t->tail;
-	if (pos >= start && pos + TAR_BLOCK <= t->total)
-		return t->cur + (pos - start);
-	return NULL;
-}
-
-static int check_type(struct tar *t, struct archive *a, const char *path,
-		      struct vc_error *err)
-{
-	uint64_t end = tar_get_pos(t, a);
-	const uint8_t *h =
-		end < TAR_BLOCK ? NULL : block_at(t, end - TAR_BLOCK);
-	const char text[2] = { h ? (char)h[156] : '\0', '\0' };
-
-	if (!text[0] || strchr("01234567SDxgLKVXAN", text[0]) || !is_header(h))
-		return 0;
-	if (text[0] == 'M')
-		return vc_fail(err, VC_E_UNSUPPORTED, 0,
-			       "it goes on from an earlier volume of a "
-			       "multi-volume archive");
-	return warn_add(&t->b->warn, err,
-			"entry '%s': of unknown type '%s', taken for a file",
-			tree_show(path).s, tree_show(text).s);
-}
-
-static uint64_t get_octal(const uint8_t *p, size_t len)
-{
-	char text[13] = "";
-
-	memcpy(text, p, len);
-	return strtoull(text, NULL, 8);
-}
-
-/* "-12.5" and the like, to seconds and what is above them. */
-static bool parse_time(const char *p, size_t len, int64_t *ret_sec,
-		       long *ret_nsec)
-{
-	const char *end = p + len;
-	const bool is_negative = p < end && *p == '-';
-	int64_t sec = 0;
-	long nsec = 0, unit;
-	int digits;
-
-	p += is_negative;
-	for (digits = 0; p < end && *p >= '0' && *p <= '9'; digits++, p++) {
-		if (digits == 18)
-			return false;
-		sec = sec * 10 + (*p - '0');
-	}
-	if (p < end && *p == '.')
-		for (p++, unit = NSEC / 10; p < end && *p >= '0' && *p <= '9';
-		     p++, unit /= 10, digits++)
-			nsec += (*p - '0') * unit;
-	if (p != end || !digits)
-		return false;
-	if (is_negative) {
-		sec = nsec ? -sec - 1 : -sec;
-		nsec = nsec ? NSEC - nsec : 0;
-	}
-	*ret_sec = sec;
-	*ret_nsec = nsec;
-	return true;
-}
-
-static void set_time(const char *key, const char *value, size_t len,
-		     struct archive_entry *e)
-{
-	int64_t sec;
-	long nsec;
-
-	if (strcmp(key + (*key ? 1 : 0), "time") != 0 ||
-	    !parse_time(value, len, &sec, &nsec))
-		return;
-	if (*key == 'm')
-		archive_entry_set_mtime(e, sec, nsec);
-	else if (*key == 'a')
-		archive_entry_set_atime(e, sec, nsec);
-	else if (*key == 'c')
-		archive_entry_set_ctime(e, sec, nsec);
-}
-
-/* "LENGTH KEY=VALUE\n" at `*p`; moves it on. False at the end. */
-static bool next_record(const uint8_t **p, const uint8_t *end, char *key,
-			size_t key_size, const char **ret_value,
-			size_t *ret_len)
-{
-	const uint8_t *at = *p, *equals;
-	size_t n = 0;
-
-	while (at < end && at - *p < 8 && *at >= '0' && *at <= '9')
-		n = n * 10 + (size_t)(*at++ - '0');
-	if (n > (size_t)(end - *p) || n < (size_t)(at - *p) + 3 || *at != ' ')
-		return false;
-	at++;
-	equals = memchr(at, '=', n - (size_t)(at - *p));
-	if (!equals)
-		return false;
-	snprintf(key, key_size, "%.*s", (int)(equals - at), (const char *)at);
-	*p += n;
-	*ret_value = (const char *)equals + 1;
-	*ret_len = (size_t)(*p - equals) - 2;
-	return true;
-}
-
-/* An empty value takes a record back: the header's own `h` counts, where
- * libarchive would read a zero. */
-static void take_back(const char *key, const uint8_t *h,
-		      struct archive_entry *e)
-{
-	if (!strcmp(key, "uid"))
-		archive_entry_set_uid(e, (la_int64_t)get_octal(h + 108, 8));
-	else if (!strcmp(key, "gid"))
-		archive_entry_set_gid(e, (la_int64_t)get_octal(h + 116, 8));
-	else if (!strcmp(key, "mtime"))
-		archive_entry_set_mtime(e, (time_t)get_octal(h + 136, 12), 0);
-}
-
-static int check_records(struct tar *t, const uint8_t *p, size_t len,
-			 bool is_global, const uint8_t *h,
-			 struct archive_entry *e, struct vc_error *err)
-{
-	const uint8_t *end = p + len;
-	const char *value;
-	char key[64];
-
-	while (next_record(&p, end, key, sizeof(key), &value, &len)) {
-		if (!is_global && !len && h)
-			take_back(key, h, e);
-		else if (!is_global)
-			set_time(key, value, len, e);
-		if (!is_global && len &&
-		    pax_check_record(t->b, e, h ? (char)h[156] : '\0', key,
-				     value, len, err))
-			return -1;
-		if (is_global && strcmp(key, "comment") != 0 &&
-		    warn_add(&t->b->warn, err,
-			     "'%s' of a global pax header left out",
-			     tree_show(key).s))
-			return -1;
-	}
-	return 0;
-}
-
-/* star has the other two times behind a prefix that is shorter by that. */
-static void take_star_times(const uint8_t *h, struct archive_entry *e)
-{
-	if (memcmp(h + 257, "ustar", 6) != 0 ||
-	    memcmp(h + 508, "tar", 4) != 0 || h[475])
-		return;
-	if (h[476] >= '0' && h[476] <= '7' && !archive_entry_atime_is_set(e))
-		archive_entry_set_atime(e, (time_t)get_octal(h + 476, 12), 0);
-	if (h[488] >= '0' && h[488] <= '7' && !archive_entry_ctime_is_set(e))
-		archive_entry_set_ctime(e, (time_t)get_octal(h + 488, 12), 0);
-}
-
-/* The headers from `pos` up to `end`, where the parser is, in one piece; NULL if
- * they are not at hand. */
-static const uint8_t *headers_at(struct tar *t, uint64_t pos, uint64_t end)
+/* What is at hand of the headers from `pos` on, in one piece; NULL if they are
+ * not. */
+static const uint8_t *headers_at(struct tar *t, uint64_t pos, size_t *ret_len)
 {
 	const uint64_t start = t->total - t->cur_len;
 	uint8_t *kept;
+	size_t len;
 
-	if (pos >= end || end > t->total)
+	if (pos >= start) {
+		*ret_len = (size_t)(t->total - vc_min_u64(pos, t->total));
+		return t->cur + (t->cur_len - *ret_len);
+	}
+	drop_kept(t, pos);
+	if (!t->kept_len || t->kept_pos != pos)
 		return NULL;
-	if (pos >= start)
-		return t->cur + (pos - start);
-	if (!t->kept_len || t->kept_pos != pos || end <= start ||
-	    t->kept_pos + t->kept_len != start)
-		return NULL;
-	kept = realloc(t->kept, (size_t)(end - pos));
+	len = vc_min_u64(t->cur_len, TAR_MAX_KEPT - t->kept_len);
+	kept = realloc(t->kept, t->kept_len + len);
 	if (!kept)
 		return NULL;
-	memcpy(kept + t->kept_len, t->cur, (size_t)(end - start));
+	if (len)
+		memcpy(kept + t->kept_len, t->cur, len);
 	t->kept = kept;
+	*ret_len = t->kept_len + len;
 	return kept;
 }
 
-/* The headers of pax before the entry's own. */
-static int check_extended(struct tar *t, const uint8_t *all, uint64_t len,
-			  struct archive_entry *e, struct vc_error *err)
+/* cpio's "crc" has a sum, which libarchive does not look at. */
+static void take_sum(struct tar *t, int format, const uint8_t *h, size_t len)
 {
-	const uint8_t *h, *own = all + len - TAR_BLOCK;
-	uint64_t pos = 0, size;
+	char text[9] = "";
 
-	if (!is_header(own))
-		own = NULL;
-	while (pos + TAR_BLOCK < len) {
-		h = all + pos;
-		if (!strchr("xgLKX", h[156]) || !h[156] || !is_header(h))
-			break;
-		pos += TAR_BLOCK;
-		size = get_octal(h + 124, 12);
-		if (!vc_range_ok(pos, size, len))
-			break;
-		if ((h[156] == 'x' || h[156] == 'g') &&
-		    check_records(t, all + pos, (size_t)size, h[156] == 'g',
-				  own, e, err))
-			return -1;
-		pos += vc_align_up(size, TAR_BLOCK);
-	}
-	return 0;
-}
-
-static int check_headers(struct tar *t, struct archive *a,
-			 struct archive_entry *e, struct vc_error *err)
-{
-	const uint64_t pos =
-		t->base + (uint64_t)archive_read_header_position(a);
-	const uint64_t end = tar_get_pos(t, a);
-	const uint8_t *all = headers_at(t, pos, end);
-	int rc = 0;
-
-	t->checked_pos = pos;
-	if (all && end - pos > TAR_BLOCK)
-		rc = check_extended(t, all, end - pos, e, err);
-	if (all && end - pos >= TAR_BLOCK)
-		take_star_times(all + (end - pos) - TAR_BLOCK, e);
-	t->kept_len = 0;
-	return rc;
+	t->sum.is_wanted = format == ARCHIVE_FORMAT_CPIO_SVR4_CRC && len >= 110;
+	if (!t->sum.is_wanted)
+		return;
+	memcpy(text, h + 102, 8);
+	t->sum.want = (uint32_t)strtoul(text, NULL, 16);
 }
 
 static int check_entry(void *opaque, struct archive *a, struct archive_entry *e,
 		       struct vc_error *err)
 {
 	struct tar *t = opaque;
+	const uint64_t pos =
+		t->base + (uint64_t)archive_read_header_position(a);
+	const uint8_t *all;
+	size_t len;
 
-	if (!is_tar(a))
-		return 0;
-	return check_headers(t, a, e, err) ||
-			       check_type(t, a, archive_entry_pathname(e), err)
-		       ? -1
-		       : 0;
+	all = headers_at(t, pos, &len);
+	t->checked_pos = pos;
+	if (!all)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "headers");
+	take_sum(t, archive_format(a), all, len);
+	return is_tar(a) ? headers_check(t, all, len, e, err) : 0;
 }
 
 /* --- one archive and the next --------------------------------------------- */
 
-/* Look at what follows the end of an archive at `pos`, up to the next header;
- * *ret_more if there is one, where cur_fed then points. */
-static int find_next(struct tar *t, uint64_t pos, bool *ret_more,
-		     bool *ret_garbage, struct vc_error *err)
+static bool is_cpio(const uint8_t *p, size_t len)
+{
+	/* of "070701" and the like, as much as there is in this piece */
+	return !memcmp(p, "07070", vc_min_u64(len, 5)) &&
+	       (len < 6 || p[5] == '1' || p[5] == '2' || p[5] == '7');
+}
+
+/* Look at what follows the end of an archive at `pos`, up to the next one;
+ * *ret_more if there is one, where cur_fed then points. Archives of tar fill
+ * blocks, those of cpio need not. */
+static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
+		     bool *ret_more, bool *ret_garbage, struct vc_error *err)
 {
 	size_t at = pos >= t->total ? t->cur_len
 				    : t->cur_len - (size_t)(t->total - pos);
@@ -419,10 +216,13 @@ static int find_next(struct tar *t, uint64_t pos, bool *ret_more,
 	for (;;) {
 		for (; at < t->cur_len; at += n) {
 			p = t->cur + at;
-			n = vc_min_u64(TAR_BLOCK, t->cur_len - at);
+			n = vc_min_u64(in_blocks ? TAR_BLOCK : 1,
+				       t->cur_len - at);
 			if (all_zero(p, n))
 				continue;
-			if (!*ret_garbage && n == TAR_BLOCK && is_header(p)) {
+			if (!*ret_garbage &&
+			    ((t->cur_len - at >= TAR_BLOCK && header_is(p)) ||
+			     is_cpio(p, t->cur_len - at))) {
 				*ret_more = true;
 				t->cur_fed = at;
 				t->base = t->total - t->cur_len + at;
@@ -432,6 +232,10 @@ static int find_next(struct tar *t, uint64_t pos, bool *ret_more,
 		}
 		if (!t->cur_len)
 			return 0;
+		if (t->total > pos && t->total - pos > TAR_MAX_REST)
+			return vc_fail(err, VC_E_LIMIT, 0,
+				       "more than %d MiB behind its end",
+				       TAR_MAX_REST >> 20);
 		if (next_piece(t)) {
 			*err = t->err;
 			return -1;
@@ -440,17 +244,14 @@ static int find_next(struct tar *t, uint64_t pos, bool *ret_more,
 	}
 }
 
+/* Was there a header where the parser has found the end? */
 static int check_end_mark(struct tar *t, struct archive *a,
 			  struct vc_error *err)
 {
-	const uint8_t *last = t->tail;
+	const uint64_t pos =
+		t->base + (uint64_t)archive_read_header_position(a);
 
-	if (!is_tar(a) || tar_get_pos(t, a) < t->total || t->total < TAR_BLOCK)
-		return 0;
-	/* the end is in sight: is what it ends with zeroes? */
-	if (t->cur_len >= TAR_BLOCK)
-		last = t->cur + t->cur_len - TAR_BLOCK;
-	if (all_zero(last, TAR_BLOCK))
+	if (!is_tar(a) || pos < t->total)
 		return 0;
 	return warn_add(&t->b->warn, err,
 			"no end-of-archive mark: it may have been cut off");
@@ -477,6 +278,7 @@ static int read_one(struct tar *t, struct archive *a,
 {
 	bool has_garbage = false;
 
+	t->globals = (struct pax_globals){ 0 };
 	archive_read_support_format_tar(a);
 	archive_read_support_format_cpio(a);
 	/* accepts no input at all, which is no archive: told apart below */
@@ -491,8 +293,14 @@ static int read_one(struct tar *t, struct archive *a,
 	if (!t->total)
 		return vc_fail(err, VC_E_CORRUPT, 0, "it is empty");
 	if (check_end_mark(t, a, err) ||
-	    find_next(t, tar_get_pos(t, a), ret_more, &has_garbage, err))
+	    find_next(t, tar_get_pos(t, a), is_tar(a), ret_more, &has_garbage,
+		      err))
 		return -1;
+	/* it would make an empty image of a disk whose first block is empty */
+	if (has_garbage && !t->base && !archive_read_header_position(a))
+		return vc_fail(err, VC_E_CORRUPT, 0,
+			       "open: nothing but zeroes where an archive "
+			       "begins");
 	if (has_garbage)
 		return warn_add(&t->b->warn, err,
 				"what follows the end-of-archive mark is left "
@@ -545,6 +353,7 @@ static int one_to_tree(void *opaque, struct tar *t, struct archive *a,
 		.is_layer = *(bool *)opaque,
 		.check = check_entry,
 		.opaque = t,
+		.sum = &t->sum,
 	};
 
 	return source_archive(t->b, a, &opts, err);

@@ -4,9 +4,12 @@
 #define MKIMAGE_SOURCE_TAR_H
 
 #include "mkimage/build.h"
+#include "mkimage/source/pax.h"
+#include "mkimage/source/source.h"
 #include "mkimage/source/stream.h"
 
 #define TAR_BLOCK 512
+#define TAR_MAX_KEPT (8 * 1024 * 1024) /* of one entry's headers */
 
 struct archive;
 
@@ -25,8 +28,8 @@ struct tar {
 	uint8_t *kept;
 	size_t kept_len;
 	uint64_t kept_pos, checked_pos;
-	/* the last block of what came before `cur` */
-	uint8_t tail[TAR_BLOCK];
+	struct pax_globals globals; /* of this archive, so far */
+	struct archive_sum sum;	    /* of this entry */
 };
 
 /* Fetch the first piece of `s`. */

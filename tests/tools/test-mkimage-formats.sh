@@ -96,20 +96,35 @@ for opts in --format=v7 --format=oldgnu --format=gnu \
 done
 
 # --- GNU's own types --------------------------------------------------------
-tar -C d --format=gnu -V 'a label' -cf v.tar file
-build v.tar
-debugfs -R 'ls /' image.raw 2>&1 | grep -q label && fail "the label is a file"
-has 'cat /file' '^text$'
-tar -C d --format=gnu -g snapshot -cf g.tar .
-build g.tar
-has 'stat /dir' 'Type: directory'
-has 'cat /file' '^text$'
-head -c 30000 /dev/zero | tr '\0' x >d/big
-tar -C d --format=gnu -M -L 10 -cf m1.tar -f m2.tar -f m3.tar -f m4.tar big \
-	</dev/null 2>/dev/null || :
-rm d/big
-refuses m1.tar 1 m1.tar
-refuses "entry 'big': it goes on from an earlier volume" 1 m2.tar
+rm -rf snapshot
+for format in gnu posix; do
+	# V: a label
+	tar -C d --format=$format -V 'a label' -cf v.tar file
+	build --strict v.tar
+	debugfs -R 'ls /' image.raw 2>&1 | grep -q label &&
+		fail "$format: the label is a file"
+	has 'cat /file' '^text$'
+	# D: incremental, a folder with a list of what is in it
+	rm -f snapshot
+	tar -C d --format=$format -g snapshot -cf g.tar .
+	tar -tvf g.tar >/dev/null
+	build --strict g.tar
+	has 'stat /dir' 'Type: directory'
+	has 'cat /file' '^text$'
+	debugfs -R 'cat /dir' image.raw 2>&1 | grep -aq Ysub &&
+		fail "$format: the list is in the folder"
+	# M: several volumes
+	head -c 30000 /dev/zero | tr '\0' x >d/big
+	tar -C d --format=$format -M -L 10 -cf m1.tar -f m2.tar -f m3.tar \
+		-f m4.tar big </dev/null 2>/dev/null || :
+	rm d/big
+	refuses "entry 'big': " 1 m1.tar
+	for v in m2.tar m3.tar m4.tar; do
+		refuses 'it goes on from an earlier volume' 1 $v
+		grep -q "^mkimage: $v: entry '.*big" err.log ||
+			fail "$(cat err.log)"
+	done
+done
 gen <<'X'
 gnu-long K target-of-a-link-0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789
 symlink k cut format=gnu
@@ -125,79 +140,157 @@ has 'stat /old' 'mtime: 0xfffffc18'
 has 'stat /new' 'mtime: 0x00000000:00000002'
 
 # --- pax --------------------------------------------------------------------
+# A table: what | records | entry | what debugfs is asked | what it says. An
+# entry is called x; here it gets the name of its line, so that all of them are
+# in one image.
+table() { # FILE [OPTION]...
+	from=$1
+	shift
+	awk -F ' *[|] *' '{
+		n = split($2, r, " *; *")
+		for (i = 1; i <= n; i++) if (r[i] != "") print "pax " r[i]
+		sub(" x( |$)", " " $1 " ", $3)
+		print $3
+	} END { print "end" }' "$from" | gen
+	build "$@" a.tar
+	while IFS='|' read -r name _ _ ask want; do
+		name=$(echo $name) want=$(echo "$want" | sed 's/^ *//;s/ *$//')
+		has "$(echo $ask | sed "s,/x,/$name,")" "$want"
+	done <"$from"
+}
+cat >pax.table <<'X'
+path | path to/path | file x text=1 | cat /to/path | ^1$
+path-twice | path first ; path to/second | file x text=1 | cat /to/second | ^1$
+linkpath-sym | linkpath a/target/of/a/record | symlink x y | stat /x | Fast link dest: "a/target/of/a/record"
+linkpath-hard | linkpath to/path | link x y | stat /x | Links: 2
+size | size 5 | file x declared=0 text=hello | cat /x | ^hello$
+uid | uid 3000000000 | file x uid=1 | stat /x | User: +-1294967296
+gid | gid 2147483648 | file x gid=1 | stat /x | Group: +-2147483648
+uname | uname daemon ; gname daemon | file x uid=7 gid=8 | stat /x | User: +7 +Group: +8
+mtime | mtime 5.000000001 | file x | stat /x | mtime: 0x00000005:00000004
+mtime-negative | mtime -1.5 | file x | stat /x | mtime: 0xfffffffe:77359400
+mtime-part | mtime -0.5 | file x | stat /x | mtime: 0xffffffff:77359400
+atime | atime 100.25 | file x | stat /x | atime: 0x00000064:3b9aca00
+atime-negative | atime -.25 | file x | stat /x | atime: 0xffffffff:b2d05e00
+ctime | ctime 200.5 | file x | stat /x | ctime: 0x000000c8:77359400
+ctime-negative | ctime -7 | file x | stat /x | ctime: 0xfffffff9:00000000
+creationtime | LIBARCHIVE.creationtime 300.5 | file x | stat /x | crtime: 0x0000012c:77359400
+hdrcharset | hdrcharset BINARY ; path to/b\xffyte | file x text=1 | ls -p /to | b.yte
+comment | comment whatever | file x uid=5 | stat /x | User: +5
+SCHILY.dev | SCHILY.dev 5 ; SCHILY.ino 6 | file x | stat /x | Links: 1
+SCHILY.nlink | SCHILY.nlink 7 | file x | stat /x | Links: 1
+SCHILY.devmajor | SCHILY.devmajor 9 ; SCHILY.devminor 70000 | char x 1 2 | stat /x | number: 0*9:70000 
+SUN.devmajor | SUN.devmajor 9 ; SUN.devminor 70000 | block x 1 2 | stat /x | number: 0*9:70000 
+SCHILY.fflags | SCHILY.fflags nodump,noatime | file x | stat /x | Flags: 0x800c0
+SCHILY.xattr | SCHILY.xattr.user.a value | file x | ea_get /x user.a | = "value"
+SCHILY.xattr-empty | SCHILY.xattr.user.a | file x | ea_list /x | user.a \(0\)
+SCHILY.xattr-twice | SCHILY.xattr.user.a old ; SCHILY.xattr.user.a new | file x | ea_get /x user.a | = "new"
+LIBARCHIVE.xattr | LIBARCHIVE.xattr.user.a AAECAw | file x | ea_list /x | user.a \(4\) = 00 01 02 03
+LIBARCHIVE.xattr-padded | LIBARCHIVE.xattr.user.a AAECAw== | file x | ea_list /x | user.a \(4\) = 00 01 02 03
+LIBARCHIVE.xattr-once | LIBARCHIVE.xattr.user.p%2525q dg== | file x | ea_get /x user.p%25q | = "v"
+SCHILY.xattr-once | SCHILY.xattr.user.p%252525q v | file x | ea_get /x user.p%2525q | = "v"
+SCHILY.xattr-plain | SCHILY.xattr.user.p%41q v | file x | ea_get /x user.p%41q | = "v"
+selinux | RHT.security.selinux u:r:t:s0 | file x | ea_get -x /x security.selinux | 75 3a 72 3a 74 3a 73 30 00 *$
+selinux-both | RHT.security.selinux u:r:t:s0 ; SCHILY.xattr.security.selinux u:r:t:s0\x00 | file x | ea_list /x | security.selinux \(9\)
+acl | SCHILY.acl.access user::rw-,user:7:r--,group::r--,mask::r--,other::--- | file x | stat /x | Mode: +0640
+no-size | size | file x text= | stat /x | Size: 0
+no-uid | uid | file x uid=9 | stat /x | User: +9 
+no-uid-256 | uid 5 ; uid | file x uid=3000000000 | stat /x | User: +-1294967296
+no-gid | gid 5 ; gid | file x gid=9 base256=1 | stat /x | Group: +9 
+no-mtime | mtime 5 ; mtime | file x mtime=77 | stat /x | mtime: 0x0000004d:00000000
+no-mtime-256 | mtime | file x mtime=-5 | stat /x | mtime: 0xfffffffb:00000000
+no-atime | mtime 5 ; atime | file x | stat /x | atime: 0x00000005
+no-ctime | mtime 5 ; ctime | file x | stat /x | ctime: 0x00000005
+no-creationtime | LIBARCHIVE.creationtime | file x | stat /x | crtime: 0x3b9aca00
+no-path | path | file x text=1 | cat /x | ^1$
+no-linkpath | linkpath | symlink x t | stat /x | Fast link dest: "t"
+no-devmajor | SCHILY.devmajor 1 ; SCHILY.devmajor | char x 5 6 | stat /x | number: 0*5:0*6 
+no-devminor | SCHILY.devminor | char x 5 6 | stat /x | number: 0*5:0*6 
+no-fflags | SCHILY.fflags | file x | stat /x | Flags: 0x80000$
+no-acl | SCHILY.acl.access | file x mode=751 | stat /x | Mode: +0751
+no-selinux | RHT.security.selinux | file x | stat /x | Links: 1
+X
+table pax.table --strict
+debugfs -R 'ls -p /to' image.raw 2>/dev/null |
+	grep -aq "$(printf 'b\377yte')" || fail "bytes of a name are lost"
+debugfs -R 'ea_list /no-selinux' image.raw 2>&1 | grep -q selinux &&
+	fail "an empty label"
+# what is no record that can be taken back, or understood
+while IFS='|' read -r record entry want; do
+	printf 'pax %s\nfile before text=1\npax %s\n%s\nfile z text=1\nend\n' \
+		'comment c' "$record" "$entry" | gen
+	# shellcheck disable=SC2086
+	refuses "$(echo $want)" 1 --strict a.tar
+done <<'X'
+size|file x text=hello|entry 'x': its 'size' is empty
+LIBARCHIVE.xattr.user.a A*==|file x|entry 'x': attribute 'user.a': not in base64
+VENDOR.unknown y|file x|entry 'x': pax record of unknown kind left out: 'VENDOR.unknown'
+GNU.sparse.major 9|file x|entry 'x':
+X
+printf 'pax a\001b c\nfile x\nend\n' | "$gentar" | tr '\001' '\000' >a.tar
+refuses "entry 'x': the name of a pax record has a NUL" 1 -q a.tar
+printf 'pax VENDOR.unknown y\nfile x text=1\nend\n' | gen
+mkimage --force --size $image_size -o image.raw a.tar 2>err.log
+[ "$(grep -c "warning: .*'VENDOR.unknown'" err.log)" -eq 1 ] ||
+	fail "$(cat err.log)"
+has 'cat /x' '^1$'
+# two of them before one entry
+printf 'pax uid 5\ntype x h zeroes=0\nfile x text=1\nend\n' | gen
+refuses "entry 'x': it has more than one pax header" 1 a.tar
+
+# a global one: for all behind it, until it is taken back
 gen <<'X'
+file before uid=1 mtime=5
+pax uid 7
+pax gid 8
+pax mtime -0.5
+pax atime 9
 pax comment of-a-program
+pax uname nobody
+pax SCHILY.archtype exustar
+pax GNU.volume.label l
 global
-file x text=1
+file all uid=1 gid=2 mtime=5
+pax uid 9
+pax mtime 6
+file own uid=1 mtime=5
+pax uid
+file back uid=1
+pax uid
+global
+file less uid=1 gid=2
 end
 X
 build --strict a.tar
-gen <<'X'
-pax comment of-a-program
-pax uid 7
-global
-file x text=1
-end
+while read -r f want; do
+	has "stat /$f" "$want"
+done <<'X'
+before User: +1 
+before mtime: 0x00000005:00000000
+all User: +7 +Group: +8 
+all mtime: 0xffffffff:77359400
+all atime: 0x00000009:00000000
+own User: +9 +Group: +8
+own mtime: 0x00000006:00000000
+back User: +1 +Group: +8
+less User: +1 +Group: +8
 X
-build a.tar
-refuses "'uid' of a global pax header left out" 1 --strict a.tar
-gen <<'X'
-pax uid 8
-file own text=1
-pax gid 2147483648
-pax uname somebody
-pax gname nobody
-pax atime 100.25
-pax ctime 200.5
-pax comment whatever
-pax SCHILY.dev 5
-pax SCHILY.ino 6
-pax SCHILY.nlink 7
-pax LIBARCHIVE.creationtime 300
-pax SCHILY.fflags nodump,noatime
-pax VENDOR.unknown x
-file many text=1
-pax SCHILY.devmajor 9
-pax SCHILY.devminor 70000
-char dev 1 2
-pax linkpath a/target/in/a/record
-symlink l x
-pax linkpath own
-link hard x
-pax hdrcharset BINARY
-pax path b\xffy\x80te
-file x text=1
-pax path one
-pax path two
-file x text=1
-end
-X
-build a.tar
-has 'stat /own' 'User: +8 '
-has 'stat /many' 'Group: -2147483648'
-has 'stat /many' 'atime: 0x00000064:3b9aca00'
-has 'stat /many' 'ctime: 0x000000c8:77359400'
-has 'stat /many' 'Flags: 0x800c0'
-has 'stat /l' 'a/target/in/a/record'
-has 'stat /hard' 'Links: 2'
-has 'cat /two' '^1$'
-has 'stat /dev' 'Type: character special'
-debugfs -R 'ls -p /' image.raw 2>/dev/null | grep -aq "$(printf 'b\377y\200te')" ||
-	fail "bytes of a name are lost"
-# an empty value: the header's own counts
-gen <<'X'
-pax uid
-pax mtime
-pax path
-file x uid=9 text=1
-pax SCHILY.xattr.user.empty
-file y uid=9 text=1
-end
-X
-build a.tar
-has 'stat /x' 'User: +9 '
-has 'stat /x' 'mtime: 0x3b9aca00'
-has 'ea_list /y' 'user.empty \(0\)'
+# not for the next archive
+cp a.tar b.tar
+printf 'file next uid=1 gid=2\nend\n' | "$gentar" >>b.tar
+build --strict b.tar
+has 'stat /next' 'Group: +2 '
+# and as tar has it
+tar -C d --format=posix --pax-option=uid=71,gid=72 --owner=5 --group=6 \
+	-cf a.tar file
+build --strict a.tar
+tar --numeric-owner -tvf a.tar | grep -q ' 71/72 ' || fail "tar: no global ids"
+has 'stat /file' 'User: +71 +Group: +72'
+# the rest is told
+for key in path linkpath size SCHILY.xattr.user.x VENDOR.unknown; do
+	printf 'pax %s 5\nglobal\nfile x text=1\nend\n' $key | gen
+	refuses "'$key' of a global pax header left out" 1 --strict a.tar
+done
 # a NUL in a value: of an attribute it is a byte, in a name it is refused
 gen <<'X'
 pax SCHILY.xattr.user.nul a\x01b
@@ -272,7 +365,7 @@ ln c/one c/two
 ln -s one c/link
 mkdir c/dir
 mkfifo c/fifo
-for format in newc crc odc bin; do
+for format in newc crc odc bin hpodc hpbin; do
 	(cd c && find . | sort | cpio -o -H $format --quiet) >c.cpio
 	build --strict c.cpio
 	has 'cat /one' '^one$'
@@ -285,6 +378,85 @@ for format in newc crc odc bin; do
 	head -c 100 c.cpio >cut
 	refuses cut 1 cut
 done
+# old binary headers of the other byte order
+(cd c && printf 'one\n' | cpio -o -H bin --quiet) |
+	dd conv=swab of=c.cpio status=none
+# (and its name and contents back)
+printf 'one\0' | dd of=c.cpio bs=1 seek=26 conv=notrunc status=none
+printf 'one\n' | dd of=c.cpio bs=1 seek=30 conv=notrunc status=none
+printf 'TRAILER!!!\0\0' | dd of=c.cpio bs=1 seek=60 conv=notrunc status=none
+build --strict c.cpio
+has 'cat /one' '^one$'
+# "crc": a sum of the contents
+(cd c && printf '%s\n' one two dir | cpio -o -H crc --quiet) >c.cpio
+build --strict c.cpio
+at=$(grep -abo '^one$\|one$' c.cpio | tail -1 | cut -d : -f 1)
+flip c.cpio bad.cpio "$at" 1
+refuses "entry 'two': its contents have another checksum" 1 bad.cpio
+# no trailer
+(cd c && printf '%s\n' one dir | cpio -o -H newc --quiet) >c.cpio
+head -c $(($(grep -abo 'TRAILER!!!' c.cpio | cut -d : -f 1) - 110)) c.cpio >cut
+refuses "after entry 2 'one': read: it is cut off" 1 cut
+# several, as boot loaders take them, and with tar among them
+(cd c && echo one | cpio -o -H newc --quiet) >1.cpio
+(cd c && echo dir | cpio -o -H odc --quiet) >2.cpio
+tar -C c --format=gnu -cf 3.tar link
+cat 1.cpio 2.cpio 3.tar 1.cpio >c.cpio
+build --strict c.cpio
+has 'cat /one' '^one$'
+has 'stat /dir' 'Type: directory'
+has 'stat /link' 'Type: symlink'
+echo garbage >>c.cpio
+refuses 'what follows the end-of-archive mark is left out' 1 --strict c.cpio
+# kinds of files that tar has no letter for
+newc() { # NAME MODE
+	printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X' \
+		1 $(($2)) 5 6 1 1000000000 0 0 0 0 0 $((${#1} + 1)) 0
+	printf '%s\0' "$1"
+	head -c $(((4 - (110 + ${#1} + 1) % 4) % 4)) /dev/zero
+}
+{
+	newc socket 0140755
+	newc TRAILER!!! 0
+} >c.cpio
+build --strict c.cpio
+has 'stat /socket' 'Type: socket +Mode: +0755'
+has 'stat /socket' 'User: +5 +Group: +6'
+for kind in door:0150644 whiteout:0160644 nothing:0000644; do
+	{
+		newc before 0100644
+		newc "${kind%:*}" "${kind#*:}"
+		newc after 0100644
+		newc TRAILER!!! 0
+	} >c.cpio
+	refuses "entry '${kind%:*}' left out: unknown kind of file" 1 --strict \
+		c.cpio
+	mkimage --json --force --size $image_size -o image.raw c.cpio \
+		>json 2>err.log || fail "$(cat err.log)"
+	[ "$(grep -c warning: err.log)" -eq 1 ] || fail "$(cat err.log)"
+	grep -q "entry '${kind%:*}' left out" json || fail "$(cat json)"
+	has 'stat /after' 'Type: regular'
+	has "stat /${kind%:*}" 'File not found'
+done
+
+# --- archives of other kinds, which libarchive could read -----------------------
+if command -v bsdtar >/dev/null; then
+	for format in zip 7zip iso9660 ar arbsd mtree shar warc xar; do
+		bsdtar -C d --format=$format -cf other file 2>/dev/null ||
+			continue
+		why='Unrecognized archive format'
+		[ $format != iso9660 ] || why='nothing but zeroes where'
+		refuses "other: open: $why" 1 other
+		gzip -c other >other.gz
+		refuses "other.gz: open: $why" 1 other.gz
+	done
+fi
+# nor of what begins as an empty archive does
+{
+	head -c 10240 /dev/zero
+	echo something
+} >other
+refuses 'other: open: nothing but zeroes where an archive begins' 1 other
 
 # --- several archives -------------------------------------------------------
 gen <<'X'
