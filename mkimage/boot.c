@@ -196,7 +196,8 @@ static int copy(const struct node *n, struct writer *w,
 		return vc_fail(err, VC_E_SYS, ENOMEM, "boot files");
 	if (vc_outfile_open(path, o->force, ret, err))
 		return -1;
-	vc_outfile_set_sync(*ret, o->sync || vc_outfile_is_replacing(*ret));
+	vc_outfile_set_sync(*ret, o->sync);
+	vc_outfile_keep_old(*ret);
 	for (pos = 0; pos < n->size_bytes; pos += len) {
 		len = vc_min_u64(n->size_bytes - pos, COPY_BYTES);
 		if (w->ops->file_read(w, n, pos, buf, (size_t)len, err))

@@ -402,9 +402,8 @@ int out_create(const char *path, const struct out_opts *opts, struct out **ret,
 		return -1;
 	if (vc_outfile_open(path, opts->force, &o->file, err))
 		return -1;
-	/* or a power cut could leave neither the old one nor the new */
-	vc_outfile_set_sync(o->file,
-			    opts->sync || vc_outfile_is_replacing(o->file));
+	vc_outfile_set_sync(o->file, opts->sync);
+	vc_outfile_keep_old(o->file);
 	if (!opts->is_plain && needs_stage(opts) && out_temp(o, &o->stage, err))
 		return -1;
 	if (!opts->is_plain && open_disk(o, err))

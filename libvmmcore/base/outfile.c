@@ -42,7 +42,7 @@ struct vc_outfile {
 	int dir_fd;
 	int fd;
 	bool force;
-	bool sync;
+	bool sync, sync_data;
 	bool is_replacing; /* there was a file when it was opened */
 	bool is_device;
 	bool is_folder; /* made for others; no fd, and a name from the start */
@@ -281,14 +281,14 @@ int vc_outfile_get_fd(const struct vc_outfile *of)
 	return of->fd;
 }
 
-bool vc_outfile_is_replacing(const struct vc_outfile *of)
-{
-	return of->is_replacing;
-}
-
 void vc_outfile_set_sync(struct vc_outfile *of, bool sync)
 {
 	of->sync = sync;
+}
+
+void vc_outfile_keep_old(struct vc_outfile *of)
+{
+	of->sync_data = of->is_replacing;
 }
 
 /* The new file takes the permissions of the one it replaces. */
@@ -646,7 +646,7 @@ static int commit_all(struct vc_outfile **files, size_t nr,
 
 int vc_outfile_sync(struct vc_outfile *of, struct vc_error *err)
 {
-	if (!of->sync || of->is_synced)
+	if ((!of->sync && !of->sync_data) || of->is_synced)
 		return 0;
 	if (fsync(of->fd) < 0)
 		return fail_commit(of, "write", err);

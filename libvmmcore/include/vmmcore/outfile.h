@@ -36,8 +36,10 @@ int vc_outfile_get_fd(const struct vc_outfile *of);
 /* Whether commit waits for the medium: true unless set otherwise. Without it
  * a power cut soon after can leave an incomplete file under the name. */
 void vc_outfile_set_sync(struct vc_outfile *of, bool sync);
-/* Was there a file of that name when it was opened? */
-bool vc_outfile_is_replacing(const struct vc_outfile *of);
+/* Where commit replaces a file, the new contents are on the medium before the old
+ * are let go, so that a power cut leaves one of the two; it need not wait for the
+ * name. */
+void vc_outfile_keep_old(struct vc_outfile *of);
 /* Wait for the medium now if commit would: what is left to it is the name. Nothing
  * may be written after this. */
 int vc_outfile_sync(struct vc_outfile *of, struct vc_error *err) VC_MUST_CHECK;
