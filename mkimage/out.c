@@ -31,6 +31,10 @@
 #define NR_BUFS 4
 #define BUF_BYTES OUT_ALIGN
 #define RESERVE_BYTES (UINT64_C(64) * 1024 * 1024) /* of space, at a time */
+/* A raw disk has this size, and grows by steps when more is written: what it
+ * may become can be more than the host has of one file. */
+#define FIRST_BYTES (UINT64_C(2) << 40)
+#define STEP_BYTES (UINT64_C(64) << 30)
 #define NR_RESERVES_FREE 4 /* as many are left for others */
 /* So much in a row, and more is expected to come. */
 #define RESERVE_AFTER (UINT64_C(4) * 1024 * 1024)
@@ -57,6 +61,7 @@ struct out {
 	size_t len;
 	uint64_t high; /* end of the highest write so far */
 	enum vc_disk_status status;
+	struct vc_error why; /* has a code if the disk did not grow */
 
 	/* where in the file the last write ended, about; since where there was
 	 * no gap; what has been taken begins before that and ends here */
@@ -67,6 +72,10 @@ struct out {
 
 static int fail(const struct out *o, struct vc_error *err)
 {
+	if (o->why.code) {
+		*err = o->why;
+		return vc_prefix(err, "'%s'", o->shown);
+	}
 	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(o->status),
 		       "'%s': write", o->shown);
 }
@@ -162,14 +171,27 @@ static void trim(struct out *o)
 
 /* --- blocks ---------------------------------------------------------------- */
 
+/* Something is about to be written that ends at `end`. */
+static void make_room(struct out *o, uint64_t end)
+{
+	if (end <= vc_disk_get_size(o->disk) || !is_raw(o))
+		return;
+	vc_disk_drain(o->disk);
+	end = vc_align_up(end, STEP_BYTES);
+	if (vc_disk_set_size(o->disk, vc_min_u64(end, o->opts.max_bytes),
+			     &o->why))
+		o->status = VC_DISK_EIO;
+}
+
 static void send_cur(struct out *o)
 {
 	struct out_buf *b = o->cur;
 
 	if (!b)
 		return;
-	reserve(o, o->opts.base_bytes + o->start, o->len);
 	o->cur = NULL;
+	make_room(o, o->opts.base_bytes + o->start + o->len);
+	reserve(o, o->opts.base_bytes + o->start, o->len);
 	b->iov = (struct iovec){ b->data, o->len };
 	b->req = (struct vc_disk_req){
 		.op = VC_DISK_WRITE,
@@ -261,6 +283,9 @@ int out_disk_pwrite(struct out *o, uint64_t offset, const void *data,
 		    size_t len, struct vc_error *err)
 {
 	settle(o);
+	if (o->status != VC_DISK_OK)
+		return fail(o, err);
+	make_room(o, offset + len);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
 	note_write(o, offset, len);
@@ -361,12 +386,14 @@ static int convert(struct out *o, struct vc_error *err)
 
 static int open_disk(struct out *o, struct vc_error *err)
 {
-	const struct vc_disk_create_opts create = {
+	struct vc_disk_create_opts create = {
 		.format = o->stage ? VC_DISK_FORMAT_RAW : o->opts.format,
 		.size_bytes = o->opts.max_bytes,
 	};
 	const int fd = vc_outfile_get_fd(o->stage ? o->stage : o->file);
 
+	if (is_raw(o))
+		create.size_bytes = vc_min_u64(create.size_bytes, FIRST_BYTES);
 	if (vc_disk_create(fd, &create, err))
 		return vc_prefix(err, "'%s'", o->shown);
 	return open_again(o, fd, create.format, true, &o->disk, err);

@@ -1,26 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Contents that later entries replaced leave holes behind the cursor. When the
- * last entry is in, what lies highest moves down into them, and the cursor
- * with it: the file system is laid out as though only what stays had come, and
- * is as small.
+ * When the last entry is in, contents move to where they would be had the size
+ * been known from the start. There are two reasons for that.
+ *
+ * What later entries replaced has left holes behind the cursor. What lies
+ * highest moves down into them: the file system is laid out as though only what
+ * stays had come, and is as small.
  *
  *	| a | dropped | b | dropped | c | d |    ->    | a | d | b | c |
  *
+ * And the room behind the superblock and each of its copies, which the cursor
+ * has jumped over, may have to be larger than it was taken to be: contents
+ * leave it for the end.
+ *
  * With a given size, contents may pass its end before others are dropped. Those
- * wait in a file without a name; how much that may become is limited, so that
- * an archive that expands without end does not fill the host. What is beyond
- * that, or finds no space there, is only counted.
+ * wait in a file without a name, as long as others of this host keep as much
+ * space as that takes. What is beyond that is only counted.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "mkimage/ext4/fs.h"
 
-#define MAX_SPILL_BYTES (UINT64_C(16) << 30)
+/* So much may wait in any case; how often to look for what others have then. */
+#define SPILL_BYTES (UINT64_C(16) << 30)
+#define SPILL_STEP (UINT64_C(64) << 20)
 #define COPY_BLOCKS 256u
 
 /* --- past the end ---------------------------------------------------------- */
+
+static bool may_spill(const struct e4 *fs, uint64_t at)
+{
+	struct statvfs st;
+
+	if (at < SPILL_BYTES || at % SPILL_STEP)
+		return true;
+	return !fstatvfs(vc_outfile_get_fd(fs->spill), &st) &&
+	       st.f_bavail * st.f_frsize >= at;
+}
 
 int e4_spill(struct e4 *fs, uint64_t nr, const uint8_t *data,
 	     struct vc_error *err)
@@ -31,12 +50,15 @@ int e4_spill(struct e4 *fs, uint64_t nr, const uint8_t *data,
 		return 0;
 	if (!fs->spill && out_temp(fs->out, &fs->spill, err))
 		return -1;
-	if (at < MAX_SPILL_BYTES &&
-	    !vc_pwrite_full(vc_outfile_get_fd(fs->spill), data, E4_BLOCK, at)) {
+	if (!may_spill(fs, at)) {
+		fs->is_spill_full = true;
+		return 0;
+	}
+	if (!vc_pwrite_full(vc_outfile_get_fd(fs->spill), data, E4_BLOCK, at)) {
 		fs->spill_end = nr + 1;
 		return 0;
 	}
-	if (at < MAX_SPILL_BYTES && errno != ENOSPC)
+	if (errno != ENOSPC)
 		return vc_fail(err, VC_E_SYS, errno, "temporary file: write");
 	fs->is_spill_full = true;
 	return 0;
@@ -58,11 +80,13 @@ static int read_blocks(struct e4 *fs, uint64_t nr, uint8_t *data, size_t count,
 
 struct mover {
 	struct e4 *fs;
-	uint64_t end;	     /* where the contents are to end */
-	size_t hole;	     /* of fs->dropped, sorted */
+	uint64_t end;	      /* where the contents are to end */
+	struct extent *holes; /* owned: below that, where nothing stays */
+	size_t nr_holes, max_holes;
+	size_t hole;	     /* to be filled next */
 	uint32_t used;	     /* of that hole */
 	uint8_t *buf;	     /* owned */
-	struct node **nodes; /* owned: what has blocks at or after `end` */
+	struct node **nodes; /* owned: what has blocks that must move */
 	size_t nr, max;
 };
 
@@ -73,24 +97,74 @@ static int compare_holes(const void *a, const void *b)
 	return (x->physical > y->physical) - (x->physical < y->physical);
 }
 
+static int push_hole(struct mover *m, uint64_t start, uint64_t end,
+		     struct vc_error *err)
+{
+	const struct extent hole = { .physical = start,
+				     .len = (uint32_t)(end - start) };
+	struct extent *more;
+	size_t max;
+
+	if (m->nr_holes == m->max_holes) {
+		max = m->max_holes ? 2 * m->max_holes : 64;
+		more = realloc(m->holes, max * sizeof(*more));
+		if (!more)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "layout");
+		m->holes = more;
+		m->max_holes = max;
+	}
+	m->holes[m->nr_holes++] = hole;
+	return 0;
+}
+
+/* What of these blocks contents may be in. */
+static int add_holes(struct mover *m, uint64_t start, uint64_t end,
+		     struct vc_error *err)
+{
+	uint64_t at = start, run;
+
+	end = vc_min_u64(end, m->end);
+	for (;; at = run) {
+		at = e4_skip_head(m->fs, at, &run);
+		if (at >= end)
+			return 0;
+		if (push_hole(m, at, vc_min_u64(run, end), err))
+			return -1;
+	}
+}
+
+static int find_holes(struct mover *m, uint64_t next, struct vc_error *err)
+{
+	const struct e4 *fs = m->fs;
+	const struct extent *e;
+	size_t i;
+
+	for (i = 0; i < fs->nr_dropped; i++) {
+		e = &fs->dropped[i];
+		if (add_holes(m, e->physical, e->physical + e->len, err))
+			return -1;
+	}
+	if (add_holes(m, next, UINT64_MAX, err))
+		return -1;
+	if (m->nr_holes)
+		qsort(m->holes, m->nr_holes, sizeof(*m->holes), compare_holes);
+	return 0;
+}
+
 /* Up to `want` blocks side by side, or 0. */
 static uint32_t take_hole(struct mover *m, uint32_t want, uint64_t *ret)
 {
 	const struct extent *h;
 
-	if (m->hole < m->fs->nr_dropped &&
-	    m->used == m->fs->dropped[m->hole].len) {
+	if (m->hole < m->nr_holes && m->used == m->holes[m->hole].len) {
 		m->hole++;
 		m->used = 0;
 	}
-	if (m->hole == m->fs->nr_dropped)
+	if (m->hole == m->nr_holes)
 		return 0;
-	h = &m->fs->dropped[m->hole];
+	h = &m->holes[m->hole];
 	*ret = h->physical + m->used;
-	if (*ret >= m->end)
-		return 0;
 	want = (uint32_t)vc_min_u64(want, h->len - m->used);
-	want = (uint32_t)vc_min_u64(want, m->end - *ret);
 	m->used += want;
 	return want;
 }
@@ -120,8 +194,38 @@ static uint64_t end_of(const struct extents *ext)
 	return last->physical + last->len;
 }
 
-/* In order of their places: that they came in. A file is written from its start
- * to its end, so its last block is its highest. */
+/* How many of the blocks from `at` to `end` stay, or must move. */
+static uint32_t run_of(const struct mover *m, uint64_t at, uint64_t end,
+		       bool *ret_stays)
+{
+	uint64_t start, run;
+
+	start = e4_skip_head(m->fs, at, &run);
+	*ret_stays = start == at && at < m->end;
+	if (*ret_stays)
+		end = vc_min_u64(end, vc_min_u64(run, m->end));
+	else if (start > at)
+		end = vc_min_u64(end, start);
+	return (uint32_t)(end - at);
+}
+
+static bool must_move(const struct mover *m, const struct extents *ext)
+{
+	const struct extent *e;
+	bool stays;
+	uint32_t i;
+
+	for (i = 0; i < ext->nr; i++) {
+		e = extents_get(ext, i);
+		if (run_of(m, e->physical, e->physical + e->len, &stays) !=
+			    e->len ||
+		    !stays)
+			return true;
+	}
+	return false;
+}
+
+/* In order of their places: that they came in. */
 static int compare_nodes(const void *a, const void *b)
 {
 	const struct node *x = *(struct node *const *)a,
@@ -137,8 +241,7 @@ static int collect(struct mover *m, struct vc_error *err)
 	size_t max;
 
 	for (n = m->fs->tree->root; n; n = n->next) {
-		if (n->type != NODE_FILE || !n->ext.nr ||
-		    end_of(&n->ext) <= m->end)
+		if (n->type != NODE_FILE || !must_move(m, &n->ext))
 			continue;
 		if (m->nr == m->max) {
 			max = m->max ? 2 * m->max : 256;
@@ -155,23 +258,39 @@ static int collect(struct mover *m, struct vc_error *err)
 	return 0;
 }
 
-static int move_extent(struct mover *m, const struct extent *e,
-		       struct extents *to, struct vc_error *err)
+static int move_run(struct mover *m, uint32_t logical, uint64_t from,
+		    uint32_t len, struct extents *to, struct vc_error *err)
 {
-	uint32_t done = 0, got;
+	uint32_t got;
 	uint64_t at;
 
-	if (e->physical < m->end)
-		done = (uint32_t)vc_min_u64(e->len, m->end - e->physical);
-	if (done && extents_append(to, e->logical, e->physical, done, err))
-		return -1;
-	for (; done < e->len; done += got) {
-		got = take_hole(m, e->len - done, &at);
+	for (; len; len -= got, logical += got, from += got) {
+		got = take_hole(m, len, &at);
 		if (!got)
 			return vc_fail(err, VC_E_INTERNAL, 0,
 				       "layout: too few holes");
-		if (copy_blocks(m, e->physical + done, at, got, err) ||
-		    extents_append(to, e->logical + done, at, got, err))
+		if (copy_blocks(m, from, at, got, err) ||
+		    extents_append(to, logical, at, got, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int move_extent(struct mover *m, const struct extent *e,
+		       struct extents *to, struct vc_error *err)
+{
+	const uint64_t end = e->physical + e->len;
+	uint32_t done, n;
+	bool stays;
+	int rc;
+
+	for (done = 0; done < e->len; done += n) {
+		n = run_of(m, e->physical + done, end, &stays);
+		rc = stays ? extents_append(to, e->logical + done,
+					    e->physical + done, n, err)
+			   : move_run(m, e->logical + done, e->physical + done,
+				      n, to, err);
+		if (rc)
 			return -1;
 	}
 	return 0;
@@ -205,44 +324,73 @@ static bool is_there(const struct mover *m)
 	return true;
 }
 
+static int zero(struct mover *m, uint64_t start, uint64_t end,
+		struct vc_error *err)
+{
+	end = vc_min_u64(end, m->fs->limit);
+	return start < end ? out_zero(m->fs->out, start, end - start, err) : 0;
+}
+
+/* Behind each superblock there were `was` blocks; those below `high` may have
+ * been written. What follows relies on zeroes, and what was replaced must not
+ * be found in the image's free space. */
+static int clear(struct mover *m, uint32_t was, uint64_t high,
+		 struct vc_error *err)
+{
+	const struct e4 *fs = m->fs;
+	uint64_t start = 0;
+	uint32_t i;
+
+	for (i = 0; start < high; i++) {
+		if (zero(m, start + was, start + fs->head_blocks, err))
+			return -1;
+		if (i == fs->nr_backups)
+			break;
+		start = (uint64_t)fs->backup[i] * E4_GROUP_BLOCKS;
+	}
+	/* whole clusters of any image format, so that the disk may end here */
+	return zero(m, m->end, vc_align_up(high, OUT_ALIGN / E4_BLOCK), err);
+}
+
 static int move_all(struct mover *m, struct vc_error *err)
 {
-	struct e4 *fs = m->fs;
-	const uint64_t high = vc_min_u64(fs->next, fs->limit);
 	size_t i;
 
 	m->buf = malloc((size_t)COPY_BLOCKS * E4_BLOCK);
 	if (!m->buf)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "layout");
-	qsort(fs->dropped, fs->nr_dropped, sizeof(*fs->dropped), compare_holes);
 	for (i = 0; i < m->nr; i++)
 		if (move_node(m, m->nodes[i], err))
 			return -1;
-	/* what follows relies on zeroes, and what was replaced must not be
-	 * found in the image's free space */
-	return high > m->end ? out_zero(fs->out, m->end, high - m->end, err)
-			     : 0;
+	return 0;
 }
 
-int e4_compact(struct e4 *fs, struct vc_error *err)
+int e4_compact(struct e4 *fs, uint32_t head_blocks, struct vc_error *err)
 {
-	struct mover m = {
-		.fs = fs,
-		.end = e4_advance(fs, 0, fs->nr_alloced),
-	};
-	int rc;
+	const uint32_t was = fs->head_blocks;
+	const uint64_t next = fs->data_end, high = fs->next;
+	struct mover m = { .fs = fs };
+	int rc = 0;
 
-	if (!fs->nr_dropped)
+	assert(head_blocks >= was);
+	fs->nr_alloced = fs->nr_data;
+	if (!fs->nr_dropped && was == head_blocks && next == high)
 		return 0;
-	rc = collect(&m, err);
+	fs->head_blocks = head_blocks;
+	fs->data_end = m.end = e4_advance(fs, 0, fs->nr_data);
 	/* too much for the size: only counted, for the message */
-	if (!rc && m.end <= fs->limit) {
-		fs->is_lost = !is_there(&m);
-		if (!fs->is_lost)
-			rc = move_all(&m, err);
+	if (m.end <= fs->limit) {
+		rc = collect(&m, err);
+		fs->is_lost = !rc && !is_there(&m);
+		if (!rc && !fs->is_lost)
+			rc = find_holes(&m, next, err) || move_all(&m, err) ||
+					     clear(&m, was, high, err)
+				     ? -1
+				     : 0;
 	}
 	fs->nr_dropped = 0;
 	e4_set_cursor(fs, m.end);
+	free(m.holes);
 	free(m.nodes);
 	free(m.buf);
 	return rc;

@@ -78,9 +78,7 @@ static void find_backups(struct e4 *fs)
 	qsort(fs->backup, fs->nr_backups, sizeof(fs->backup[0]), compare_u32);
 }
 
-/* If a superblock copy is at `at`, what comes after it; *ret_end is where the
- * next copy begins. */
-static uint64_t skip_head(const struct e4 *fs, uint64_t at, uint64_t *ret_end)
+uint64_t e4_skip_head(const struct e4 *fs, uint64_t at, uint64_t *ret_end)
 {
 	uint64_t start;
 	uint32_t i;
@@ -105,7 +103,7 @@ uint64_t e4_advance(const struct e4 *fs, uint64_t at, uint64_t n)
 	uint64_t end;
 
 	for (;;) {
-		at = skip_head(fs, at, &end);
+		at = e4_skip_head(fs, at, &end);
 		if (n <= end - at)
 			return at + n;
 		n -= end - at;
@@ -118,7 +116,7 @@ uint64_t e4_fit(const struct e4 *fs, uint64_t at, uint64_t n)
 	uint64_t end;
 
 	for (;;) {
-		at = skip_head(fs, at, &end);
+		at = e4_skip_head(fs, at, &end);
 		if (n <= end - at)
 			return at;
 		at = end;
@@ -127,7 +125,7 @@ uint64_t e4_fit(const struct e4 *fs, uint64_t at, uint64_t n)
 
 void e4_set_cursor(struct e4 *fs, uint64_t at)
 {
-	fs->next = skip_head(fs, at, &fs->run_end);
+	fs->next = e4_skip_head(fs, at, &fs->run_end);
 }
 
 uint32_t e4_alloc(struct e4 *fs, uint32_t want, uint64_t *ret_start)
@@ -135,7 +133,7 @@ uint32_t e4_alloc(struct e4 *fs, uint32_t want, uint64_t *ret_start)
 	uint32_t got = want;
 
 	if (fs->next == fs->run_end)
-		fs->next = skip_head(fs, fs->next, &fs->run_end);
+		fs->next = e4_skip_head(fs, fs->next, &fs->run_end);
 	if (got > fs->run_end - fs->next)
 		got = (uint32_t)(fs->run_end - fs->next);
 	*ret_start = fs->next;
@@ -354,6 +352,59 @@ static int find_lost_found(struct e4 *fs, struct vc_error *err)
 	return 0;
 }
 
+/* All that is written before the size is known. */
+static int lay_out(struct e4 *fs, struct vc_error *err)
+{
+	return write_symlinks(fs, err) || e4_write_xattrs(fs, err) ||
+			       e4_write_dirs(fs, err) ||
+			       e4_write_maps(fs, err) ||
+			       e4_write_quotas(fs, err)
+		       ? -1
+		       : 0;
+}
+
+static void free_maps(struct e4 *fs)
+{
+	struct e4_map *m;
+
+	while ((m = fs->maps)) {
+		fs->maps = m->next;
+		free(m);
+	}
+	fs->maps_end = &fs->maps;
+}
+
+/* To do it again. What it wrote is cleared when the contents have moved. */
+static int take_back(struct e4 *fs, struct vc_error *err)
+{
+	struct node *n;
+
+	for (n = fs->tree->root; n; n = n->next)
+		if (n->type != NODE_FILE)
+			extents_fini(&n->ext);
+	e4_forget_xattrs(fs);
+	e4_free_values(fs);
+	e4_free_quotas(fs);
+	free_maps(fs);
+	return e4_number_inodes(fs, err);
+}
+
+static int lay_out_all(struct e4 *fs, struct vc_error *err)
+{
+	uint32_t head = e4_guess_head(fs);
+
+	fs->data_end = fs->next;
+	for (;;) {
+		if (e4_compact(fs, head + 1, err) || lay_out(fs, err) ||
+		    e4_choose_geometry(fs, &head, err))
+			return -1;
+		if (head + 1 <= fs->head_blocks)
+			return 0;
+		if (take_back(fs, err))
+			return -1;
+	}
+}
+
 static void fill_report(const struct e4 *fs, struct writer_report *r)
 {
 	const uint8_t *u = fs->uuid;
@@ -382,16 +433,13 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 		return vc_fail(err, VC_E_SYS, ENOMEM, "layout");
 	fs->tree = t;
 	fs->time = time;
-	if (e4_compact(fs, err) || find_lost_found(fs, err) ||
-	    e4_number_inodes(fs, err))
+	if (find_lost_found(fs, err) || e4_number_inodes(fs, err))
 		return -1;
 	e4_make_ident(fs);
-	if (write_symlinks(fs, err) || e4_write_xattrs(fs, err) ||
-	    e4_write_dirs(fs, err) || e4_write_maps(fs, err) ||
-	    e4_write_quotas(fs, err) || e4_choose_geometry(fs, err) ||
-	    e4_write_journal(fs, err) || e4_write_resize(fs, err) ||
-	    e4_place_tables(fs, err) || e4_write_inodes(fs, err) ||
-	    e4_write_bitmaps(fs, err) || e4_write_supers(fs, err))
+	if (lay_out_all(fs, err) || e4_write_journal(fs, err) ||
+	    e4_write_resize(fs, err) || e4_place_tables(fs, err) ||
+	    e4_write_inodes(fs, err) || e4_write_bitmaps(fs, err) ||
+	    e4_write_supers(fs, err))
 		return -1;
 	fill_report(fs, ret);
 	return 0;
@@ -400,12 +448,8 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 static void fs_free(struct writer *w)
 {
 	struct e4 *fs = to_e4(w);
-	struct e4_map *m;
 
-	while ((m = fs->maps)) {
-		fs->maps = m->next;
-		free(m);
-	}
+	free_maps(fs);
 	free(fs->journal_map);
 	extents_fini(&fs->journal);
 	e4_free_values(fs);
@@ -429,11 +473,7 @@ static const struct writer_ops ops = {
 
 uint64_t ext4_max_bytes(const struct ext4_opts *opts)
 {
-	if (opts->size_bytes)
-		return vc_min_u64(opts->size_bytes, EXT4_MAX_BYTES);
-	/* as many descriptors as the room for them takes */
-	return (uint64_t)e4_head_blocks(0) * E4_BLOCK_DESCS * E4_GROUP_BLOCKS *
-	       E4_BLOCK;
+	return opts->size_bytes ? opts->size_bytes : EXT4_MAX_BYTES;
 }
 
 int ext4_new(struct out *out, const struct ext4_opts *opts, struct writer **ret,
@@ -455,7 +495,7 @@ int ext4_new(struct out *out, const struct ext4_opts *opts, struct writer **ret,
 	fs->maps_end = &fs->maps;
 	find_backups(fs);
 	/* the superblock is one more block */
-	fs->head_blocks = e4_head_blocks(opts->size_bytes) + 1;
+	fs->head_blocks = e4_first_head(opts) + 1;
 	e4_set_cursor(fs, 0);
 	fs->limit = ext4_max_bytes(opts) / E4_BLOCK;
 	*ret = &fs->base;

@@ -67,6 +67,7 @@ struct e4 {
 
 	/* where the next block comes from */
 	uint64_t next, run_end;
+	uint64_t data_end;    /* where it stood behind the last contents */
 	uint64_t limit;	      /* blocks from here on are counted, not written */
 	uint64_t nr_alloced;  /* less what was dropped */
 	uint32_t head_blocks; /* superblock copy and what follows it */
@@ -138,6 +139,9 @@ int e4_alloc_extents(struct e4 *fs, struct extents *ext, uint32_t logical,
 		     uint32_t want, struct vc_error *err) VC_MUST_CHECK;
 /* Where the allocation stands after `n` blocks from `at`. */
 uint64_t e4_advance(const struct e4 *fs, uint64_t at, uint64_t n);
+/* `at`, or if that belongs to a superblock and what follows it, what comes after
+ * it; *ret_end is where the next copy begins. */
+uint64_t e4_skip_head(const struct e4 *fs, uint64_t at, uint64_t *ret_end);
 /* The first of `n` blocks side by side at or after `at`. */
 uint64_t e4_fit(const struct e4 *fs, uint64_t at, uint64_t n);
 bool e4_has_super(const struct e4 *fs, uint32_t group);
@@ -150,8 +154,11 @@ uint32_t e4_inode_seed(const struct e4 *fs, uint32_t ino);
 /* Keep a block of contents that is past the given size. */
 int e4_spill(struct e4 *fs, uint64_t nr, const uint8_t *data,
 	     struct vc_error *err) VC_MUST_CHECK;
-/* All contents are in: close the holes. */
-int e4_compact(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* All contents are in: close the holes, and leave as much room behind each
+ * superblock as there has to be, itself included. Behind the contents there is
+ * nothing afterwards. */
+int e4_compact(struct e4 *fs, uint32_t head_blocks,
+	       struct vc_error *err) VC_MUST_CHECK;
 /* read.c */
 int e4_file_read(struct writer *w, const struct node *n, uint64_t offset,
 		 void *data, size_t len, struct vc_error *err);
@@ -169,6 +176,8 @@ uint64_t e4_count_blocks(const struct extents *ext);
 int e4_write_dirs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 /* xattr.c */
 int e4_write_xattrs(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* As though they had not been written. */
+void e4_forget_xattrs(struct e4 *fs);
 /* The attributes of an inode: what is in it, and the next reference to its
  * block (0: none). */
 uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,
@@ -203,8 +212,15 @@ void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
 void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in);
 void e4_fill_resize_inode(struct e4 *fs, struct e4_inode *in);
 /* layout.c */
-uint32_t e4_head_blocks(uint64_t fs_bytes);
-int e4_choose_geometry(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
+/* How many descriptor blocks, and room for more, follow each superblock: at
+ * least; and by what is known when all contents are there, not more than it will
+ * turn out to be. */
+uint32_t e4_first_head(const struct ext4_opts *opts);
+uint32_t e4_guess_head(const struct e4 *fs);
+/* With heads as they are, how large the file system becomes; *ret_head is what
+ * such a size has to have. */
+int e4_choose_geometry(struct e4 *fs, uint32_t *ret_head,
+		       struct vc_error *err) VC_MUST_CHECK;
 int e4_place_tables(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_bitmaps(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 uint64_t e4_count_free(const struct e4 *fs);

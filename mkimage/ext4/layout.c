@@ -3,18 +3,22 @@
  * How large the file system is, and where bitmaps and inode tables lie.
  *
  * All of it is computed from where the cursor stands when everything but these
- * is laid out. A size is tried by placing the tables without writing anything;
- * a file system of automatic size grows by a group until they fit and the
- * wanted room is left, one of a given size makes do with fewer spare inodes and
- * a smaller journal before it gives up.
+ * is laid out. A size is tried by placing the tables without writing anything,
+ * and says how much room descriptors have to have: if that is more than there
+ * is, all is laid out once more. A file system of automatic size grows by a
+ * group until the tables fit and the wanted room is left, one of a given size
+ * makes do with fewer spare inodes and a smaller journal before it gives up.
  */
 #include <errno.h>
 #include <string.h>
 #include "mkimage/ext4/fs.h"
 
 #define GIB (UINT64_C(1) << 30)
+#define MAX_BLOCKS (EXT4_MAX_BYTES / E4_BLOCK)
 #define MAX_RESERVED 1024u /* of a resize inode */
-#define AUTO_HEAD 256u	   /* descriptors for 2 TiB */
+#define GROWTH 100u	   /* it is to be grown so many times */
+/* and one of automatic size has descriptors for as much in any case */
+#define AUTO_BYTES (UINT64_C(2) << 40)
 #define LAST_GROUP_MIN 50u /* blocks it must have beyond its tables */
 
 static uint8_t full[E4_BLOCK]; /* all ones: shared by all groups in full use */
@@ -24,17 +28,62 @@ static uint32_t groups_of(uint64_t blocks)
 	return (uint32_t)vc_div_round_up(blocks, E4_GROUP_BLOCKS);
 }
 
-/* Descriptor blocks and the room for more of them, without the superblock. */
-uint32_t e4_head_blocks(uint64_t fs_bytes)
+static uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	const uint32_t now = (uint32_t)vc_div_round_up(
-		groups_of(fs_bytes / E4_BLOCK), E4_BLOCK_DESCS);
+	return a > b ? a : b;
+}
 
-	/* The same whether the size is given or found: so a size that was
-	 * found, given the next time, makes the same image. */
-	if (now <= AUTO_HEAD / 8)
-		return AUTO_HEAD;
-	return now + (uint32_t)vc_min_u64((uint64_t)now * 8, MAX_RESERVED);
+static uint32_t desc_blocks_of(uint64_t blocks)
+{
+	return (uint32_t)vc_div_round_up(groups_of(blocks), E4_BLOCK_DESCS);
+}
+
+/* Descriptor blocks and the room for more of them, without the superblock. The
+ * same whether the size is given or found: so an exact size, given the next
+ * time, makes the same image. */
+static uint32_t head_of(uint64_t blocks)
+{
+	const uint32_t now = desc_blocks_of(blocks);
+	const uint64_t grown = vc_min_u64(blocks * GROWTH, MAX_BLOCKS);
+	const uint64_t most =
+		vc_min_u64(desc_blocks_of(grown), now + MAX_RESERVED);
+
+	return (uint32_t)max_u64(most, now + 1);
+}
+
+static bool is_auto(const struct ext4_opts *o)
+{
+	return !o->size_bytes && !o->is_exact;
+}
+
+static uint32_t auto_head_of(uint64_t blocks)
+{
+	return (uint32_t)max_u64(head_of(blocks),
+				 desc_blocks_of(AUTO_BYTES / E4_BLOCK));
+}
+
+/* The free space of an automatic size, in blocks. */
+static uint64_t room_of(const struct ext4_opts *o, uint64_t used)
+{
+	return o->room_bytes == UINT64_MAX ? max_u64(GIB / E4_BLOCK, used / 2)
+					   : o->room_bytes / E4_BLOCK;
+}
+
+uint32_t e4_first_head(const struct ext4_opts *opts)
+{
+	return is_auto(opts) ? auto_head_of(room_of(opts, 0)) : head_of(1);
+}
+
+uint32_t e4_guess_head(const struct e4 *fs)
+{
+	const struct ext4_opts *o = &fs->opts;
+	const uint64_t least =
+		fs->nr_data + fs->nr_inodes / E4_BLOCK_INODES + 1;
+
+	if (o->size_bytes)
+		return head_of(o->size_bytes / E4_BLOCK);
+	return o->is_exact ? head_of(least)
+			   : auto_head_of(least + room_of(o, least));
 }
 
 /* --- trying sizes -------------------------------------------------------- */
@@ -142,16 +191,9 @@ static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 	blocks = drop_short_group(fs, g);
 	if (blocks != nr_blocks && !set_geometry(g, blocks, nr_inodes))
 		return false;
-	if (g->desc_blocks > fs->head_blocks - 1)
-		return false;
 	at = e4_advance(fs, fs->next, g->journal_blocks);
 	at = e4_advance(fs, at, extra_blocks(fs, g, at));
 	return place(fs, g, at, NULL);
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 /* Enough inodes to live with: by the ratio, and unless that was asked for half
@@ -213,87 +255,21 @@ static bool try_given(const struct e4 *fs, struct e4_geometry *g,
 	return try_inodes(fs, g, nr_blocks);
 }
 
-/* Would the same content fit in so many blocks? Changes the layout: only for
- * the message of a failure. */
-static bool would_fit(struct e4 *fs, uint64_t nr_content, uint64_t nr_blocks)
+/* The least number of blocks that what is laid out fits in: with one less it is
+ * refused, here as when that size is given. 0: there is none. */
+static uint64_t least_blocks(const struct e4 *fs)
 {
+	uint32_t nr = groups_of(fs->next);
 	struct e4_geometry g;
+	uint64_t lo, hi, mid;
 
-	fs->head_blocks = e4_head_blocks(nr_blocks * E4_BLOCK) + 1;
-	fs->next = e4_advance(fs, 0, nr_content);
-	return try_given(fs, &g, nr_blocks);
-}
-
-static uint64_t needed_blocks(struct e4 *fs)
-{
-	uint64_t nr = fs->nr_alloced, lo = nr, hi, mid;
-
-	for (hi = nr + 1; !would_fit(fs, nr, hi); hi *= 2)
-		if (hi > EXT4_MAX_BYTES / E4_BLOCK)
+	/* more groups may take more than they bring: the first number of them
+	 * that will do, then what of the last one */
+	while (!try_given(fs, &g, (uint64_t)nr * E4_GROUP_BLOCKS))
+		if ((uint64_t)++nr * E4_GROUP_BLOCKS > MAX_BLOCKS)
 			return 0;
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (would_fit(fs, nr, mid))
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return hi;
-}
-
-static int choose_given(struct e4 *fs, struct vc_error *err)
-{
-	uint64_t nr_blocks = fs->opts.size_bytes / E4_BLOCK, need;
-
-	if (e4_reserved_blocks(fs, nr_blocks) > nr_blocks / 2)
-		return vc_fail(err, VC_E_ARG, 0,
-			       "--fs-option: reserved: more than half of the "
-			       "size");
-	if (fs->next <= fs->limit && try_given(fs, &fs->geo, nr_blocks))
-		return 0;
-	need = needed_blocks(fs);
-	if (!need)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "the content does not fit in %llu bytes",
-			       (unsigned long long)fs->opts.size_bytes);
-	return vc_fail(err, VC_E_LIMIT, 0,
-		       "the content does not fit in %llu bytes: it needs a "
-		       "size of %lluM",
-		       (unsigned long long)fs->opts.size_bytes,
-		       (unsigned long long)vc_div_round_up(need, 256));
-}
-
-static int fail_auto(struct e4 *fs, struct vc_error *err)
-{
-	uint64_t need = needed_blocks(fs);
-
-	if (!need)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "the content does not fit in the 16 TiB of "
-			       "ext4");
-	if (fs->opts.room_bytes != UINT64_MAX)
-		need += fs->opts.room_bytes / E4_BLOCK;
-	return vc_fail(
-		err, VC_E_LIMIT, 0,
-		"the content and the room for it are larger than the "
-		"2 TiB a size chosen by itself can be: it needs a --size "
-		"of %lluM at least",
-		(unsigned long long)vc_div_round_up(need, 256));
-}
-
-/* The least number of blocks that the content fits in: with one less it is
- * refused, here as when that size is given. */
-static int choose_exact(struct e4 *fs, struct vc_error *err)
-{
-	uint64_t lo = fs->next, hi = lo + 1, mid;
-	struct e4_geometry g = { 0 };
-
-	while (!try_given(fs, &g, hi)) {
-		lo = hi + 1;
-		hi *= 2;
-		if (hi > 2 * fs->limit)
-			return fail_auto(fs, err);
-	}
+	hi = (uint64_t)nr * E4_GROUP_BLOCKS;
+	lo = max_u64(fs->next, hi - E4_GROUP_BLOCKS);
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if (try_given(fs, &g, mid))
@@ -301,46 +277,101 @@ static int choose_exact(struct e4 *fs, struct vc_error *err)
 		else
 			lo = mid + 1;
 	}
-	if (hi > fs->limit)
-		return fail_auto(fs, err);
-	return try_given(fs, &fs->geo, hi)
+	return hi;
+}
+
+/* The same for contents that are only counted. Changes the layout: only for the
+ * message of a failure. */
+static uint64_t needed_blocks(struct e4 *fs)
+{
+	const uint64_t nr = fs->nr_alloced;
+	uint32_t head = head_of(nr);
+	uint64_t need;
+
+	for (;;) {
+		fs->head_blocks = head + 1;
+		fs->next = e4_advance(fs, 0, nr);
+		need = fs->next > MAX_BLOCKS ? 0 : least_blocks(fs);
+		if (!need || head_of(need) <= head)
+			return need;
+		head = head_of(need);
+	}
+}
+
+static int fail_max(struct vc_error *err)
+{
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "the content does not fit in the 16 TiB of ext4");
+}
+
+static int choose_given(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
+{
+	uint64_t nr_blocks = fs->opts.size_bytes / E4_BLOCK, need;
+
+	if (e4_reserved_blocks(fs, nr_blocks) > nr_blocks / 2)
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--fs-option: reserved: more than half of the "
+			       "size");
+	*ret_head = head_of(nr_blocks);
+	if (fs->next <= fs->limit && try_given(fs, &fs->geo, nr_blocks))
+		return 0;
+	need = needed_blocks(fs);
+	if (!need)
+		return fail_max(err);
+	return vc_fail(err, VC_E_LIMIT, 0,
+		       "the content does not fit in %llu bytes: it needs a "
+		       "size of %lluM",
+		       (unsigned long long)fs->opts.size_bytes,
+		       (unsigned long long)vc_div_round_up(need, 256));
+}
+
+static int choose_exact(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
+{
+	const uint64_t nr = fs->next > MAX_BLOCKS ? 0 : least_blocks(fs);
+
+	if (!nr)
+		return fail_max(err);
+	*ret_head = head_of(nr);
+	return try_given(fs, &fs->geo, nr)
 		       ? 0
 		       : vc_fail(err, VC_E_INTERNAL, 0, "layout: exact size");
 }
 
-static int choose_auto(struct e4 *fs, struct vc_error *err)
+static int choose_auto(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 {
-	const uint64_t used = fs->next;
-	uint64_t room = fs->opts.room_bytes / E4_BLOCK, want;
+	const uint64_t used = fs->next, room = room_of(&fs->opts, used);
 	struct e4_geometry *g = &fs->geo;
+	uint64_t blocks, want;
 	uint32_t nr;
 
-	if (fs->opts.room_bytes == UINT64_MAX)
-		room = max_u64(GIB / E4_BLOCK, used / 2);
 	set_journal(fs, g, used + room);
 	for (nr = groups_of(used + room);; nr++) {
-		uint64_t blocks = (uint64_t)nr * E4_GROUP_BLOCKS;
-
-		if (blocks > fs->limit)
-			return fail_auto(fs, err);
+		blocks = (uint64_t)nr * E4_GROUP_BLOCKS;
+		if (blocks > MAX_BLOCKS)
+			return vc_fail(err, VC_E_LIMIT, 0,
+				       "the content and the room for it do not "
+				       "fit in the 16 TiB of ext4");
 		want = room + e4_reserved_blocks(fs, blocks);
 		if (try_size(fs, g, blocks, wanted_inodes(fs, blocks)) &&
 		    free_blocks(fs, g) >= want &&
 		    e4_reserved_blocks(fs, blocks) <= blocks / 2)
-			return 0;
+			break;
 	}
+	*ret_head = auto_head_of(blocks);
+	return 0;
 }
 
-int e4_choose_geometry(struct e4 *fs, struct vc_error *err)
+int e4_choose_geometry(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 {
 	if (fs->is_lost)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "contents that later ones replace are so many "
-			       "that what stays could not be kept: give a "
-			       "larger --size");
+			       "that there is no space to keep what stays: "
+			       "give a larger --size");
 	if (fs->opts.size_bytes)
-		return choose_given(fs, err);
-	return fs->opts.is_exact ? choose_exact(fs, err) : choose_auto(fs, err);
+		return choose_given(fs, ret_head, err);
+	return fs->opts.is_exact ? choose_exact(fs, ret_head, err)
+				 : choose_auto(fs, ret_head, err);
 }
 
 /* --- bitmaps ------------------------------------------------------------- */

@@ -314,5 +314,6 @@ void e4_free_quotas(struct e4 *fs)
 	for (i = 0; i < E4_NR_QUOTAS; i++) {
 		extents_fini(&fs->quota[i].ext);
 		free(fs->quota[i].map);
+		fs->quota[i] = (struct e4_quota){ 0 };
 	}
 }

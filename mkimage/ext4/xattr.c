@@ -374,6 +374,17 @@ int e4_write_xattrs(struct e4 *fs, struct vc_error *err)
 	return rc;
 }
 
+void e4_forget_xattrs(struct e4 *fs)
+{
+	struct xset_table *t = &fs->tree->xsets;
+	uint32_t id;
+
+	for (id = 1; id <= t->nr; id++) {
+		t->sets[id - 1]->nr_users = 0;
+		t->sets[id - 1]->priv = NULL; /* the arena's */
+	}
+}
+
 uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,
 		       uint8_t ibody[IBODY_BYTES])
 {

@@ -8,6 +8,7 @@ Suite *suite_csum(void);
 Suite *suite_digest(void);
 Suite *suite_dirhash(void);
 Suite *suite_layer(void);
+Suite *suite_layout(void);
 Suite *suite_machine(void);
 Suite *suite_part(void);
 Suite *suite_pattern(void);
@@ -15,5 +16,5 @@ Suite *suite_tree(void);
 Suite *suite_xset(void);
 
 TEST_MAIN(suite_accounts, suite_acl, suite_boot, suite_csum, suite_digest,
-	  suite_dirhash, suite_layer, suite_machine, suite_part, suite_pattern,
-	  suite_tree, suite_xset)
+	  suite_dirhash, suite_layer, suite_layout, suite_machine, suite_part,
+	  suite_pattern, suite_tree, suite_xset)

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A file system that becomes larger than the room for descriptors it began with:
+ * what happens behind 2 TiB, here with little room and little content.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "mkimage/ext4/fs.h"
+#include "tests/lib/test.h"
+
+#define NR_SMALL 400
+#define LARGE_BYTES (UINT64_C(140) << 20) /* past the copy in group 1 */
+#define SMALL_BYTES 9000
+
+static struct vc_error err;
+static char dir[] = "/tmp/mkimage-layout.XXXXXX", path[64];
+
+struct image {
+	struct out *out;
+	struct writer *w;
+	struct tree tree;
+	struct writer_report report;
+};
+
+static void drop(void *opaque, struct node *n)
+{
+	struct writer *w = opaque;
+
+	w->ops->file_drop(w, n);
+}
+
+/* With `head` blocks of descriptors to begin with, 0: as many as it wants. */
+static void open_image(struct image *im, const struct ext4_opts *opts,
+		       uint32_t head)
+{
+	const struct out_opts out = {
+		.format = VC_DISK_FORMAT_RAW,
+		.max_bytes = ext4_max_bytes(opts),
+		.force = true,
+	};
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/image", dir);
+	ck_ok(tree_init(&im->tree, &err), &err);
+	ck_ok(out_create(path, &out, &im->out, &err), &err);
+	ck_ok(ext4_new(im->out, opts, &im->w, &err), &err);
+	im->tree.drop = drop;
+	im->tree.drop_opaque = im->w;
+	if (head) {
+		to_e4(im->w)->head_blocks = head + 1;
+		e4_set_cursor(to_e4(im->w), 0);
+	}
+}
+
+static void fill(uint8_t *block, unsigned file, uint64_t nr)
+{
+	uint64_t v = file * UINT64_C(1000003) + nr + 1;
+	size_t i;
+
+	for (i = 0; i < E4_BLOCK; i += sizeof(v))
+		memcpy(block + i, &v, sizeof(v));
+}
+
+static void add_file(struct image *im, const char *name, unsigned file,
+		     uint64_t bytes)
+{
+	const struct tree_meta meta = { .mode = 0644, .uid = file };
+	uint8_t block[E4_BLOCK];
+	struct tree_place place;
+	struct node *n;
+	uint64_t at;
+
+	ck_ok(tree_walk(&im->tree, name, TREE_MAKE_PARENTS, &place, &err),
+	      &err);
+	ck_ok(tree_add(&im->tree, &place, NODE_FILE, &meta, &n, &err), &err);
+	n->size_bytes = bytes;
+	ck_ok(im->w->ops->file_begin(im->w, n, &err), &err);
+	for (at = 0; at < bytes; at += E4_BLOCK) {
+		fill(block, file, at / E4_BLOCK);
+		ck_ok(im->w->ops->file_data(im->w, at, block,
+					    vc_min_u64(bytes - at, E4_BLOCK),
+					    &err),
+		      &err);
+	}
+	ck_ok(im->w->ops->file_end(im->w, &err), &err);
+}
+
+static void check_file(struct image *im, const char *name, unsigned file,
+		       uint64_t bytes)
+{
+	struct node *n = tree_find(&im->tree, name);
+	uint8_t want[E4_BLOCK], have[E4_BLOCK];
+	uint64_t at;
+	size_t len;
+
+	ck_assert_ptr_nonnull(n);
+	ck_assert_uint_eq(n->size_bytes, bytes);
+	for (at = 0; at < bytes; at += E4_BLOCK) {
+		len = vc_min_u64(bytes - at, E4_BLOCK);
+		fill(want, file, at / E4_BLOCK);
+		ck_ok(im->w->ops->file_read(im->w, n, at, have, len, &err),
+		      &err);
+		ck_assert_mem_eq(want, have, len);
+	}
+}
+
+static void add_all(struct image *im)
+{
+	char name[300];
+	unsigned i;
+
+	add_file(im, "first", 1, SMALL_BYTES);
+	add_file(im, "goes", 2, 3 * SMALL_BYTES);
+	for (i = 0; i < NR_SMALL; i++) {
+		snprintf(name, sizeof(name), "d/%0200u", i);
+		add_file(im, name, 10 + i, SMALL_BYTES);
+	}
+	add_file(im, "large", 3, LARGE_BYTES);
+	add_file(im, "goes", 4, SMALL_BYTES);
+	add_file(im, "last", 5, 1);
+}
+
+static void finish(struct image *im, uint64_t nr_more)
+{
+	char name[300], command[200];
+	struct vc_outfile *file;
+	unsigned i;
+
+	ck_ok(im->w->ops->finish(im->w, &im->tree, 1, &im->report, &err), &err);
+	check_file(im, "first", 1, SMALL_BYTES);
+	for (i = 0; i < NR_SMALL; i++) {
+		snprintf(name, sizeof(name), "d/%0200u", i);
+		check_file(im, name, 10 + i, SMALL_BYTES);
+	}
+	check_file(im, "large", 3, LARGE_BYTES);
+	check_file(im, "goes", 4, SMALL_BYTES);
+	check_file(im, "last", 5, 1);
+	if (nr_more)
+		check_file(im, "more", 6, nr_more * E4_BLOCK);
+	ck_ok(out_finish(im->out, im->report.size, &err), &err);
+	file = out_take_file(im->out);
+	ck_ok(vc_outfile_commit_all(&file, 1, &err), &err);
+	snprintf(command, sizeof(command),
+		 "PATH=$PATH:/sbin:/usr/sbin e2fsck -fn %s >&2", path);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void close_image(struct image *im)
+{
+	im->w->ops->free(im->w);
+	out_abort(im->out);
+	tree_fini(&im->tree);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static unsigned nr_reserved(void)
+{
+	struct e4_super s;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_eq(pread(fd, &s, sizeof(s), E4_SUPER_OFFSET), sizeof(s));
+	close(fd);
+	return le16_get(s.reserved_gdt_blocks);
+}
+
+START_TEST(an_automatic_size_outgrows_its_descriptors)
+{
+	const struct ext4_opts opts = {
+		.room_bytes = 1 << 20,
+		.journal_bytes = EXT4_JOURNAL_AUTO,
+		.features.quota = true,
+	};
+	struct image im;
+
+	open_image(&im, &opts, (uint32_t)_i);
+	add_all(&im);
+	finish(&im, 0);
+	ck_assert_uint_ge(im.report.free, 1 << 20);
+	/* descriptors for 2 TiB, as though it had begun so */
+	ck_assert_uint_eq(nr_reserved(), 255);
+	close_image(&im);
+}
+END_TEST
+
+/* The metadata of so many names take the size over a step in what descriptors
+ * it has to have: all of it is laid out twice. */
+START_TEST(an_exact_size_is_laid_out_until_it_is_right)
+{
+	const struct ext4_opts opts = {
+		.room_bytes = UINT64_MAX,
+		.is_exact = true,
+		.journal_bytes = EXT4_JOURNAL_AUTO,
+		.features.quota = true,
+	};
+	struct image im;
+	uint64_t nr_more;
+
+	open_image(&im, &opts, 0);
+	/* to 41,943 blocks two blocks of descriptors do */
+	add_all(&im);
+	nr_more = 41500 - to_e4(im.w)->nr_data;
+	add_file(&im, "more", 6, nr_more * E4_BLOCK);
+	finish(&im, nr_more);
+	ck_assert_uint_gt(im.report.size / E4_BLOCK, 41943);
+	ck_assert_uint_le(im.report.size / E4_BLOCK, 42900);
+	ck_assert_uint_eq(im.report.free, 0);
+	ck_assert_uint_eq(nr_reserved(), 2);
+	close_image(&im);
+}
+END_TEST
+
+TEST_SUITE(suite_layout)
+{
+	Suite *s = suite_create("layout");
+	TCase *tc = test_case(s, "heads");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, an_automatic_size_outgrows_its_descriptors, 2,
+			    4);
+	tcase_add_test(tc, an_exact_size_is_laid_out_until_it_is_right);
+	return s;
+}
