@@ -25,7 +25,7 @@
 #	security.ima, security.evm		attributes
 #	ACL, both kinds (E, T), both encodings	ACLs: the same image
 #	0, 1, 4095, 4096, 4097 bytes (E)	contents
-#	more than 4 GiB (L), than 8 GiB		large (10 GiB of data: bench)
+#	more than 4 GiB (L), than 8 GiB		large (of random data: bench)
 #	size in base 256, in a pax record	contents, large
 #	holes: head, middle, tail, all (E)	holes
 #	a hole of 1 TiB				large
@@ -37,7 +37,7 @@
 #	umask (S: of the image)			host
 #	O_TMPFILE and rename (U); root or not, hosts, locales, threads (S)
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck debugfs tar
+need e2fsck debugfs tar zstd
 image_size=+4M
 
 gen() {
@@ -145,6 +145,36 @@ t0.5 mtime: 0x00000000:77359400
 t-0.5 mtime: 0xffffffff:77359400
 t-0.5 atime: 0xffffffff:b2d05e00
 X
+# as the kernel tells them
+if can_mount; then
+	mount -o loop,ro image.raw "$mnt"
+	(cd "$mnt" && stat -c '%n %.9Y' t*) >have
+	(cd "$mnt" && stat -c '%n %.9X %.9Z' tns) >>have
+	(cd "$mnt" && stat -c '%n %f %u %g' all typed typed-dir id32) >>have
+	umount "$mnt"
+	cat >want <<'X'
+t-0.5 -0.500000000
+t-1 -1.000000000
+t-1.5 -1.500000000
+t0 0.000000000
+t0.5 0.500000000
+t256 5.000000000
+t31 2147483648.000000000
+t33 8589934592.000000000
+tfirst -2147483648.000000000
+tlast 15032385535.999999999
+tns 5.000000001
+typed 1000000000.000000000
+typed-dir 1000000000.000000000
+typed-link 1000000000.000000000
+tns 0.000000000 -1.000000000
+all 8fff 0 0
+typed 89ed 0 0
+typed-dir 45ed 0 0
+id32 81a4 4294967294 4294967294
+X
+	diff want have || fail "to the kernel"
+fi
 for id in uid gid; do
 	printf 'pax %s 4294967295\nfile d/f text=1\nend\n' $id | gen
 	refuses "entry 'd/f': " 1 a.tar
@@ -270,6 +300,14 @@ done
 } | gen
 refuses "entry 'd/three-hundred': its attributes are larger" 1 a.tar
 mkimage -q -o many.squashfs --strict a.tar || fail "squashfs: 300 attributes"
+if command -v unsquashfs >/dev/null &&
+	unsquashfs -q -n -xattrs -d many many.squashfs >un.log 2>&1; then
+	getfattr -d many/d/three-hundred >have
+	for i in 0 1 150 299; do
+		grep -qx "user.attribute-$i=\"$i\"" have || fail "attribute $i"
+	done
+	[ "$(grep -c '^user' have)" -eq 300 ] || fail "$(cat have)"
+fi
 {
 	echo "pax SCHILY.xattr.user.big $(many 65536)"
 	echo 'file d/big text=1'
@@ -429,7 +467,29 @@ has 'stat /tib' 'Blockcount: 8$'
 has 'stat /nothing' 'Blockcount: 0$'
 has 'stat /nil' 'Blockcount: 0$'
 has 'cat /after' '^1$'
-# 8 GiB and more of data, in base 256 and in a record, cut off
+# 8 GiB and more in the archive itself, in base 256 and in a record; of zeroes but
+# for the last byte. A compressed archive may be of pieces.
+head -c 67108864 /dev/zero | zstd -qc >64M.zst
+for size in 'declared=8589934593' 'declared=0'; do
+	{
+		{
+			[ $size != declared=0 ] || echo 'pax size 8589934593'
+			echo "file huge $size size=0"
+		} | "$gentar" | zstd -qc
+		for i in $(seq 128); do
+			cat 64M.zst
+		done
+		printf 'text !\nzeroes 511\nfile after text=after\nend\n' |
+			"$gentar" | zstd -qc
+	} >a.tar.zst
+	build --strict a.tar.zst
+	has 'stat /huge' 'Size: 8589934593$'
+	has 'stat /huge' 'Blockcount: 8$'
+	[ "$(tail_of /huge 2097152 | tr '\0' .)" = '!..' ] ||
+		fail "$size: the last byte"
+	has 'cat /after' '^after$'
+done
+# the same cut off
 for size in 'declared=8589934593' 'declared=0'; do
 	{
 		[ $size != declared=0 ] || echo 'pax size 8589934593'
