@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
+#include "mkimage/mode.h"
 #include "mkimage/ops.h"
 
 struct line {
@@ -30,6 +31,7 @@ static const struct {
 	{ "mkdir", OP_MKDIR, 1, true, true },
 	{ "symlink", OP_SYMLINK, 2, false, true },
 	{ "chmod", OP_CHMOD, 2, false, false },
+	{ "chmod-all", OP_CHMOD_ALL, 2, false, false },
 	{ "chown", OP_CHOWN, 2, false, false },
 	{ "chown-all", OP_CHOWN_ALL, 2, false, false },
 	{ "remove", OP_REMOVE, 1, false, false },
@@ -137,7 +139,7 @@ static int get_keys(const struct line *l, size_t v, struct op *op,
 
 		if (verbs[v].takes_mode && !strncmp(w, "mode=", 5)) {
 			op->has_mode = true;
-			if (op_parse_mode(w + 5, &op->mode, err))
+			if (mode_parse(w + 5, &op->mode, err))
 				return vc_prefix(err, "mode");
 		} else if (verbs[v].takes_owner && !strncmp(w, "owner=", 6)) {
 			op->has_owner = true;
@@ -168,16 +170,17 @@ static char *host_path(const char *manifest, const char *path)
 static int fill_op(const struct line *l, const char *name, struct op *op,
 		   struct vc_error *err)
 {
+	const bool is_chmod = op->verb == OP_CHMOD || op->verb == OP_CHMOD_ALL;
+
 	if (op->verb == OP_ADD)
 		op->arg = host_path(name, l->w[1]);
-	else if (op->verb == OP_SYMLINK)
+	else if (op->verb == OP_SYMLINK || is_chmod)
 		op->arg = strdup(l->w[1]);
-	if ((op->verb == OP_ADD || op->verb == OP_SYMLINK) && !op->arg)
+	if ((op->verb == OP_ADD || op->verb == OP_SYMLINK || is_chmod) &&
+	    !op->arg)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
-	if (op->verb == OP_CHMOD) {
-		op->has_mode = true;
-		return op_parse_mode(l->w[1], &op->mode, err);
-	}
+	if (is_chmod)
+		return op_check_mode(op->arg, err);
 	if (op->verb == OP_CHOWN || op->verb == OP_CHOWN_ALL) {
 		op->has_owner = true;
 		return op_parse_owner(l->w[1], &op->uid, &op->gid, err);

@@ -9,14 +9,19 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <vmmcore/util.h>
+#include "mkimage/mode.h"
 #include "mkimage/ops.h"
 
 #define MAX_ID (UINT32_MAX - 1)
 
 static const char *const verbs[] = {
-	[OP_ADD] = "add",	  [OP_MKDIR] = "mkdir",
-	[OP_SYMLINK] = "symlink", [OP_CHMOD] = "chmod",
-	[OP_CHOWN] = "chown",	  [OP_CHOWN_ALL] = "chown-all",
+	[OP_ADD] = "add",
+	[OP_MKDIR] = "mkdir",
+	[OP_SYMLINK] = "symlink",
+	[OP_CHMOD] = "chmod",
+	[OP_CHMOD_ALL] = "chmod-all",
+	[OP_CHOWN] = "chown",
+	[OP_CHOWN_ALL] = "chown-all",
 	[OP_REMOVE] = "remove",
 };
 
@@ -66,17 +71,6 @@ void ops_fini(struct ops *o)
 
 /* --- texts ---------------------------------------------------------------- */
 
-int op_parse_mode(const char *text, uint16_t *ret, struct vc_error *err)
-{
-	size_t len = strlen(text);
-
-	if (!len || len > 5 || strspn(text, "01234567") != len ||
-	    strtoul(text, NULL, 8) > 07777)
-		return vc_fail(err, VC_E_ARG, 0, "not an octal mode");
-	*ret = (uint16_t)strtoul(text, NULL, 8);
-	return 0;
-}
-
 static int parse_id(const char *text, size_t len, uint32_t *ret,
 		    struct vc_error *err)
 {
@@ -103,6 +97,13 @@ int op_parse_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid,
 	if (parse_id(text, len, ret_uid, err))
 		return -1;
 	return parse_id(text + len + 1, strlen(text + len + 1), ret_gid, err);
+}
+
+int op_check_mode(const char *text, struct vc_error *err)
+{
+	uint16_t mode = 0;
+
+	return mode_change(text, false, &mode, err);
 }
 
 /* Where the name in the image begins: behind the last ":/", else behind the
@@ -133,9 +134,8 @@ int ops_add_option(struct ops *o, enum op_verb verb, const char *text,
 		text = at + 1;
 	}
 	op.guest = strdup(text);
-	if (verb == OP_CHMOD) {
-		op.has_mode = true;
-		rc = op_parse_mode(op.arg, &op.mode, err);
+	if (verb == OP_CHMOD || verb == OP_CHMOD_ALL) {
+		rc = op_check_mode(op.arg, err);
 	} else if (verb == OP_CHOWN || verb == OP_CHOWN_ALL) {
 		op.has_owner = true;
 		rc = op_parse_owner(op.arg, &op.uid, &op.gid, err);
@@ -187,9 +187,24 @@ static int change_mode(struct build *b, struct node *n, uint16_t mode,
 	return build_set_acl(b, n, false, acl, nr, err);
 }
 
+/* By the words of `op`. A symbolic link has no mode of its own. */
+static int change_mode_by(struct build *b, struct node *n, const struct op *op,
+			  struct vc_error *err)
+{
+	uint16_t mode = n->mode;
+
+	if (n->type == NODE_SYMLINK)
+		return 0;
+	if (mode_change(op->arg, node_is_dir(n), &mode, err))
+		return -1;
+	return change_mode(b, n, mode, err);
+}
+
 static int set_given(struct build *b, const struct op *op, struct node *n,
 		     struct vc_error *err)
 {
+	if (op->verb == OP_CHMOD || op->verb == OP_CHMOD_ALL)
+		return change_mode_by(b, n, op, err);
 	if (op->has_owner) {
 		n->uid = op->uid;
 		n->gid = op->gid;
@@ -198,18 +213,19 @@ static int set_given(struct build *b, const struct op *op, struct node *n,
 }
 
 /* No deeper than TREE_MAX_DEPTH; links in there are changed, not followed. */
-static void chown_below(struct node *dir, const struct op *op)
+static int change_below(struct build *b, struct node *dir, const struct op *op,
+			struct vc_error *err)
 {
 	struct dent *d;
 
 	for (d = dir->dir->first; d; d = d->next) {
 		if (!d->node)
 			continue;
-		d->node->uid = op->uid;
-		d->node->gid = op->gid;
-		if (node_is_dir(d->node))
-			chown_below(d->node, op);
+		if (set_given(b, op, d->node, err) ||
+		    (node_is_dir(d->node) && change_below(b, d->node, op, err)))
+			return -1;
 	}
+	return 0;
 }
 
 static int change(struct build *b, const struct op *op, struct vc_error *err)
@@ -219,8 +235,9 @@ static int change(struct build *b, const struct op *op, struct vc_error *err)
 	if (!n)
 		return vc_fail(err, VC_E_SYS, ENOENT, "'%s'",
 			       tree_show(op->guest).s);
-	if (op->verb == OP_CHOWN_ALL && node_is_dir(n))
-		chown_below(n, op);
+	if ((op->verb == OP_CHOWN_ALL || op->verb == OP_CHMOD_ALL) &&
+	    node_is_dir(n) && change_below(b, n, op, err))
+		return -1;
 	return set_given(b, op, n, err);
 }
 
@@ -387,6 +404,7 @@ static int apply(struct build *b, const struct op *op,
 	case OP_REMOVE:
 		return take_away(b, op, err);
 	case OP_CHMOD:
+	case OP_CHMOD_ALL:
 	case OP_CHOWN:
 	case OP_CHOWN_ALL:
 	default:

@@ -17,8 +17,9 @@
 enum op_verb {
 	OP_ADD, /* `arg` is the name on the host */
 	OP_MKDIR,
-	OP_SYMLINK, /* `arg` is the target */
-	OP_CHMOD,
+	OP_SYMLINK,   /* `arg` is the target */
+	OP_CHMOD,     /* `arg` is what mode_change() takes */
+	OP_CHMOD_ALL, /* what is below as well */
 	OP_CHOWN,
 	OP_CHOWN_ALL, /* what is below as well */
 	OP_REMOVE,
@@ -47,9 +48,8 @@ int ops_apply(struct build *b, const struct ops *o,
 	      const struct source_opts *opts,
 	      struct vc_error *err) VC_MUST_CHECK;
 
-/* "755", octal, to the bits a mode has. */
-int op_parse_mode(const char *text, uint16_t *ret,
-		  struct vc_error *err) VC_MUST_CHECK;
+/* Whether mode_change() takes it. */
+int op_check_mode(const char *text, struct vc_error *err) VC_MUST_CHECK;
 /* "UID:GID", numbers. */
 int op_parse_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid,
 		   struct vc_error *err) VC_MUST_CHECK;

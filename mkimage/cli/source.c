@@ -116,6 +116,7 @@ DEFINE_STEP(step_add, OP_ADD)
 DEFINE_STEP(step_mkdir, OP_MKDIR)
 DEFINE_STEP(step_symlink, OP_SYMLINK)
 DEFINE_STEP(step_chmod, OP_CHMOD)
+DEFINE_STEP(step_chmod_all, OP_CHMOD_ALL)
 DEFINE_STEP(step_chown, OP_CHOWN)
 DEFINE_STEP(step_chown_all, OP_CHOWN_ALL)
 DEFINE_STEP(step_remove, OP_REMOVE)
@@ -149,11 +150,14 @@ static const struct option_def table[] = {
 	OPTION_CALL("mkdir", 0, "GUEST", step_mkdir, "make a directory"),
 	OPTION_CALL("symlink", 0, "TARGET:GUEST", step_symlink,
 		    "make a symbolic link"),
-	OPTION_CALL("chmod", 0, "MODE:GUEST", step_chmod, "change a mode"),
+	OPTION_CALL("chmod", 0, "MODE:GUEST", step_chmod,
+		    "change a mode: 755, or u=rwX,go-w"),
+	OPTION_CALL("chmod-all", 0, "MODE:GUEST", step_chmod_all,
+		    "that of a directory and of all that is in it"),
 	OPTION_CALL("chown", 0, "UID:GID:GUEST", step_chown,
 		    "change an owner and group"),
 	OPTION_CALL("chown-all", 0, "UID:GID:GUEST", step_chown_all,
-		    "that of a directory and of all that is in it"),
+		    "those of a directory and of all that is in it"),
 	OPTION_CALL("remove", 0, "GUEST", step_remove,
 		    "take a file or folder out"),
 	OPTION_CALL("manifest", 0, "FILE", read_manifest,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What goes over the sources: options and manifests.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck debugfs setfacl
+need e2fsck debugfs setfacl cpio
 image_size=+4M
 
 "$gentar" >a.tar <<'X' || fail gentar
@@ -42,6 +42,44 @@ printf 'chown-all 9:9 usr\r\n' >all.manifest
 build --manifest all.manifest a.tar
 has 'stat /usr/lib' 'User: +9 +Group: +9'
 refuses "'/nothing': No such file" 1 --chown-all 1:1:/nothing a.tar
+
+# modes, of one and of all that is below: as chmod has them
+mkdir -p modes/d1/d2 modes/d3
+for m in 0 600 640 644 711 755 777 4755 2711 1777 6750; do
+	: >modes/d1/f$m
+	chmod $m modes/d1/f$m
+done
+ln -s d1 modes/link
+ln modes/d1/f640 modes/d3/hard
+chmod 2775 modes/d1/d2
+chmod 1700 modes/d3
+for m in 00755 u=rwX,go=rX go-w +x a-x,a+X u+s g-s,+t u-x,a+X =r -w+x o= \
+	ug+rw-x,o=t u=rwxs g=xs a= u=,g=s 00000; do
+	rm -rf want.d
+	cp -a modes want.d
+	(umask 0 && chmod -R -- $m want.d)
+	find want.d -printf '%M %P\n' | sed 's/ $/ ./' | sort >want
+	mkimage -q --force --chmod-all $m:/ -o modes.cpio modes
+	cpio -itv --quiet <modes.cpio | sed 's/ -> .*//' |
+		awk '{ print $1, $NF }' | sort >have
+	diff want have || fail "--chmod-all $m"
+	printf 'chmod-all "%s" /\n' "$m" >all.manifest
+	mkimage -q --force --manifest all.manifest -o all.cpio modes
+	cmp all.cpio modes.cpio || fail "chmod-all $m"
+	rm -rf want.d
+	cp -a modes want.d
+	(umask 0 && chmod -- $m want.d/d1)
+	mkimage -q --force --chmod $m:link -o modes.cpio modes
+	cpio -itv --quiet <modes.cpio | sed 's/ -> .*//' |
+		awk '{ print $1, $NF }' | sort >have
+	find want.d -printf '%M %P\n' | sed 's/ $/ ./' | sort | diff - have ||
+		fail "--chmod $m"
+done
+for m in u q+r u+q 8 17777 u=r, ,u=r 'u=r g=r' u=rg- ''; do
+	refuses '--chmod-all: ' 2 --chmod-all "$m:/" a.tar
+	printf 'chmod "%s" /\n' "$m" >all.manifest
+	refuses 'line 1: chmod: ' 2 --manifest all.manifest a.tar
+done
 
 absent() {
 	for n; do
