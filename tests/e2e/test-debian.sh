@@ -3,14 +3,8 @@
 # The whole way, as a newcomer goes it: examples/quick-start with a real Debian
 # root file system, under a stock Debian kernel, systemd as its init.
 set -eu
-cache=${VMMKIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmmkit}
-tar=$cache/rootfs-systemd.tar
-if [ ! -f "$tar" ]; then
-	mkdir -p "$cache"
-	mmdebstrap --quiet --variant=minbase --include=systemd-sysv bookworm \
-		"$tar.new.tar"
-	mv "$tar.new.tar" "$tar"
-fi
+. "$top_srcdir/tests/lib/rootfs.sh"
+debian_rootfs systemd --variant=minbase --include=systemd-sysv
 dir=$top_builddir/tests/e2e/quick-start
 rm -rf "$dir"
 mkdir -p "$dir/quick-start"
@@ -18,7 +12,7 @@ for f in "$top_builddir"/*; do
 	[ "$f" = "$top_builddir/tests" ] || ln -s "$f" "$dir/quick-start/"
 done
 out=$dir/out
-BUILD=$dir "$top_srcdir/examples/quick-start" "$tar" >"$out" 2>&1 || {
+BUILD=$dir "$top_srcdir/examples/quick-start" "$rootfs" >"$out" 2>&1 || {
 	cat "$out"
 	exit 1
 }

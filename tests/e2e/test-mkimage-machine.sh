@@ -9,15 +9,8 @@ set -eu
 need qemu-system-x86_64 mmdebstrap ssh-keygen sfdisk jq
 testbed=$top_srcdir/tests/lib/testbed
 kernel=$("$testbed" kernel)
-cache=${VMMKIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmmkit}
-tar=$cache/rootfs-machine.tar
-if [ ! -f "$tar" ]; then
-	mkdir -p "$cache"
-	mmdebstrap --quiet --variant=minbase \
-		--include=systemd-sysv,udev,openssh-server bookworm "$work/new.tar"
-	mv "$work/new.tar" "$tar.$$"
-	mv "$tar.$$" "$tar"
-fi
+debian_rootfs machine --variant=minbase \
+	--include=systemd-sysv,udev,openssh-server
 
 # the password is "secret"
 # shellcheck disable=SC2016
@@ -31,7 +24,7 @@ mkimage -q plain.cpio -o initrd.cpio.zst
 mkimage --json --partition --esp esp --partition=data,type=linux,size=2M \
 	--hostname probe.example --ssh-key key.pub --root-password-hash "$hash" \
 	--fstab --label machine --network dhcp --add key:/home/key \
-	"$tar" -o disk.qcow2 >report.json
+	"$rootfs" -o disk.qcow2 >report.json
 [ "$(jq '."nr-warnings"' report.json)" = 0 ] || fail "$(cat report.json)"
 qemu-img convert -O raw disk.qcow2 disk.raw
 partuuid=$(sfdisk -J disk.raw | jq -r '.partitiontable.partitions[] |

@@ -5,17 +5,17 @@
 #
 #	make check-rootfs [ROOTFS='one.tar two.tar.zst']
 #
-# Without ROOTFS a Debian minbase, made by mmdebstrap once and then kept. Each is
-# compared with what GNU tar makes of it on an ext4 of mke2fs; and once more as
-# the lowest layer of a container image, with the layers applied here by tar and
-# rm.
+# Without ROOTFS a Debian minbase and one with a desktop, made by mmdebstrap once and
+# then kept. Each is compared with what GNU tar makes of it on an ext4 of mke2fs,
+# booted and written to; and once more as the lowest layer of a container image,
+# with the layers applied here by tar and rm.
 archives=
 for a; do
 	archives="$archives $(realpath "$a")" || exit 1
 done
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs dumpe2fs mke2fs resize2fs tune2fs tar getfattr getfacl \
-	setfattr setfacl sha256sum jq qemu-system-x86_64 cpio
+	setfattr setfacl sha256sum jq cpio
 testbed=$top_srcdir/tests/lib/testbed
 kernel=$("$testbed" kernel)
 can_mount || skip "a loop mount is needed"
@@ -149,63 +149,49 @@ crash() {
 	rm crashed.raw
 }
 
-# A guest boots from it and writes to it: with its own init where that is systemd,
-# else with vmm-init. The VMM is another program's.
+# A guest of vmm run boots from it and writes to it: with the root file system's own
+# init where that starts the agent, else with vmm-init; with its own kernel and
+# initrd where it has them. The disk is a qcow2 image with room to grow.
 boots() {
-	"$top_srcdir/guest/mkinitrd" --kernel-dir "${kernel%/boot/*}" --force \
-		--init "$(command -v vmm-init)" -o initrd
-	cat >in-guest <<'X'
-#!/bin/sh
-mkdir /written
-seq 100000 >/written/file
-cp -a /usr/bin /written/bin
-ln /written/file /written/linked
-sync
-echo "guest: $(cat /proc/1/comm) $(sed -n 's/^[^ ]* \/ \([^ ]*\) \(rw\).*/\1 \2/p' \
-	/proc/mounts | tail -n 1)" >/dev/console
-X
-	chmod 755 in-guest
-	echo 'entrypoint /in-guest' >init.conf
-	cat >in-guest.service <<'X'
-[Service]
-Type=oneshot
-ExecStart=/in-guest
-ExecStartPost=/bin/systemctl --no-block poweroff
-X
-	start=in-guest.service
-	if debugfs -R 'stat /usr/lib/systemd/systemd' first.raw 2>&1 |
-		grep -q 'Type: regular'; then
-		init=systemd
-		dir=/etc/systemd/system
-		set -- "$1" --add in-guest.service:$dir/ \
-			--symlink ../$start:$dir/multi-user.target.wants/$start
+	set -- "$1" --agent --label root --fstab --hostname checked
+	rm -rf boot
+	mkdir boot
+	if debugfs -R 'ls -p /boot' first.raw 2>/dev/null |
+		grep -q '/vmlinuz-'; then
+		set -- "$@" --extract-boot boot
 	else
-		init=vmm-init
-		set -- "$1" --init --add init.conf:/etc/vmm/init.conf
+		cp "$kernel" boot/vmlinuz
+		"$top_srcdir/guest/mkinitrd" --kernel-dir "${kernel%/boot/*}" \
+			--init "$(command -v vmm-init)" -o boot/initrd
 	fi
-	mkimage -q --force --label root --fstab --add in-guest:/in-guest "$@" \
-		-o image.raw || fail "$name: image to boot"
-	accel=tcg
-	[ "$("$testbed" how)" = tcg ] || accel=kvm
-	timeout -k 5 300 qemu-system-x86_64 -accel $accel -m 1024 -nodefaults \
-		-no-user-config -display none -no-reboot -kernel "$kernel" \
-		-initrd initrd -append "root=LABEL=root rw quiet console=ttyS0 \
-mitigations=off systemd.unit=multi-user.target" \
-		-drive if=none,id=d,format=raw,file=image.raw \
-		-device virtio-blk-pci,drive=d -device virtio-rng-pci \
-		-serial file:console </dev/null >qemu.log 2>&1 || {
-		cat qemu.log console
-		fail "$name: the guest did not end"
-	}
-	tr -d '\r' <console | grep -qx "guest: $init ext4 rw" || {
+	mkimage --json "$@" -o image.qcow2 >report.json ||
+		fail "$name: image to boot"
+	truncate -s +1G image.qcow2
+	"$testbed" run --timeout 280 --mem 2200 --disk image.qcow2 \
+		--add "$(command -v vmm):/bin/vmm" \
+		--add boot/vmlinuz:/vm/vmlinuz --add boot/initrd:/vm/initrd \
+		-- "$top_srcdir/tests/tools/rootfs-guest.sh" >console 2>&1 || {
 		cat console
-		fail "$name: the guest did not write"
+		fail "$name: no guest that boots, writes and ends"
 	}
-	# unmounted, or read-only at the end: nothing but counts may be late
-	e2fsck -fp image.raw >fsck.log 2>&1 || fail "$name: $(cat fsck.log)"
+	sed -n 's/^guest: //p' console | while read -r line; do
+		say "guest: $line"
+	done
+	grep -qx 'guest: root ext4 rw' console || fail "$name: the guest's root"
+	grep -qx 'guest: name checked' console || fail "$name: the guest's name"
+	init=$(sed -n 's/^guest: init //p' console)
+	case "$(jq -r .agent report.json) $init" in
+	'systemd systemd' | 'vmm-init vmm-init' | 'openrc init') ;;
+	*) fail "$name: process 1 is '$init': $(cat report.json)" ;;
+	esac
+	qcow-tool check -q image.qcow2 >qcow.log 2>&1 ||
+		fail "$name: $(cat qcow.log)"
+	qcow-tool convert -O raw image.qcow2 image.raw
+	rm image.qcow2
 	clean image.raw
 	debugfs -R 'cat /written/linked' image.raw 2>/dev/null >file
 	seq 100000 | cmp - file || fail "$name: not what the guest wrote"
+	has 'stat /written/linked' 'Links: 2'
 	has 'stat /written/bin/ls' 'Type: regular'
 }
 
@@ -365,6 +351,9 @@ check_container() {
 if [ -z "$archives" ]; then
 	minbase
 	archives=$rootfs
+	debian_rootfs desktop --variant=important \
+		--include=xfce4,firefox-esr || skip "no desktop"
+	archives="$archives $rootfs"
 fi
 for a in $archives; do
 	name=${a##*/}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by the tests of mkimage: a scratch folder that goes away, and checks.
 set -eu
+. "$top_srcdir/tests/lib/rootfs.sh"
 LC_ALL=C
 export LC_ALL
 unset SOURCE_DATE_EPOCH
@@ -39,6 +40,16 @@ clean() {
 		cat fsck.log
 		fail "e2fsck is not content with $1"
 	}
+	[ -z "${MKIMAGE_CORPUS-}" ] || keep "$1"
+}
+
+# keep IMAGE: for who wants to have all of a test's images, each once. Two that have
+# the same superblock, with a UUID made from the content, are the same.
+keep() {
+	kept=$MKIMAGE_CORPUS/$(dd if="$1" bs=1024 skip=1 count=1 status=none |
+		sha256sum | cut -c 1-16).raw
+	[ -e "$kept" ] || cp --sparse=always "$1" "$kept"
+	echo "${kept##*/} ${0##*/}" >>"$MKIMAGE_CORPUS/list"
 }
 
 # build SOURCE OPTION...: to image.raw, which must be clean; of $image_size, if
@@ -104,19 +115,10 @@ has() {
 	}
 }
 
-# minbase: $rootfs is a Debian, made once and then kept, as those of the other
-# tests are
+# minbase: $rootfs is a Debian
 minbase() {
-	cache=${VMMKIT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vmmkit}
-	rootfs=$cache/rootfs-minbase.tar
-	[ ! -f "$rootfs" ] || return 0
-	need mmdebstrap
-	mkdir -p "$cache"
-	mmdebstrap --quiet --variant=minbase bookworm minbase.tar \
-		>mmdebstrap.log 2>&1 || skip "mmdebstrap: $(tail -1 mmdebstrap.log)"
-	cp minbase.tar "$rootfs.$$"
-	mv "$rootfs.$$" "$rootfs"
-	rm minbase.tar
+	debian_rootfs minbase --variant=minbase ||
+		skip "no Debian root file system"
 }
 
 can_mount() {
