@@ -4,34 +4,46 @@
 #include <string.h>
 #include "mkimage/ext4/fs.h"
 
-static void add_time(struct xxh64 *h, struct tree_time t)
+/* What there is of a node, into the sum in one piece. */
+struct words {
+	le64_t w[16];
+	size_t nr;
+};
+
+static void add(struct words *x, uint64_t v)
 {
-	xxh64_update_u64(h, (uint64_t)t.sec);
-	xxh64_update_u64(h, t.nsec);
+	x->w[x->nr++] = le64_put(v);
+}
+
+static void add_time(struct words *x, struct tree_time t)
+{
+	add(x, (uint64_t)t.sec);
+	add(x, t.nsec);
 }
 
 static void add_node(const struct e4 *fs, struct xxh64 *h, const struct node *n)
 {
 	const struct xset *set = xset_get(&fs->tree->xsets, n->xset);
+	struct words x = { .nr = 0 };
 
-	xxh64_update_u64(h, n->ino);
-	xxh64_update_u64(h, (uint64_t)n->type << 32 | n->mode);
-	xxh64_update_u64(h, (uint64_t)n->uid << 32 | n->gid);
-	xxh64_update_u64(h, (uint64_t)n->flags << 32 | n->nr_links);
-	xxh64_update_u64(h, n->size_bytes);
-	add_time(h, n->mtime);
-	add_time(h, n->atime);
-	add_time(h, n->ctime);
+	add(&x, n->ino);
+	add(&x, (uint64_t)n->type << 32 | n->mode);
+	add(&x, (uint64_t)n->uid << 32 | n->gid);
+	add(&x, (uint64_t)n->flags << 32 | n->nr_links);
+	add(&x, n->size_bytes);
+	add_time(&x, n->mtime);
+	add_time(&x, n->atime);
+	add_time(&x, n->ctime);
 	if (n->has_btime)
-		add_time(h, n->btime);
-	xxh64_update_u64(h, set ? set->hash : 0);
+		add_time(&x, n->btime);
+	add(&x, set ? set->hash : 0);
 	if (n->type == NODE_FILE)
-		xxh64_update_u64(h, n->digest);
-	else if (n->type == NODE_SYMLINK)
-		xxh64_update(h, n->target, (size_t)n->size_bytes);
+		add(&x, n->digest);
 	else if (n->type == NODE_CHAR || n->type == NODE_BLOCK)
-		xxh64_update_u64(h,
-				 (uint64_t)n->dev.major << 32 | n->dev.minor);
+		add(&x, (uint64_t)n->dev.major << 32 | n->dev.minor);
+	xxh64_update(h, x.w, x.nr * sizeof(x.w[0]));
+	if (n->type == NODE_SYMLINK)
+		xxh64_update(h, n->target, (size_t)n->size_bytes);
 }
 
 static void add_names(struct xxh64 *h, const struct node *dir)

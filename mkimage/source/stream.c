@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A thread reads and decompresses into a small ring of buffers while the
- * caller parses what came before, so that on two processors an archive takes
- * as long as the slower of the two. Plain input is read straight into the
- * ring, compressed input through a decoder.
+ * A thread reads and decompresses into a few buffers while the caller parses
+ * what came before, so that on two processors an archive takes as long as the
+ * slower of the two. Plain input is read straight into them, compressed input
+ * through a decoder.
  *
  * A plain file that is in memory already takes less time to copy than to hand
  * over: the caller reads it itself, into one buffer that stays in its
@@ -11,30 +11,51 @@
  * time, and a parser must not see its bytes change.) What is not in memory is
  * asked for some way ahead.
  *
- * The ring is full when `made` is NR_BUFS ahead of `taken`; the buffer the
- * caller looks at counts as not taken. Both counters, is_end and is_stopped
- * are under `lock`. stop_fd becomes readable to get the thread out of a wait
- * for a pipe.
+ * The decoder is nearly always the slower of the two, so nothing is to keep it:
+ *
+ *  - There are buffers for what it makes while the caller waits for the disk.
+ *    What was given back last is filled first: that is in a processor's cache,
+ *    and the others take no memory until they are needed.
+ *  - Before the caller waits, it reads compressed input ahead, for which there is
+ *    a small ring. The decoder reads for itself only when that is empty. One of
+ *    them reads at a time: who has set is_reading.
+ *  - The caller, and what writes in the background for it, wait for a processor
+ *    rather than take the decoder's when they wake up.
+ *
+ * Buffers are idle, being filled, or pieces: numbers `taken` to `made`, of which
+ * the caller looks at the first. All of it, is_end and is_stopped are under
+ * `lock`. stop_fd becomes readable to get the thread out of a wait for a pipe.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "mkimage/source/decode.h"
 #include "mkimage/source/stream.h"
 
-#define NR_BUFS 4
+#define NR_BUFS 16
+#define NR_BUFS_MOSTLY 4 /* in use, as long as nobody waits for long */
 #define BUF_BYTES (512 * 1024)
+#define NR_PACKED 8
+#define PACKED_BYTES (128 * 1024)
+#define PAGE_BYTES 4096
 #define DIRECT_BYTES (256 * 1024) /* at a time, without the thread */
 #define AHEAD_BYTES (8 * 1024 * 1024)
 #define PROBE_BYTES (64 * 1024)
+
+struct piece {
+	uint8_t *buf;
+	size_t len;
+};
 
 struct stream {
 	int fd, stop_fd;
@@ -55,15 +76,26 @@ struct stream {
 	bool is_end, is_stopped;
 	struct vc_error err; /* of the thread; valid once is_end */
 
-	uint8_t *buf[NR_BUFS];
-	size_t len[NR_BUFS];
+	struct piece piece[NR_BUFS]; /* number i in piece[i % NR_BUFS] */
+	uint8_t *idle[NR_BUFS];	     /* not among them; the last is next */
+	unsigned nr_idle;
+	uint8_t *memory; /* of all of them */
 
 	/* the head of the input, looked at to tell whether it is compressed */
 	uint8_t *head;
 	size_t head_len;
 	bool head_used;
-	uint8_t *packed; /* what the decompressor reads */
-	bool is_looking; /* the caller has buf[taken % NR_BUFS] */
+	bool is_looking; /* the caller has number `taken` */
+
+	/* what the decoder reads; all but has_piece under `lock` */
+	uint8_t *packed;
+	size_t packed_len[NR_PACKED];
+	unsigned packed_read, packed_used;
+	bool is_reading, is_all_read;
+	bool has_piece; /* the decoder has number packed_used */
+	struct vc_error read_err;
+
+	bool has_stepped_back; /* the caller has another policy, to be reset */
 };
 
 /* --- the input ------------------------------------------------------------ */
@@ -156,23 +188,23 @@ static int fill_plain(struct stream *s, uint8_t *buf, size_t max,
 /* --- the thread ---------------------------------------------------------- */
 
 /* A buffer to fill; NULL when the caller does not want any more. */
-static uint8_t *ring_get(struct stream *s)
+static uint8_t *get_idle(struct stream *s)
 {
 	uint8_t *ret = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	while (s->made - s->taken == NR_BUFS && !s->is_stopped)
+	while (!s->nr_idle && !s->is_stopped)
 		pthread_cond_wait(&s->changed, &s->lock);
 	if (!s->is_stopped)
-		ret = s->buf[s->made % NR_BUFS];
+		ret = s->idle[--s->nr_idle];
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
 
-static void ring_put(struct stream *s, size_t len)
+static void put_piece(struct stream *s, uint8_t *buf, size_t len)
 {
 	pthread_mutex_lock(&s->lock);
-	s->len[s->made % NR_BUFS] = len;
+	s->piece[s->made % NR_BUFS] = (struct piece){ buf, len };
 	s->made++;
 	pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
@@ -183,11 +215,69 @@ static int copy_plain(struct stream *s, struct vc_error *err)
 	size_t len = BUF_BYTES;
 	uint8_t *buf;
 
-	while (len == BUF_BYTES && (buf = ring_get(s))) {
+	while (len == BUF_BYTES && (buf = get_idle(s))) {
 		if (fill_plain(s, buf, BUF_BYTES, &len, err))
 			return -1;
 		if (len)
-			ring_put(s, len);
+			put_piece(s, buf, len);
+	}
+	return 0;
+}
+
+/* Is there input to be read and room for it? Under `lock`. */
+static bool can_read(const struct stream *s)
+{
+	return !s->is_reading && !s->is_all_read &&
+	       s->packed_read - s->packed_used < NR_PACKED;
+}
+
+/* Under `lock`, which is let go of meanwhile. */
+static void read_packed(struct stream *s)
+{
+	const unsigned i = s->packed_read % NR_PACKED;
+	struct vc_error err = { 0 };
+	ssize_t n;
+
+	s->is_reading = true;
+	pthread_mutex_unlock(&s->lock);
+	n = read_input(s, s->packed + (size_t)i * PACKED_BYTES, PACKED_BYTES);
+	if (n < 0)
+		fail_read(s, &err);
+	pthread_mutex_lock(&s->lock);
+	s->is_reading = false;
+	if (n > 0) {
+		s->packed_len[i] = (size_t)n;
+		s->packed_read++;
+	} else {
+		s->is_all_read = true;
+		s->read_err = err;
+	}
+	pthread_cond_signal(&s->changed);
+}
+
+static int next_packed(struct stream *s, const uint8_t **ret, size_t *ret_len,
+		       struct vc_error *err)
+{
+	unsigned i;
+
+	s->packed_used += s->has_piece;
+	s->has_piece = false;
+	while (s->packed_used == s->packed_read && !s->is_all_read) {
+		if (s->is_reading)
+			pthread_cond_wait(&s->changed, &s->lock);
+		else
+			read_packed(s);
+	}
+	*ret = NULL;
+	*ret_len = 0;
+	if (s->packed_used != s->packed_read) {
+		i = s->packed_used % NR_PACKED;
+		*ret = s->packed + (size_t)i * PACKED_BYTES;
+		*ret_len = s->packed_len[i];
+		s->has_piece = true;
+	} else if (s->read_err.code) {
+		*err = s->read_err;
+		return -1;
 	}
 	return 0;
 }
@@ -196,7 +286,7 @@ static int feed(void *opaque, const uint8_t **ret, size_t *ret_len,
 		struct vc_error *err)
 {
 	struct stream *s = opaque;
-	ssize_t n;
+	int rc;
 
 	if (!s->head_used) {
 		s->head_used = true;
@@ -204,12 +294,10 @@ static int feed(void *opaque, const uint8_t **ret, size_t *ret_len,
 		*ret_len = s->head_len;
 		return 0;
 	}
-	n = read_input(s, s->packed, BUF_BYTES);
-	if (n < 0)
-		return fail_read(s, err);
-	*ret = s->packed;
-	*ret_len = (size_t)n;
-	return 0;
+	pthread_mutex_lock(&s->lock);
+	rc = next_packed(s, ret, ret_len, err);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
 }
 
 static int decompress(struct stream *s, struct vc_error *err)
@@ -220,11 +308,11 @@ static int decompress(struct stream *s, struct vc_error *err)
 
 	if (decoder_open(s->head, s->head_len, feed, s, &d, err))
 		return -1;
-	while (len == BUF_BYTES && (buf = ring_get(s))) {
+	while (len == BUF_BYTES && (buf = get_idle(s))) {
 		if (decoder_read(d, buf, BUF_BYTES, &len, err))
 			return -1;
 		if (len)
-			ring_put(s, len);
+			put_piece(s, buf, len);
 	}
 	s->has_rest = decoder_has_rest(d);
 	return 0;
@@ -251,13 +339,11 @@ static int read_head(struct stream *s, struct vc_error *err)
 /* What is behind the end belongs to the digest too. */
 static void read_rest(struct stream *s, struct vc_error *err)
 {
-	ssize_t n;
+	const uint8_t *p;
+	size_t n;
 
-	do {
-		n = read_input(s, s->packed, BUF_BYTES);
-		if (n < 0)
-			fail_read(s, err);
-	} while (n > 0);
+	while (!feed(s, &p, &n, err) && n)
+		;
 }
 
 /* What kind of input is it? */
@@ -331,17 +417,37 @@ static struct stream *stream_new(void)
 	return s;
 }
 
+/* The decoder keeps its processor when the caller, or who writes for it, wakes
+ * up beside it. */
+static void step_back(struct stream *s)
+{
+	const struct sched_param none = { 0 };
+
+	s->has_stepped_back = sched_getscheduler(0) == SCHED_OTHER &&
+			      !sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
+static void step_forward(struct stream *s)
+{
+	const struct sched_param none = { 0 };
+
+	/* what anybody may do, and nothing is lost if not */
+	if (s->has_stepped_back)
+		(void)sched_setscheduler(0, SCHED_OTHER, &none);
+}
+
 static int stream_start(struct stream *s, struct vc_error *err)
 {
 	int i, rc;
 
 	s->head = malloc(PROBE_BYTES);
-	s->packed = malloc(BUF_BYTES);
-	for (i = 0; i < NR_BUFS; i++)
-		s->buf[i] = malloc(BUF_BYTES);
-	for (i = 0; i < NR_BUFS; i++)
-		if (!s->head || !s->packed || !s->buf[i])
-			return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	s->packed = malloc((size_t)NR_PACKED * PACKED_BYTES);
+	if (!s->head || !s->packed ||
+	    posix_memalign((void **)&s->memory, PAGE_BYTES,
+			   (size_t)NR_BUFS * BUF_BYTES))
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	for (i = NR_BUFS - 1; i >= 0; i--)
+		s->idle[s->nr_idle++] = s->memory + (size_t)i * BUF_BYTES;
 	/* an error here is told where the thread's would be */
 	if (!s->can_wait && look(s, &s->err)) {
 		s->is_end = true;
@@ -354,6 +460,12 @@ static int stream_start(struct stream *s, struct vc_error *err)
 	if (rc)
 		return vc_fail(err, VC_E_SYS, rc, "start a thread");
 	s->has_thread = true;
+	if (!s->can_wait && s->is_compressed)
+		step_back(s);
+	/* while the first buffer is filled, memory for those that follow */
+	(void)madvise(s->memory + BUF_BYTES,
+		      (size_t)(NR_BUFS_MOSTLY - 1) * BUF_BYTES,
+		      MADV_POPULATE_WRITE);
 	return 0;
 }
 
@@ -408,10 +520,10 @@ static int next_direct(struct stream *s, const uint8_t **ret_data,
 {
 	*ret_data = NULL;
 	*ret_len = 0;
-	if (fill_plain(s, s->buf[0], DIRECT_BYTES, ret_len, err))
+	if (fill_plain(s, s->memory, DIRECT_BYTES, ret_len, err))
 		return -1;
 	if (*ret_len)
-		*ret_data = s->buf[0];
+		*ret_data = s->memory;
 	return 0;
 }
 
@@ -430,16 +542,21 @@ int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
 	pthread_mutex_lock(&s->lock);
 	if (s->is_looking) {
 		s->is_looking = false;
+		s->idle[s->nr_idle++] = s->piece[s->taken % NR_BUFS].buf;
 		s->taken++;
 		pthread_cond_signal(&s->changed);
 	}
-	while (s->made == s->taken && !s->is_end)
-		pthread_cond_wait(&s->changed, &s->lock);
+	while (s->made == s->taken && !s->is_end) {
+		if (!s->can_wait && s->is_compressed && can_read(s))
+			read_packed(s);
+		else
+			pthread_cond_wait(&s->changed, &s->lock);
+	}
 	*ret_data = NULL;
 	*ret_len = 0;
 	if (s->made != s->taken) {
-		*ret_data = s->buf[s->taken % NR_BUFS];
-		*ret_len = s->len[s->taken % NR_BUFS];
+		*ret_data = s->piece[s->taken % NR_BUFS].buf;
+		*ret_len = s->piece[s->taken % NR_BUFS].len;
 		s->is_looking = true;
 	} else if (s->err.code) {
 		*err = s->err;
@@ -462,7 +579,6 @@ uint64_t stream_get_input_size(const struct stream *s)
 struct stream *stream_close(struct stream *s)
 {
 	const uint64_t one = 1;
-	int i;
 
 	if (!s)
 		return NULL;
@@ -475,14 +591,14 @@ struct stream *stream_close(struct stream *s)
 		    vc_write_full(s->stop_fd, &one, sizeof(one)))
 			abort(); /* an eventfd of ours takes a one */
 		pthread_join(s->thread, NULL);
+		step_forward(s);
 	}
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	if (!s->has_range)
 		vc_close(&s->fd);
 	vc_close(&s->stop_fd);
-	for (i = 0; i < NR_BUFS; i++)
-		free(s->buf[i]);
+	free(s->memory);
 	free(s->head);
 	free(s->packed);
 	free(s);
