@@ -109,7 +109,7 @@ static int next_header(struct span *rest, char *ret_type,
 	if (rest->len < TAR_BLOCK)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "its headers are more than %d MiB",
-			       TAR_MAX_KEPT >> 20);
+			       TAR_MAX_HEADERS >> 20);
 	if (!h[156] || !strchr("xgXLKVA", h[156]) || !header_is(h))
 		return 0;
 	size = (uint64_t)header_get_number(h + 124, 12);

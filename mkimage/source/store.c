@@ -313,6 +313,7 @@ static int index_archive(void *opaque, struct tar *t, struct archive *a,
 			return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
 				       vc_printable(archive_error_string(a),
 						    shown, sizeof(shown)));
+		tar_pass_headers(t, a);
 		if (index_entry(x, t, a, e, err))
 			return vc_prefix(
 				err, "entry '%s'",

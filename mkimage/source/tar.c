@@ -15,6 +15,9 @@
  * libarchive does not tell all that it reads. So the headers it has just read are
  * looked at once more, see headers.c: in the piece they came in or, when they go
  * on in the next one, in a copy.
+ *
+ * Nor has it a limit for the name in a header of cpio and for the map of a sparse
+ * file, and has them in memory: so it is not given headers without end.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -31,6 +34,28 @@
 
 /* --- the stream, for libarchive ------------------------------------------- */
 
+static uint64_t headers_pos(const struct tar *t, struct archive *a)
+{
+	return t->base + (uint64_t)archive_read_header_position(a);
+}
+
+void tar_pass_headers(struct tar *t, struct archive *a)
+{
+	t->checked_pos = headers_pos(t, a);
+}
+
+/* Is it reading headers, and too many of them? */
+static int check_more(struct tar *t, struct archive *a)
+{
+	const uint64_t pos = headers_pos(t, a);
+
+	if (pos == t->checked_pos || t->total <= pos + TAR_MAX_HEADERS)
+		return 0;
+	return vc_fail(&t->err, VC_E_LIMIT, 0,
+		       "read: headers of one entry take more than %d MiB",
+		       TAR_MAX_HEADERS >> 20);
+}
+
 /* Forget what is kept from before `pos`. */
 static void drop_kept(struct tar *t, uint64_t pos)
 {
@@ -45,11 +70,10 @@ static void drop_kept(struct tar *t, uint64_t pos)
 }
 
 /* Before `cur` goes: a copy of what it has of headers that are being read, up to
- * TAR_MAX_KEPT of them. */
+ * TAR_MAX_HEADERS of them. */
 static void keep_headers(struct tar *t, struct archive *a)
 {
-	const uint64_t pos =
-		t->base + (uint64_t)archive_read_header_position(a);
+	const uint64_t pos = headers_pos(t, a);
 	const uint64_t start = t->total - t->cur_len;
 	uint64_t from = start;
 	uint8_t *kept;
@@ -63,7 +87,7 @@ static void keep_headers(struct tar *t, struct archive *a)
 		t->kept_pos = from = pos;
 	if (from < start || from >= t->total)
 		return;
-	len = vc_min_u64(t->total - from, TAR_MAX_KEPT - t->kept_len);
+	len = vc_min_u64(t->total - from, TAR_MAX_HEADERS - t->kept_len);
 	if (!len)
 		return;
 	kept = realloc(t->kept, t->kept_len + len);
@@ -100,7 +124,7 @@ static ssize_t feed(struct archive *a, void *opaque, const void **ret)
 
 	if (at == t->cur_len) {
 		keep_headers(t, a);
-		if (next_piece(t)) {
+		if (check_more(t, a) || next_piece(t)) {
 			archive_set_error(a, EIO, "input");
 			return -1;
 		}
@@ -152,7 +176,7 @@ static const uint8_t *headers_at(struct tar *t, uint64_t pos, size_t *ret_len)
 	drop_kept(t, pos);
 	if (!t->kept_len || t->kept_pos != pos)
 		return NULL;
-	len = vc_min_u64(t->cur_len, TAR_MAX_KEPT - t->kept_len);
+	len = vc_min_u64(t->cur_len, TAR_MAX_HEADERS - t->kept_len);
 	kept = realloc(t->kept, t->kept_len + len);
 	if (!kept)
 		return NULL;
@@ -179,13 +203,12 @@ static int check_entry(void *opaque, struct archive *a, struct archive_entry *e,
 		       struct vc_error *err)
 {
 	struct tar *t = opaque;
-	const uint64_t pos =
-		t->base + (uint64_t)archive_read_header_position(a);
+	const uint64_t pos = headers_pos(t, a);
 	const uint8_t *all;
 	size_t len;
 
 	all = headers_at(t, pos, &len);
-	t->checked_pos = pos;
+	tar_pass_headers(t, a);
 	if (!all)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "headers");
 	take_sum(t, archive_format(a), all, len);
@@ -248,8 +271,7 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 static int check_end_mark(struct tar *t, struct archive *a,
 			  struct vc_error *err)
 {
-	const uint64_t pos =
-		t->base + (uint64_t)archive_read_header_position(a);
+	const uint64_t pos = headers_pos(t, a);
 
 	if (!is_tar(a) || pos < t->total)
 		return 0;

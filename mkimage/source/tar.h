@@ -9,7 +9,7 @@
 #include "mkimage/source/stream.h"
 
 #define TAR_BLOCK 512
-#define TAR_MAX_KEPT (8 * 1024 * 1024) /* of one entry's headers */
+#define TAR_MAX_HEADERS (8 * 1024 * 1024) /* of one entry */
 
 struct archive;
 
@@ -44,6 +44,9 @@ int tar_each(struct tar *t,
 /* All of them into the tree; as a layer of a container image if `is_layer`. */
 int tar_to_tree(struct tar *t, bool is_layer,
 		struct vc_error *err) VC_MUST_CHECK;
+/* The headers that the parser has just read are not looked at any more: what it
+ * asks for from here on is contents. */
+void tar_pass_headers(struct tar *t, struct archive *a);
 /* Where the parser is in the stream. */
 uint64_t tar_get_pos(const struct tar *t, struct archive *a);
 

@@ -142,6 +142,33 @@ for i in $(seq 9); do
 done
 refuses 'the ACLs so far name too many accounts' 1 a.tar
 rm a.tar
+# headers without end: the map of a sparse file, a name of cpio
+{
+	echo 'pax GNU.sparse.major 1'
+	echo 'pax GNU.sparse.minor 0'
+	echo 'pax GNU.sparse.name f'
+	echo 'pax GNU.sparse.realsize 9'
+	echo 'file x declared=99999744'
+} | gen
+{
+	cat a.tar
+	echo 99999999
+	yes 0 | head -c 20000000
+} >b.tar
+refuses 'headers of one entry take more than 8 MiB' 1 b.tar
+{
+	printf 070701%08X%08X 1 $((0100644))
+	printf '%08X' 0 0 1 0 0 0 0 0 0 $((0xe0000000)) 0
+	yes name | head -c 20000000
+} >c.cpio
+refuses 'headers of one entry take more than 8 MiB' 1 c.cpio
+# contents of what is passed over are none
+{
+	echo 'file oci-layout zeroes=20000000'
+	echo 'file index.json text=1'
+	echo end
+} | gen
+refuses "'oci-layout'" 1 a.tar
 deep=$(printf '%02000d' 0 | sed 's,0,d/,g')
 for i in $(seq 40); do
 	echo "pax path $i/${deep}f"
