@@ -6,7 +6,9 @@
  * Names are found through one hash table over (directory, name) for the whole
  * tree. A name is never taken out of it: a removed one keeps its dent with no
  * node, and is used again when the name comes back. The hash is seeded with the
- * directory's address, so that nobody can prepare names that collide.
+ * directory's address, so that nobody can prepare names that collide. A byte of
+ * it stands beside each slot, in a table that fits into a processor's cache
+ * when the names do not: to find that a name is new takes no look at another.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include "mkimage/tree.h"
 
 #define FIRST_SLOTS 4096
+#define GROW_AHEAD 16 /* names fetched into the cache before their turn */
 #define SHOWN_HEAD 40 /* of a long name */
 
 static int out_of_memory(struct vc_error *err)
@@ -136,13 +139,27 @@ static struct node *new_node(struct tree *t, enum node_type type,
 	return n;
 }
 
+static int alloc_slots(struct tree *t, size_t nr, struct vc_error *err)
+{
+	struct dent **slots = calloc(nr, sizeof(struct dent *));
+	uint8_t *tags = calloc(nr, sizeof(*tags));
+
+	if (!slots || !tags) {
+		free(slots);
+		free(tags);
+		return out_of_memory(err);
+	}
+	t->slots = slots;
+	t->tags = tags;
+	t->nr_slots = nr;
+	return 0;
+}
+
 int tree_init(struct tree *t, struct vc_error *err)
 {
 	*t = (struct tree){ 0 };
-	t->slots = calloc(FIRST_SLOTS, sizeof(*t->slots));
-	if (!t->slots)
-		return out_of_memory(err);
-	t->nr_slots = FIRST_SLOTS;
+	if (alloc_slots(t, FIRST_SLOTS, err))
+		return -1;
 	t->layer = 1;
 	t->root = new_node(t, NODE_DIR, NULL, err);
 	if (!t->root)
@@ -162,6 +179,7 @@ void tree_fini(struct tree *t)
 	for (n = t->root; n; n = n->next)
 		extents_fini(&n->ext);
 	free(t->slots);
+	free(t->tags);
 	xset_table_fini(&t->xsets);
 	arena_fini(&t->arena);
 	*t = (struct tree){ 0 };
@@ -174,16 +192,25 @@ static uint32_t hash_name(const struct node *dir, const char *name, size_t len)
 	return (uint32_t)xxh64(name, len, (uint64_t)(uintptr_t)dir);
 }
 
+static uint8_t tag_of(uint32_t hash)
+{
+	return (uint8_t)(hash >> 24) | 1;
+}
+
 static struct dent *find_dent(const struct tree *t, const struct node *dir,
 			      const char *name, size_t len, uint32_t hash)
 {
 	size_t at = hash & (t->nr_slots - 1);
 	struct dent *d;
 
-	for (; (d = t->slots[at]); at = (at + 1) & (t->nr_slots - 1))
+	for (; t->tags[at]; at = (at + 1) & (t->nr_slots - 1)) {
+		if (t->tags[at] != tag_of(hash))
+			continue;
+		d = t->slots[at];
 		if (d->hash == hash && d->dir == dir && d->len == len &&
 		    !memcmp(d->name, name, len))
 			return d;
+	}
 	return NULL;
 }
 
@@ -191,25 +218,28 @@ static void put_slot(struct tree *t, struct dent *d)
 {
 	size_t at = d->hash & (t->nr_slots - 1);
 
-	while (t->slots[at])
+	while (t->tags[at])
 		at = (at + 1) & (t->nr_slots - 1);
 	t->slots[at] = d;
+	t->tags[at] = tag_of(d->hash);
 }
 
 static int grow_slots(struct tree *t, struct vc_error *err)
 {
+	vc_auto_free uint8_t *tags = t->tags;
 	struct dent **old = t->slots;
 	size_t nr_old = t->nr_slots, i;
 
-	t->slots = calloc(nr_old * 2, sizeof(*t->slots));
-	if (!t->slots) {
-		t->slots = old;
-		return out_of_memory(err);
+	if (alloc_slots(t, nr_old * 2, err)) {
+		(void)vc_steal_ptr(&tags);
+		return -1;
 	}
-	t->nr_slots = nr_old * 2;
-	for (i = 0; i < nr_old; i++)
-		if (old[i])
+	for (i = 0; i < nr_old; i++) {
+		if (i + GROW_AHEAD < nr_old)
+			__builtin_prefetch(old[i + GROW_AHEAD]);
+		if (tags[i])
 			put_slot(t, old[i]);
+	}
 	free(old);
 	return 0;
 }

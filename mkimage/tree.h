@@ -77,10 +77,11 @@ struct node_dir {
 	bool is_implicit; /* no entry of its own so far */
 };
 
+/* Of which each file has four: not padded. */
 struct tree_time {
 	int64_t sec;
 	uint32_t nsec;
-};
+} __attribute__((packed, aligned(4)));
 
 struct node {
 	struct node *next; /* every node of the tree, in order of arrival */
@@ -119,6 +120,7 @@ struct tree {
 	struct node *root;
 	struct node *last; /* of the chain that starts at root */
 	struct dent **slots;
+	uint8_t *tags; /* of the slots: 0 where there is nothing */
 	size_t nr_slots, nr_dents;
 	size_t nr_pending; /* hard links to what has not come yet; at most */
 	uint32_t nr_nodes, nr_implicit;

@@ -18,6 +18,9 @@
 #define NODE_FILL (E4_DX_NODE_MAX - E4_DX_NODE_MAX / 8)
 /* e2fsck wants room in it when there is nothing left to allocate */
 #define LOST_FOUND_BLOCKS 4
+#define DIGIT_BITS 8
+#define NR_DIGITS (1u << DIGIT_BITS)
+#define FETCH_AHEAD 8 /* names */
 
 struct slot {
 	uint32_t hash, minor;
@@ -213,6 +216,39 @@ static int compare_slots(const void *a, const void *b)
 	return c;
 }
 
+static uint32_t digit_of(const struct slot *s)
+{
+	return s->hash >> (32 - DIGIT_BITS);
+}
+
+/* Hashes are even: a digit of them parts a large directory into pieces that are
+ * sorted within a processor's cache, and in place, which qsort() is not. */
+static void sort_slots(struct slot *s, uint32_t nr)
+{
+	uint32_t start[NR_DIGITS + 1] = { 0 }, next[NR_DIGITS], i, d, to;
+	struct slot held;
+
+	for (i = 0; i < nr; i++)
+		start[digit_of(&s[i]) + 1]++;
+	for (d = 0; d < NR_DIGITS; d++) {
+		start[d + 1] += start[d];
+		next[d] = start[d];
+	}
+	for (d = 0; d < NR_DIGITS; d++) {
+		while (next[d] < start[d + 1]) {
+			to = digit_of(&s[next[d]]);
+			i = next[to]++;
+			if (to == d)
+				continue;
+			held = s[i];
+			s[i] = s[next[d]];
+			s[next[d]] = held;
+		}
+		qsort(s + start[d], start[d + 1] - start[d], sizeof(*s),
+		      compare_slots);
+	}
+}
+
 static int add_leaf(struct dir *x, uint32_t first, struct vc_error *err)
 {
 	const struct slot *s = x->slots;
@@ -253,6 +289,15 @@ static int cut_leaves(struct dir *x, struct vc_error *err)
 	return 0;
 }
 
+/* By hash, names and nodes are all over the memory. */
+static void fetch_ahead(const struct dir *x, uint32_t at)
+{
+	if (at + 2 * FETCH_AHEAD < x->nr)
+		__builtin_prefetch(x->slots[at + 2 * FETCH_AHEAD].d);
+	if (at + FETCH_AHEAD < x->nr)
+		__builtin_prefetch(&x->slots[at + FETCH_AHEAD].d->node->ino);
+}
+
 static int write_leaves(struct dir *x, struct vc_error *err)
 {
 	uint32_t i, s, end;
@@ -261,8 +306,10 @@ static int write_leaves(struct dir *x, struct vc_error *err)
 		if (next_block(x, err))
 			return -1;
 		end = i + 1 < x->nr_leaves ? x->leaves[i + 1].first : x->nr;
-		for (s = x->leaves[i].first; s < end; s++)
+		for (s = x->leaves[i].first; s < end; s++) {
+			fetch_ahead(x, s);
 			put_dent(x, x->slots[s].d);
+		}
 		seal_leaf(x);
 	}
 	return 0;
@@ -276,7 +323,7 @@ static int write_indexed(struct dir *x, struct vc_error *err)
 		e4_dirhash(x->fs->hash_seed, x->slots[i].d->name,
 			   x->slots[i].d->len, &x->slots[i].hash,
 			   &x->slots[i].minor);
-	qsort(x->slots, x->nr, sizeof(*x->slots), compare_slots);
+	sort_slots(x->slots, x->nr);
 	if (cut_leaves(x, err))
 		return -1;
 	nr_nodes = nodes_needed(x->nr_leaves);
