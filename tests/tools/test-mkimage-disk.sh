@@ -78,6 +78,18 @@ clean image.raw
 debugfs -R 'cat /boot/vmlinuz-6.1.0-9-amd64' image.raw 2>/dev/null |
 	grep -q '^kernel 6.1.0-9' || fail "not the root file system"
 
+# a name that ends in '/' is a folder to put it into, as with --add
+mkdir -p one
+echo one >one/a.efi
+mkimage --force -q --esp one/a.efi:EFI/x/ --esp one/a.efi:/ --esp one/:EFI/y/ \
+	--esp one:EFI/z -o into.raw src
+part into.raw 1 into.img
+mkdir -p want/EFI/x want/EFI/y/one want/EFI/z
+for f in a.efi EFI/x/a.efi EFI/y/one/a.efi EFI/z/a.efi; do
+	cp one/a.efi want/$f
+done
+same_esp into.img want
+
 # the root's type is that of the processor its programs are for, with the names
 # that sfdisk has for them
 elf() { # CLASS ORDER MACHINE: the beginning of a program, in octal

@@ -1,40 +1,35 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Archives in every dialect, and where each case is tested (here, if nothing is
-# said; T: test-mkimage-tar.sh, R: test-mkimage-refuses.sh, L:
-# test-mkimage-large.sh, O: test-mkimage-oci.sh, E: test-mkimage-tree.sh).
+# Archives in every dialect. Where each case is tested: here, under the heading
+# that stands beside it, or in another file (N: test-mkimage-names.sh, C:
+# -cut.sh, P: -programs.sh, T: -tar.sh, R: -refuses.sh, L: -large.sh, I:
+# -interop.sh, M: -meta.sh, O: -oci.sh).
 #
-#	v7 (T), ustar with a prefix		dialects, names
-#	GNU: L (T), K, base 256 (T: uid, gid)	long names, numbers
-#	GNU: S in several headers		dialects (--sparse)
+#	v7, ustar with a prefix			dialects (N, P)
+#	GNU: L, K				GNU's own types (P)
+#	GNU: S in several headers		dialects
+#	GNU: base 256 (size, uid: M), mtime	GNU's own types (P)
 #	GNU: D, V, M				GNU's own types
-#	pax: x, g; path, size, uid, mtime (T)	pax
-#	pax: gid, uname, linkpath, atime, ctime	pax
-#	pax: hdrcharset, comment, SCHILY.*	pax
-#	pax: SCHILY.fflags, selinux (T)		pax
-#	pax: LIBARCHIVE.creationtime		pax
-#	pax: empty value, NUL in a value	pax
-#	pax: GNU.sparse 0.0, 0.1, 1.0		dialects
-#	Solaris X, star				others
-#	cpio in four dialects			cpio
+#	pax: x, each of its records		pax
+#	pax: g					pax, a global one
+#	pax: empty value			pax, lines no-...
+#	pax: NUL in a value			pax
+#	pax: GNU.sparse 0.0, 0.1, 1.0		dialects (P)
+#	Solaris X (A: N), star			others
+#	headers across pieces of the input	others
+#	cpio in seven dialects, sockets, doors	cpio
+#	what is neither tar nor cpio		archives of other kinds
 #	concatenated: tar -A, cat		several archives
-#	gzip, xz, bzip2, zstd of several (T)	several archives
-#	zstd skippable frames			several archives
-#	trailing garbage (T), no end (T)	several archives
-#	truncated (R), empty (T), 0 bytes (R)
-#	names of 100 bytes (T), 255, 256 (R)	names (links)
-#	paths over 4096, over the limit (R)	names
-#	not UTF-8, newline, backslash		names
-#	./ / // a/./b a/ (T), .. (R), "." (E)	names
-#	lost+found (T, R), no name
-#	child before parent, no parent (T)
-#	duplicates of every kind (T), through links (R)
-#	hard links of every kind (T, R), >65000 (R)
-#	100,000 directories and 1,000,000 names in one (L), 1000 deep (T)
-#	devices with large numbers (T), too large (R)
-#	fifo, contiguous (T), unknown types	types
-#	whiteouts (O)
-#	by bsdtar, busybox			other programs
+#	gzip, xz, zstd of several parts, skippable frames	C
+#	trailing garbage, no end, truncated, empty, 0 bytes	C
+#	names, the root, lost+found, paths over 4096		N
+#	order, duplicates, links, attacks			N
+#	more than 65,000 links			R
+#	100,000 directories in one, names by the hundred thousand	L
+#	1000 deep (2048 deep: N)		T
+#	devices, fifo, socket, contiguous, unknown, whiteouts	N, here, O
+#	by GNU tar, bsdtar, busybox, pax, Python, cpio		P
+#	by programs in Go			I
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs tar cpio gzip zstd
 image_size=+4M
@@ -504,134 +499,3 @@ grep -q 'what follows the end-of-archive mark is left out' err.log ||
 	fail "$(cat err.log)"
 has 'cat /c' '^3$'
 refuses 'what follows the end-of-archive' 1 --strict cat.tar
-# a skippable frame before, between and behind
-zstd -qc 1.tar >1.zst
-printf 'P*M\030\004\000\000\000junk' >skip
-cat skip 1.zst skip >s.zst
-build --strict s.zst
-has 'cat /a' '^1$'
-split -b 1000 1.tar part.
-{
-	for p in part.*; do
-		zstd -qc "$p"
-		cat skip
-	done
-} >s.zst
-build --strict s.zst
-has 'cat /both' '^first$'
-# garbage behind compressed data never changes what is in it
-for c in gzip xz zstd bzip2; do
-	$c -c 1.tar >g.c
-	echo garbage >>g.c
-	rc=0
-	mkimage -q --size $image_size --force -o image.raw g.c 2>err.log || rc=$?
-	[ $rc -eq 1 ] || {
-		clean image.raw
-		has 'cat /both' '^first$'
-	}
-done
-
-# --- names --------------------------------------------------------------------
-gen <<'X'
-file new\x0aline text=1
-file back\x5cslash text=1
-file \xff\xfe text=1
-file dir./.x text=1
-file ... text=1
-file in/the/ustar/prefix/name prefix=of/100 text=1
-end
-X
-build a.tar
-for n in 'dir./.x' '...' 'of/100/in/the/ustar/prefix/name'; do
-	has "cat /$n" '^1$'
-done
-debugfs -R 'ls -p /' image.raw >ls.log 2>/dev/null
-grep -aq "$(printf '\377\376')" ls.log || fail "bytes of a name are lost"
-grep -aqF 'back\slash' ls.log || fail "a backslash is lost"
-grep -aq '/new$' ls.log || fail "a newline is lost"
-{
-	printf 'pax path '
-	for i in $(seq 900); do printf 'dir%d/' $i; done
-	echo file
-	echo 'file x text=1'
-	echo end
-} | gen
-build a.tar
-# a link to a name of exactly 100 bytes
-gen <<X
-file $(printf '%.100s' "$long") text=1
-link l $(printf '%.100s' "$long")
-end
-X
-build a.tar
-has 'stat /l' 'Links: 2'
-printf 'file \\x00 text=1\nend\n' | gen
-refuses 'it has no name' 1 a.tar
-
-# --- types ------------------------------------------------------------------
-gen <<'X'
-type Q strange text=1
-type Z other size=3000
-file after text=1
-end
-X
-mkimage --force -o image.raw a.tar >/dev/null 2>err.log
-[ "$(grep -c "of unknown type '[QZ]', taken for a file" err.log)" -eq 2 ] ||
-	fail "$(cat err.log)"
-clean image.raw
-has 'cat /strange' '^1$'
-has 'cat /after' '^1$'
-refuses "entry 'strange': of unknown type 'Q'" 1 --strict a.tar
-
-# --- other programs ---------------------------------------------------------
-mkdir p
-echo text >p/file
-ln p/file p/hard
-ln -s file p/symlink
-mkdir p/dir
-mkfifo p/fifo
-echo 1 >"p/$(printf 'n\303\244me')"
-echo 1 >"p/$long"
-chmod 4755 p/file
-find p -exec touch -h -d @1000000000 {} +
-tar -C p --format=pax --sort=name --owner=0 --group=0 --numeric-owner \
-	--pax-option=delete=atime,delete=ctime -cf p.tar .
-build --strict p.tar
-mv image.raw first.raw
-if command -v bsdtar >/dev/null; then
-	# in the order tar has them
-	(cd p && find . | sort) >p.list
-	for format in pax gnutar ustar newc odc; do
-		bsdtar -C p --format=$format --uid 0 --gid 0 --uname root \
-			--gname root --no-recursion -cf p.tar -T p.list
-		build --strict p.tar
-		has 'cat /file' '^text$'
-		has 'stat /file' 'Links: 2'
-		has 'stat /file' 'Mode: +0?4755 '
-		has 'stat /file' 'mtime: 0x3b9aca00'
-		has 'stat /symlink' 'Fast link dest: "file"'
-		has 'stat /fifo' 'Type: FIFO'
-		# ustar has no room for it
-		[ $format = ustar ] || has "cat /$long" '^1$'
-		has "cat /$(printf 'n\303\244me')" '^1$'
-	done
-	for c in gzip bzip2 xz zstd lz4 lzma; do
-		bsdtar -C p --$c --uid 0 --gid 0 -cf p.tar.c . || continue
-		build --strict p.tar.c
-		has 'cat /file' '^text$'
-	done
-fi
-if command -v busybox >/dev/null; then
-	busybox tar -C p -cf p.tar .
-	build --strict p.tar
-	has 'cat /file' '^text$'
-	has 'stat /hard' 'Links: 2'
-	has 'stat /file' 'Mode: +0?4755 '
-	has 'stat /symlink' 'Fast link dest: "file"'
-	has 'stat /fifo' 'Type: FIFO'
-	has "cat /$long" '^1$'
-	busybox tar -C p -czf p.tar.gz .
-	mv image.raw first.raw
-	build --strict p.tar.gz
-	cmp image.raw first.raw || fail "busybox tar -z: another image"
-fi

@@ -11,14 +11,14 @@ dir flat
 repeat 120000
 file flat/a-name-that-takes-some-room-in-a-directory-block-so-that-two-levels-are-needed-# text=x
 dir dirs
-repeat 66000
+repeat 100000
 dir dirs/#
 end
 X
 build a.tar
 has 'htree_dump /flat' 'Indirect levels: 1'
 has 'stat /dirs' 'Links: 1 '
-has 'stat /dirs/65999' 'Type: directory'
+has 'stat /dirs/99999' 'Type: directory'
 
 # one block of attributes for a thousand files
 {

@@ -154,7 +154,14 @@ refuses "--mkdir: '/etc/a'" 1 --mkdir /etc/a a.tar
 refuses "--symlink: '/etc'" 1 --symlink x:/etc a.tar
 refuses "--chmod: '/nothing': No such file" 1 --chmod 1:/nothing a.tar
 refuses "--remove: '/nothing': No such file" 1 --remove /nothing a.tar
-refuses 'the root stays' 2 --remove / a.tar
+for root in / . ./ //. /./; do
+	refuses "--remove: '$root': the root stays" 2 --remove $root a.tar
+done
+for up in /.. .. etc/../hello; do
+	refuses "--remove: '$up': its name has a '..' component" 1 \
+		--remove $up a.tar
+done
+refuses "--remove: '...': No such file or directory" 1 --remove ... a.tar
 refuses "--mkdir: '/etc/../x': its name has a '..'" 1 --mkdir /etc/../x a.tar
 refuses '--chmod: not an octal mode' 2 --chmod 8:/etc/a a.tar
 refuses '--chmod: not an octal mode' 2 --chmod 17777:/etc/a a.tar

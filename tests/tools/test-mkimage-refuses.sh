@@ -435,6 +435,87 @@ rc=0
 mkimage -o no/such/folder.raw a.tar 2>err.log || rc=$?
 [ $rc -eq 1 ] && [ "$(grep -c . err.log)" -eq 1 ] || fail "no folder"
 
+# a table: for each kind of bad input and each kind of output one line, this one;
+# exit status 1; nothing new in the folder of the output or that of temporary
+# files; what was there is as it was
+mkdir -p table/tmp
+bad() { # LINE OUTPUTS SOURCE OPTION...
+	says=$1 into=$2
+	shift 2
+	for out in $into; do
+		echo precious >table/there
+		rm -f "table/$out"
+		ls -lAR table >before.ls
+		rc=0
+		TMPDIR=$PWD/table/tmp mkimage -o "table/$out" "$@" >out.log \
+			2>err.log || rc=$?
+		[ $rc -eq 1 ] || fail "$out: status $rc: $says"
+		[ "$(cat err.log)" = "mkimage: $says" ] ||
+			fail "$out: not '$says' but: $(cat err.log)"
+		[ ! -s out.log ] || fail "$out: $(cat out.log)"
+		ls -lAR table | cmp -s - before.ls ||
+			fail "$out: left behind: $(ls -AR table)"
+	done
+}
+all='x.raw x.qcow2 x.simg x.img.zst x.squashfs x.cpio x.cpio.gz'
+ext4='x.raw x.qcow2 x.simg x.img.zst'
+while IFS='|' read -r entries outputs line; do
+	printf '%s\n' "$entries" | sed 's/ *; */\n/g' | gen
+	case $outputs in
+	all) outputs=$all ;;
+	ext4) outputs=$ext4 ;;
+	esac
+	# what its first files had is in the output already
+	head -c 3000000 /dev/urandom >padding
+	tar -b 1 -cf b.tar padding
+	head -c -1024 b.tar | cat - a.tar >c.tar
+	cp a.tar bad.tar
+	bad "bad.tar: $line" "$outputs" bad.tar
+	cp c.tar bad.tar
+	bad "bad.tar: $(echo "$line" | sed 's/after entry 1/after entry 2/')" \
+		"${outputs%% *}" bad.tar
+done <<X
+file d/cut size=5000 declared=50000|all|entry 'd/cut': read: Truncated tar archive
+file d/more declared=3 text=$(many 600 x) ; end|all|after entry 1 'd/more': read: Damaged tar archive
+file d/up/../../x ; end|all|entry 'd/up/../../x': its name has a '..' component
+symlink a /etc ; file a/passwd ; end|all|entry 'a/passwd': 'a' on its way is a symbolic link out of the tree, to '/etc'
+link d/l nothing ; end|all|entry 'd/l': hard link to 'nothing', which is not there
+link d/l ../x ; end|all|entry 'd/l': hard link to '../x': its name has a '..' component
+dir d ; link l d ; end|all|entry 'l': hard link to 'd', which is a directory
+pax GNU.sparse.name d/s ; pax GNU.sparse.size 100000 ; pax GNU.sparse.numblocks 2 ; pax GNU.sparse.map 50000,10,4096,20 ; file x size=30 ; end|all|entry 'd/s': contents out of order
+pax SCHILY.xattr.user.big $(many 65000) ; file d/x ; end|ext4|entry 'd/x': its attributes are larger than ext4 has room for without --fs-option ea-inode
+pax SCHILY.acl.access user::rwx,nonsense ; file d/x ; end|all|entry 'd/x': ACL that cannot be read: 'nonsense'
+char d/c 4096 0 ; end|all|entry 'd/c': device number 4096:0 is too large
+file d/u uid=4294967295 ; end|all|entry 'd/u': owner 4294967295 is out of range
+symlink d/s \x00 ; end|all|entry 'd/s': symbolic link to nothing
+X
+printf 'pax path d/%s\nfile x\nend\n' "$(many 256)" | gen
+bad "a.tar: entry 'd/$(many 37)...$(many 101)': a component of its name is longer than 255 bytes" \
+	"$all" a.tar
+gen <<'X'
+file x text=1
+repeat 65000
+link d/l# x
+end
+X
+bad "a.tar: entry 'd/l64999': 'x' has more than 65000 hard links" "$all" a.tar
+gen <<'X'
+file x size=300000
+end
+X
+for c in gzip xz zstd bzip2 lz4; do
+	head -c 200000 /dev/urandom >random
+	tar -cf r.tar random
+	$c -c r.tar >r.tar.c 2>/dev/null
+	head -c 100000 r.tar.c >cut.c
+	rc=0
+	mkimage -o table/x.raw cut.c 2>err.log || rc=$?
+	[ $rc -eq 1 ] && [ "$(grep -c . err.log)" -eq 1 ] &&
+		grep -q "^mkimage: cut.c: \(entry 'random': \)\?decompress: " \
+			err.log || fail "$c: $(cat err.log)"
+	[ ! -e table/x.raw ] || fail "$c: an output is left"
+done
+
 # too small, and what it says is enough is enough
 gen <<'X'
 repeat 2000
