@@ -49,7 +49,7 @@ done
 [ $at -eq $((size - 1024)) ] || fail "the edges are not where they were"
 at=0
 while [ $at -lt $((size - 1024)) ]; do
-	for cut in $at $((at + 1)) $((at + 511)); do
+	for cut in $at $((at + 1 + at % 510)); do
 		[ $cut -gt 0 ] || continue
 		head -c $cut a.tar >cut.tar
 		case $edges in
@@ -132,15 +132,15 @@ for k in $kinds; do
 	else
 		build --strict b.c
 		cmp image.raw first.raw || fail "$k, zeroes: another image"
-		case $k in
-		*compress) why='more than 64 MiB behind its end' ;;
-		*) why='more than 64 MiB ' ;;
-		esac
+	fi
+	case $k in
+	gzip | xz | lz4) # each has its own reader
 		{
 			cat a.c
 			cat /dev/zero
-		} 2>/dev/null | refuses "$why" 1 -
-	fi
+		} 2>/dev/null | refuses 'more than 64 MiB ' 1 -
+		;;
+	esac
 	# anything else is refused, or told and an error of --strict
 	junk a.c >b.c
 	case $k in

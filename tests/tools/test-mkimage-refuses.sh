@@ -457,12 +457,14 @@ bad() { # LINE OUTPUTS SOURCE OPTION...
 			fail "$out: left behind: $(ls -AR table)"
 	done
 }
-all='x.raw x.qcow2 x.simg x.img.zst x.squashfs x.cpio x.cpio.gz'
+all='x.raw x.squashfs x.cpio.gz'
+every="$all x.qcow2 x.simg x.img.zst x.cpio"
 ext4='x.raw x.qcow2 x.simg x.img.zst'
 while IFS='|' read -r entries outputs line; do
 	printf '%s\n' "$entries" | sed 's/ *; */\n/g' | gen
 	case $outputs in
 	all) outputs=$all ;;
+	every) outputs=$every ;;
 	ext4) outputs=$ext4 ;;
 	esac
 	# what its first files had is in the output already
@@ -475,7 +477,7 @@ while IFS='|' read -r entries outputs line; do
 	bad "bad.tar: $(echo "$line" | sed 's/after entry 1/after entry 2/')" \
 		"${outputs%% *}" bad.tar
 done <<X
-file d/cut size=5000 declared=50000|all|entry 'd/cut': read: Truncated tar archive
+file d/cut size=5000 declared=50000|every|entry 'd/cut': read: Truncated tar archive
 file d/more declared=3 text=$(many 600 x) ; end|all|after entry 1 'd/more': read: Damaged tar archive
 file d/up/../../x ; end|all|entry 'd/up/../../x': its name has a '..' component
 symlink a /etc ; file a/passwd ; end|all|entry 'a/passwd': 'a' on its way is a symbolic link out of the tree, to '/etc'
