@@ -51,7 +51,8 @@ struct tree_shown tree_show_n(const char *name, size_t len)
 
 	if (show_all(name, nul, ret.s, sizeof(ret.s)))
 		return ret;
-	for (n = SHOWN_HEAD; !show_all(name, n, ret.s, SHOWN_HEAD); n--)
+	for (n = vc_min_u64(nul, SHOWN_HEAD);
+	     !show_all(name, n, ret.s, SHOWN_HEAD); n--)
 		;
 	at = strlen(ret.s);
 	memcpy(ret.s + at, "...", 3);

@@ -71,6 +71,8 @@ static int fetch(struct decoder *d, struct vc_error *err)
 
 static void use(struct decoder *d, size_t n)
 {
+	if (!n)
+		return; /* there is no piece at the end */
 	d->in += n;
 	d->in_len -= n;
 }

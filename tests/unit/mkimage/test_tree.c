@@ -253,6 +253,23 @@ START_TEST(joins_extents)
 }
 END_TEST
 
+/* What has no room is cut; what is behind the name is not read, as a sanitizer
+ * sees. */
+START_TEST(shown_names)
+{
+	static const char letters[] = { '\xfa', 'y' };
+	size_t len;
+
+	for (len = 1; len <= 200; len++) {
+		vc_auto_free char *name = malloc(len);
+
+		ck_assert_ptr_nonnull(name);
+		memset(name, letters[_i], len);
+		ck_assert_int_gt(strlen(tree_show_n(name, len).s), 0);
+	}
+}
+END_TEST
+
 TEST_SUITE(suite_tree)
 {
 	Suite *s = suite_create("mkimage/tree");
@@ -267,5 +284,6 @@ TEST_SUITE(suite_tree)
 	tcase_add_loop_test(tc, refuses_links_to_nothing, 0, 4);
 	tcase_add_test(tc, counts_links);
 	tcase_add_test(tc, joins_extents);
+	tcase_add_loop_test(tc, shown_names, 0, 2);
 	return s;
 }
