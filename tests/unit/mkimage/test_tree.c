@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "mkimage/tree.h"
 #include "tests/lib/test.h"
@@ -265,7 +266,7 @@ START_TEST(shown_names)
 
 		ck_assert_ptr_nonnull(name);
 		memset(name, letters[_i], len);
-		ck_assert_int_gt(strlen(tree_show_n(name, len).s), 0);
+		ck_assert(tree_show_n(name, len).s[0]);
 	}
 }
 END_TEST
