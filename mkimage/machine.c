@@ -38,8 +38,8 @@ enum machine machine_of(const void *data, size_t len)
 	/* e_ident, e_type, e_machine: the same of both classes */
 	if (len < EI_NIDENT + 4 || memcmp(p, ELFMAG, SELFMAG) != 0)
 		return MACHINE_UNKNOWN;
-	e_machine = p[EI_DATA] == ELFDATA2MSB ? (uint16_t)(m[0] << 8 | m[1])
-					      : (uint16_t)(m[1] << 8 | m[0]);
+	e_machine = (uint16_t)(p[EI_DATA] == ELFDATA2MSB ? m[0] * 256u + m[1]
+							 : m[1] * 256u + m[0]);
 	for (i = 0; i < VC_ARRAY_SIZE(kinds); i++)
 		if (kinds[i].e_machine == e_machine &&
 		    kinds[i].class == p[EI_CLASS] &&

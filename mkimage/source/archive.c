@@ -19,7 +19,9 @@ struct reader {
 	struct archive *a;
 	struct archive_entry *e;
 	const char *path;
-	struct tree_shown last;	  /* the entry before */
+	char *last; /* owned: the name of the entry before */
+	size_t max_last;
+	bool has_absolute;	  /* names */
 	struct accounts *capture; /* contents wanted here as well */
 };
 
@@ -356,13 +358,29 @@ static bool is_charset_warning(const char *text)
 	return text && strstr(text, "can't be converted from");
 }
 
+static void keep_name(struct reader *r)
+{
+	const size_t size = strlen(r->path) + 1;
+	char *more;
+
+	if (size > r->max_last) {
+		more = realloc(r->last, size);
+		if (!more)
+			return;
+		r->last = more;
+		r->max_last = size;
+	}
+	memcpy(r->last, r->path, size);
+}
+
 static int fail_header(struct reader *r, struct vc_error *err)
 {
 	fail_archive(r, err);
-	if (!r->path)
+	if (!r->last)
 		return -1;
 	return vc_prefix(err, "after entry %llu '%s'",
-			 (unsigned long long)r->b->nr_entries, r->last.s);
+			 (unsigned long long)r->b->nr_entries,
+			 tree_show(r->last).s);
 }
 
 /* Which header comes next; *ret_done at the end. */
@@ -373,7 +391,7 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 	int rc;
 
 	if (r->path)
-		r->last = tree_show(r->path);
+		keep_name(r);
 	rc = archive_read_next_header(r->a, &r->e);
 	*ret_done = rc == ARCHIVE_EOF;
 	if (*ret_done)
@@ -397,27 +415,39 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 	return 0;
 }
 
+static int read_entries(struct reader *r, struct vc_error *err)
+{
+	struct build *b = r->b;
+	bool is_done;
+
+	for (;;) {
+		if (next_entry(r, &is_done, err))
+			return -1;
+		if (is_done)
+			return 0;
+		r->capture = NULL;
+		if (b->is_verbose)
+			vc_log(VC_LOG_INFO, "entry", "%s",
+			       tree_show(r->path).s);
+		if (add_entry(r, err))
+			return warn_prefix(err, tree_show(r->path).s);
+		r->has_absolute |= r->path[0] == '/';
+		b->nr_entries++;
+	}
+}
+
 int source_archive(struct build *b, struct archive *a,
 		   const struct archive_opts *opts, struct vc_error *err)
 {
 	struct reader r = { .b = b, .a = a, .opts = opts };
-	bool is_done, has_absolute = false;
+	int rc;
 
 	b->tree.link_flags = opts->is_layer ? TREE_CHROOT : 0;
-	for (;;) {
-		if (next_entry(&r, &is_done, err))
-			return -1;
-		if (is_done)
-			break;
-		r.capture = NULL;
-		if (b->is_verbose)
-			vc_log(VC_LOG_INFO, "entry", "%s", tree_show(r.path).s);
-		if (add_entry(&r, err))
-			return warn_prefix(err, tree_show(r.path).s);
-		has_absolute |= r.path[0] == '/';
-		b->nr_entries++;
-	}
-	if (has_absolute && !opts->is_layer)
+	rc = read_entries(&r, err);
+	free(r.last);
+	if (rc)
+		return -1;
+	if (r.has_absolute && !opts->is_layer)
 		return warn_add(&b->warn, err,
 				"absolute names are taken from the root of the "
 				"image");

@@ -425,3 +425,19 @@ printf 'type A acl text=1000005\\x00%s\nfile x\nend\n' \
 	'user::rw-,user:7:r--,group::r--,mask:r--,other:---' | gen
 build --strict a.tar
 has 'ea_get -V -x /x system.posix_acl_access' '02 00 04 00 07 00 00 00'
+
+# --- sources over one another -----------------------------------------------------------
+printf 'symlink a /etc\ndir d\nfile d/f\nend\n' | "$gentar" >base.tar
+printf 'file a/passwd\nend\n' | gen
+refuses "a.tar: entry 'a/passwd': 'a' on its way is a symbolic link out of" 1 \
+	base.tar a.tar
+mkdir -p folder/a
+echo 1 >folder/a/passwd
+refuses "folder: entry 'a', a directory, replaces a symbolic link of an earlier" \
+	1 --strict base.tar folder
+mkimage -q --force --size $image_size -o image.raw base.tar folder
+clean image.raw
+has 'cat /a/passwd' '^1$'
+printf 'symlink d /etc\nfile d/passwd\nend\n' | gen
+refuses "entry 'd/passwd': 'd' on its way is a symbolic link out of the tree" 1 \
+	-q base.tar a.tar
