@@ -471,9 +471,14 @@ int sq_data_finish(struct sq_fs *fs, struct vc_error *err)
 	if (begin_holes(fs, err))
 		return -1;
 	rc = sqfs_block_processor_finish(fs->data.proc);
-	if (sq_check(fs, rc, "contents", err))
+	if (sq_check(fs, rc, "contents", err) ||
+	    (fs->has_dropped && repack(fs, err)))
 		return -1;
-	return fs->has_dropped ? repack(fs, err) : 0;
+	/* what finds contents again is not needed any more, and takes 80 bytes
+	 * for each that has no twin */
+	sqfs_destroy(vc_steal_ptr(&fs->data.proc));
+	sqfs_destroy(vc_steal_ptr(&fs->data.writer));
+	return 0;
 }
 
 int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
