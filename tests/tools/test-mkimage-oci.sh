@@ -5,7 +5,7 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 . "$top_srcdir/tests/tools/mkimage-oci.sh"
 image_size=+4M # there is much to compare
-need e2fsck debugfs tar gzip zstd sha256sum sha512sum
+need e2fsck debugfs tar gzip zstd sha256sum sha512sum cpio unsquashfs
 
 # same_each: the layout as a folder, an archive, compressed, from a pipe
 same_each() {
@@ -132,6 +132,19 @@ has 'cat /linked-2' '^linked$'
 has 'stat /last-link' 'Links: 2'
 has 'stat /upper-link' 'Links: 2'
 absent /etc/vmm/init.conf
+# whatever it is written as
+mkdir dump
+debugfs -R 'rdump / dump' image.raw 2>/dev/null
+rm -rf dump/lost+found
+for out in x.cpio x.squashfs; do
+	mkimage -q --force -o $out l
+	rm -rf out
+	case $out in
+	*cpio) (mkdir out && cd out && cpio -idm --quiet <../$out) ;;
+	*) unsquashfs -q -n -d out $out >un.log 2>&1 ;;
+	esac
+	diff -r --no-dereference dump out || fail "$out: another tree"
+done
 
 # a whiteout that is no name, or is a directory
 for bad in .wh. .wh... .wh..; do
@@ -462,6 +475,44 @@ has 'cat /x' '^1$'
 rm l/oci-layout
 build --source-type oci l
 has 'cat /x' '^1$'
+
+# --- docker export: the files of a container, which are no image -----------
+"$gentar" >x.tar <<'X' || fail gentar
+file .dockerenv mode=755
+dir bin/
+file bin/busybox size=5000 mode=755
+link bin/sh bin/busybox
+symlink bin/ash busybox
+dir dev/
+file dev/console mode=755
+dir dev/pts/
+dir dev/shm/
+dir etc/
+file etc/hostname mode=755
+file etc/hosts mode=755
+symlink etc/mtab /proc/mounts
+file etc/.wh.kept text=1
+dir proc/
+pax path very/long/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789
+file very/long text=1
+pax SCHILY.xattr.security.capability \x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00
+file bin/ping text=1
+dir tmp/ mode=1777
+end
+X
+cat x.tar | mkimage -q --strict --size $image_size --force -o image.raw -
+clean image.raw
+mv image.raw first.raw
+build --strict x.tar
+cmp image.raw first.raw || fail "docker export: another image from a pipe"
+has 'stat /.dockerenv' 'Type: regular'
+has 'stat /bin/sh' 'Links: 2'
+has 'stat /dev/console' 'Type: regular +Mode: +0755'
+has 'stat /etc/mtab' 'Fast link dest: "/proc/mounts"'
+has 'stat /etc/.wh.kept' 'Type: regular'
+has 'ea_list /bin/ping' 'security.capability \(20\)'
+has 'stat /tmp' 'Mode: +01777'
+absent /etc/vmm/init.conf
 
 # --- archives that look like it --------------------------------------------
 mkdir root
