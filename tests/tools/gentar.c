@@ -16,7 +16,8 @@
  *
  * Keys of every entry: mode=, uid=, gid=, mtime=, format=v7|ustar|gnu|star,
  * prefix=TEXT (of the name), declared=N (size in the header other than that of
- * the contents), base256=1 (numbers, which are octal unless too large). \xHH
+ * the contents), base256=1 (numbers, which are octal unless too large), signed=1
+ * (a checksum of signed bytes, as some have made it). \xHH
  * stands for a byte, in a value and a text also for 0.
  */
 #include <stdint.h>
@@ -35,7 +36,7 @@ struct entry {
 	int64_t mtime;
 	uint64_t major, minor;
 	const char *text, *format, *prefix;
-	int is_zero, has_declared, is_base256;
+	int is_zero, has_declared, is_base256, is_signed;
 };
 
 static char pax[MAX_LINE];
@@ -95,7 +96,7 @@ static void copy_field(char *to, size_t width, const char *text)
 static void put_header(const struct entry *e)
 {
 	char h[BLOCK] = { 0 };
-	unsigned sum = 0;
+	int sum = 0;
 	size_t i;
 
 	copy_field(h, 100, e->name);
@@ -127,8 +128,8 @@ static void put_header(const struct entry *e)
 	}
 	memset(h + 148, ' ', 8);
 	for (i = 0; i < BLOCK; i++)
-		sum += (unsigned char)h[i];
-	snprintf(h + 148, 8, "%06o", sum);
+		sum += e->is_signed ? (signed char)h[i] : (unsigned char)h[i];
+	snprintf(h + 148, 8, "%06o", (unsigned)sum);
 	put(h, BLOCK);
 }
 
@@ -230,6 +231,8 @@ static void set_key(struct entry *e, char *word)
 	} else if (!strcmp(word, "declared")) {
 		e->declared = strtoull(v, NULL, 0);
 		e->has_declared = 1;
+	} else if (!strcmp(word, "signed")) {
+		e->is_signed = atoi(v);
 	} else if (!strcmp(word, "base256")) {
 		e->is_base256 = atoi(v);
 	} else {
