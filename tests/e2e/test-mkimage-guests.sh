@@ -19,6 +19,7 @@ echo "pid 1: $(cat /proc/1/comm)"
 echo "root: $(awk '$2 == "/" { print $3, substr($4, 1, 2) }' /proc/mounts | tail -n 1)"
 if echo kept 2>/dev/null >/srv/kept; then echo "wrote: $(cat /srv/kept)"; else echo "cannot write"; fi
 [ ! -e /gone ] && echo "no whiteout's file"
+[ "$(cat /etc/hostname)" != ends ] || exit 0
 exec sleep 1000
 X
 chmod 755 "$dir/run"
@@ -116,3 +117,18 @@ vmm stop "$sock" || fail "vmm stop"
 end_vm
 expect "exit status" 0 "$status"
 E2E
+
+# the example, with a program that ends and the machine with it
+BUILD=$top_builddir "$top_srcdir/examples/container-to-vm" "$@" --hostname ends \
+	>"$dir/example" 2>&1 || {
+	cat "$dir/example"
+	exit 1
+}
+for line in 'args: two  words -x $HOME' 'root: ext4 rw' 'wrote: kept' \
+	'vmm-init: run: ended with status 0: power off'; do
+	tr -d '\r' <"$dir/example" | grep -qxF -- "$line" || {
+		cat "$dir/example"
+		echo "FAIL: not said: $line"
+		exit 1
+	}
+done
