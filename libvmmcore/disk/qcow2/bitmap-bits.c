@@ -166,41 +166,22 @@ static void look_fini(struct look *l)
 	qe_fini(&l->e);
 }
 
-static int merge(struct bm_op *op, struct look *l, int fd, const char *name,
-		 int src_fd, const char *src_name, struct vc_error *err)
+static int merge_one(struct bm_op *op, struct look *l, const char *name,
+		     const char *src_name, struct vc_error *err)
 {
 	struct bm *b, *src;
 
-	if (bm_op_start(op, fd, err) < 0 || look_open(l, src_fd, err) < 0 ||
-	    bm_need(&op->d, name, &b, err) < 0 ||
-	    bm_need(&l->d, src_name, &src, err) < 0 ||
-	    merge_item(op, b, &l->e, src, err) < 0)
+	if (bm_need(&op->d, name, &b, err) < 0 ||
+	    bm_need(&l->d, src_name, &src, err) < 0)
 		return -1;
-	return bm_op_commit(op, err);
+	return merge_item(op, b, &l->e, src, err);
 }
 
-int vc_qcow2_bitmap_merge(int fd, const char *name, int src_fd, const char *src,
-			  struct vc_error *err)
-{
-	struct look l;
-	struct bm_op op;
-	int ret;
-
-	memset(&op, 0, sizeof(op));
-	memset(&l, 0, sizeof(l));
-	ret = merge(&op, &l, fd, name, src_fd, src, err);
-	look_fini(&l);
-	bm_op_fini(&op);
-	return ret;
-}
-
-static int copy_all(struct bm_op *op, struct look *l, int fd, int src_fd,
-		    bool skip_broken, struct vc_error *err)
+static int merge_all(struct bm_op *op, struct look *l, bool skip_broken,
+		     struct vc_error *err)
 {
 	uint32_t i;
 
-	if (look_open(l, src_fd, err) < 0 || bm_op_start(op, fd, err) < 0)
-		return -1;
 	for (i = 0; i < l->d.nr; i++) {
 		const struct bm *src = &l->d.items[i];
 		uint32_t flags = be32_get(src->e.flags);
@@ -214,22 +195,36 @@ static int copy_all(struct bm_op *op, struct look *l, int fd, int src_fd,
 		    merge_item(op, b, &l->e, src, err) < 0)
 			return -1;
 	}
-	return bm_op_commit(op, err);
+	return 0;
+}
+
+/* `src_name` into `name`, or all that there are where it is NULL. */
+static int bring(int fd, const char *name, int src_fd, const char *src_name,
+		 bool skip_broken, struct vc_error *err)
+{
+	struct bm_op op = { 0 };
+	struct look l = { 0 };
+	int ret = -1;
+
+	if (bm_op_start(&op, fd, err) == 0 && look_open(&l, src_fd, err) == 0 &&
+	    (src_name ? merge_one(&op, &l, name, src_name, err)
+		      : merge_all(&op, &l, skip_broken, err)) == 0)
+		ret = bm_op_commit(&op, err);
+	look_fini(&l);
+	bm_op_fini(&op);
+	return ret;
+}
+
+int vc_qcow2_bitmap_merge(int fd, const char *name, int src_fd, const char *src,
+			  struct vc_error *err)
+{
+	return bring(fd, name, src_fd, src, false, err);
 }
 
 int vc_qcow2_bitmap_copy_all(int fd, int src_fd, bool skip_broken,
 			     struct vc_error *err)
 {
-	struct look l;
-	struct bm_op op;
-	int ret;
-
-	memset(&op, 0, sizeof(op));
-	memset(&l, 0, sizeof(l));
-	ret = copy_all(&op, &l, fd, src_fd, skip_broken, err);
-	look_fini(&l);
-	bm_op_fini(&op);
-	return ret;
+	return bring(fd, NULL, src_fd, NULL, skip_broken, err);
 }
 
 int vc_qcow2_bitmap_measure(int src_fd, uint32_t cluster_bytes,

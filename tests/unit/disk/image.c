@@ -11,6 +11,10 @@
 
 const enum vc_disk_io engines[NR_ENGINES] = { VC_DISK_IO_URING, VC_DISK_IO_SYNC,
 					      VC_DISK_IO_POOL };
+const struct image_shape image_shapes[NR_IMAGE_SHAPES] = {
+	{ 65536, 16, 3 }, { 512, 16, 3 }, { 4096, 64, 3 },
+	{ 65536, 16, 2 }, { 512, 8, 3 },
+};
 static struct vc_error err;
 
 void image_create(struct image *im, uint64_t size, uint32_t cluster,
@@ -46,11 +50,44 @@ void image_open(struct image *im, struct vc_disk *backing)
 	ck_assert_uint_eq(vc_disk_get_size(im->disk), im->opts.size_bytes);
 }
 
+void image_make(struct image *im, int shape)
+{
+	const struct image_shape *s = &image_shapes[shape];
+
+	image_create(im, IMAGE_MADE_BYTES, s->cluster, s->refcount_bits,
+		     s->version, 1);
+	image_open(im, NULL);
+	image_fill(im, 0, 100000);
+	image_fill(im, IMAGE_MADE_BYTES / 8 * 3, 70000);
+	image_fill(im, IMAGE_MADE_BYTES - 5000, 5000);
+	image_close(im);
+}
+
+void image_lay_over(struct image *top, struct image *base)
+{
+	memcpy(top->model, base->model, base->opts.size_bytes);
+	top->opts.backing_file = "b";
+	top->opts.backing_format = "qcow2";
+	ck_assert_int_eq(ftruncate(top->fd, 0), 0);
+	ck_ok(vc_disk_create(top->fd, &top->opts, &err), &err);
+	base->open.writable = false;
+	image_open(base, NULL);
+	image_open(top, base->disk);
+	base->disk = NULL;
+}
+
 static void report(struct vc_disk_check *chk, bool is_leak, const char *text)
 {
 	(void)chk;
 	(void)is_leak;
 	fprintf(stderr, "%s\n", text);
+}
+
+void image_repair(struct image *im, enum vc_disk_repair how,
+		  struct vc_disk_check *ret)
+{
+	*ret = (struct vc_disk_check){ .repair = how };
+	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, ret, &err), &err);
 }
 
 void image_check(struct image *im)

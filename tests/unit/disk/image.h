@@ -9,6 +9,16 @@
 #define NR_ENGINES 3
 extern const enum vc_disk_io engines[NR_ENGINES];
 
+/* Clusters, reference counts and versions that between them meet every way the
+ * tables can be laid out. */
+#define NR_IMAGE_SHAPES 5
+struct image_shape {
+	uint32_t cluster;
+	unsigned refcount_bits, version;
+};
+extern const struct image_shape image_shapes[NR_IMAGE_SHAPES];
+#define IMAGE_MADE_BYTES (8 * 1024 * 1024)
+
 struct image {
 	struct vc_disk_create_opts opts;
 	struct vc_disk_open_opts open;
@@ -21,10 +31,17 @@ struct image {
 /* `io`: of engines[] */
 void image_create(struct image *im, uint64_t size, uint32_t cluster,
 		  unsigned refcount_bits, unsigned version, int io);
+/* Of IMAGE_MADE_BYTES, something in it, closed. */
+void image_make(struct image *im, int shape);
 void image_open(struct image *im, struct vc_disk *backing);
+/* Make `top` an overlay of `base`, both closed, and open them; the base belongs
+ * to the top then. */
+void image_lay_over(struct image *top, struct image *base);
 void image_close(struct image *im); /* and verify refcounts */
 void image_fini(struct image *im);
 void image_check(struct image *im); /* no corruption, no leak */
+void image_repair(struct image *im, enum vc_disk_repair how,
+		  struct vc_disk_check *ret);
 void image_compare(struct image *im);
 uint32_t image_random(struct image *im);
 

@@ -150,15 +150,7 @@ START_TEST(overlay_reads_through)
 	image_close(&base);
 	image_create(&top, 2 * MIB, cluster, shapes[shape].refcount_bits,
 		     shapes[shape].version, _i % NR_ENGINES);
-	memcpy(top.model, base.model, MIB);
-	top.opts.backing_file = "b";
-	top.opts.backing_format = "qcow2";
-	ck_assert_int_eq(ftruncate(top.fd, 0), 0);
-	ck_ok(vc_disk_create(top.fd, &top.opts, &err), &err);
-	base.open.writable = false;
-	image_open(&base, NULL);
-	image_open(&top, base.disk);
-	base.disk = NULL; /* owned by the top */
+	image_lay_over(&top, &base);
 	image_compare(&top);
 	exercise(&top, 6);
 	image_compare(&top);

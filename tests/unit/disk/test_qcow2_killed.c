@@ -18,33 +18,6 @@
 
 static struct vc_error err;
 
-static const struct {
-	uint32_t cluster;
-	unsigned refcount_bits, version;
-} shapes[] = {
-	{ 65536, 16, 3 }, { 512, 16, 3 }, { 4096, 64, 3 },
-	{ 65536, 16, 2 }, { 512, 8, 3 },
-};
-#define NR_SHAPES ((int)VC_ARRAY_SIZE(shapes))
-
-static void make(struct image *im, int shape)
-{
-	image_create(im, 8 * MIB, shapes[shape].cluster,
-		     shapes[shape].refcount_bits, shapes[shape].version, 1);
-	image_open(im, NULL);
-	image_fill(im, 0, 100000);
-	image_fill(im, 3 * MIB, 70000);
-	image_fill(im, 8 * MIB - 5000, 5000);
-	image_close(im);
-}
-
-static void repair(struct image *im, enum vc_disk_repair how,
-		   struct vc_disk_check *chk)
-{
-	*chk = (struct vc_disk_check){ .repair = how };
-	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, chk, &err), &err);
-}
-
 /* --- killed ---------------------------------------------------------------------- */
 
 /* For a process that is killed: a check of the test's own reports to the parent,
@@ -143,7 +116,7 @@ START_TEST(killed_manager_changes_nothing)
 	struct image im;
 	int round;
 
-	make(&im, _i);
+	image_make(&im, _i);
 	for (round = 1; round <= KILLS; round++) {
 		pid_t pid = fork();
 
@@ -155,7 +128,7 @@ START_TEST(killed_manager_changes_nothing)
 			image_ask_qemu(&im, true);
 		drop_all(&im);
 		/* version 2 keeps its size */
-		if (shapes[_i].version == 3)
+		if (image_shapes[_i].version == 3)
 			ck_ok(image_resize(&im, 8 * MIB, &err), &err);
 		image_open(&im, NULL);
 		image_compare(&im);
@@ -215,9 +188,9 @@ START_TEST(killed_commit_loses_nothing)
 	struct image top, base;
 	int round;
 
-	make(&base, _i);
-	image_create(&top, 8 * MIB, shapes[_i].cluster, 16, shapes[_i].version,
-		     1);
+	image_make(&base, _i);
+	image_create(&top, 8 * MIB, image_shapes[_i].cluster, 16,
+		     image_shapes[_i].version, 1);
 	vc_qcow2_amend_opts_init(&ao);
 	ao.backing_file = "base";
 	ao.backing_format = "qcow2";
@@ -282,7 +255,7 @@ START_TEST(killed_amend_loses_nothing)
 	struct image im;
 	int round;
 
-	make(&im, _i);
+	image_make(&im, _i);
 	for (round = 1; round <= FEW_KILLS; round++) {
 		pid_t pid = fork();
 
@@ -349,13 +322,13 @@ START_TEST(killed_rebase_loses_nothing)
 	struct image top, bases[2];
 	int round;
 
-	make(&bases[0], _i);
-	make(&bases[1], _i);
+	image_make(&bases[0], _i);
+	image_make(&bases[1], _i);
 	image_open(&bases[1], NULL);
 	image_fill(&bases[1], 50000, 3 * MIB);
 	image_close(&bases[1]);
-	image_create(&top, 8 * MIB, shapes[_i].cluster, 16, shapes[_i].version,
-		     1);
+	image_create(&top, 8 * MIB, image_shapes[_i].cluster, 16,
+		     image_shapes[_i].version, 1);
 	for (round = 1; round <= FEW_KILLS; round++) {
 		unsigned from = round & 1;
 		pid_t pid;
@@ -428,7 +401,7 @@ START_TEST(killed_repair_loses_nothing)
 	struct image im;
 	int round;
 
-	make(&im, _i);
+	image_make(&im, _i);
 	for (round = 1; round <= FEW_KILLS; round++) {
 		bool only_leaks = round & 1;
 		pid_t pid;
@@ -440,7 +413,7 @@ START_TEST(killed_repair_loses_nothing)
 		kill_after(pid, image_random(&im) % 8000);
 		if (only_leaks)
 			check_survivor(&im);
-		repair(&im, VC_DISK_REPAIR_ALL, &chk);
+		image_repair(&im, VC_DISK_REPAIR_ALL, &chk);
 		image_check(&im);
 		if (round % 6 == 0)
 			image_ask_qemu(&im, true);
@@ -458,10 +431,14 @@ TEST_SUITE(suite_qcow2_killed)
 	TCase *tc = test_case(s, "killed");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, killed_manager_changes_nothing, 0, NR_SHAPES);
-	tcase_add_loop_test(tc, killed_commit_loses_nothing, 0, NR_SHAPES - 1);
-	tcase_add_loop_test(tc, killed_amend_loses_nothing, 0, NR_SHAPES);
-	tcase_add_loop_test(tc, killed_rebase_loses_nothing, 0, NR_SHAPES - 1);
-	tcase_add_loop_test(tc, killed_repair_loses_nothing, 0, NR_SHAPES);
+	tcase_add_loop_test(tc, killed_manager_changes_nothing, 0,
+			    NR_IMAGE_SHAPES);
+	tcase_add_loop_test(tc, killed_commit_loses_nothing, 0,
+			    NR_IMAGE_SHAPES - 1);
+	tcase_add_loop_test(tc, killed_amend_loses_nothing, 0, NR_IMAGE_SHAPES);
+	tcase_add_loop_test(tc, killed_rebase_loses_nothing, 0,
+			    NR_IMAGE_SHAPES - 1);
+	tcase_add_loop_test(tc, killed_repair_loses_nothing, 0,
+			    NR_IMAGE_SHAPES);
 	return s;
 }

@@ -18,36 +18,9 @@
 
 static struct vc_error err;
 
-static const struct {
-	uint32_t cluster;
-	unsigned refcount_bits, version;
-} shapes[] = {
-	{ 65536, 16, 3 }, { 512, 16, 3 }, { 4096, 64, 3 },
-	{ 65536, 16, 2 }, { 512, 8, 3 },
-};
-#define NR_SHAPES ((int)VC_ARRAY_SIZE(shapes))
-
-static void make(struct image *im, int shape)
-{
-	image_create(im, 8 * MIB, shapes[shape].cluster,
-		     shapes[shape].refcount_bits, shapes[shape].version, 1);
-	image_open(im, NULL);
-	image_fill(im, 0, 100000);
-	image_fill(im, 3 * MIB, 70000);
-	image_fill(im, 8 * MIB - 5000, 5000);
-	image_close(im);
-}
-
 static void resize(struct image *im, uint64_t size)
 {
 	ck_ok(image_resize(im, size, &err), &err);
-}
-
-static void repair(struct image *im, enum vc_disk_repair how,
-		   struct vc_disk_check *chk)
-{
-	*chk = (struct vc_disk_check){ .repair = how };
-	ck_ok(vc_disk_check_fd(im->fd, VC_DISK_FORMAT_QCOW2, chk, &err), &err);
 }
 
 /* --- tables of a snapshot --------------------------------------------------- */
@@ -142,7 +115,7 @@ START_TEST(snapshot_table_is_checked)
 	struct image im;
 	uint64_t at;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
 	at = image_get(&im, 64, 64);
 	image_put(&im, at + snapshot_fields[_i].offset,
@@ -196,7 +169,7 @@ START_TEST(bitmap_directory_is_checked)
 	struct image im;
 	uint64_t ext, dir;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 0, true, &err), &err);
 	ext = find_extension(&im);
 	dir = image_get(&im, ext + 16, 64);
@@ -293,7 +266,7 @@ START_TEST(foreign_extension_is_kept)
 	struct vc_disk_check chk;
 	struct image im;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	add_foreign(&im);
 	check_foreign(&im, "nothing");
 	vc_qcow2_amend_opts_init(&ao);
@@ -322,7 +295,7 @@ START_TEST(foreign_extension_is_kept)
 	check_foreign(&im, "resize back");
 	ck_ok(vc_qcow2_snapshot_delete(im.fd, "s", &err), &err);
 	check_foreign(&im, "snapshot deleted");
-	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_repair(&im, VC_DISK_REPAIR_ALL, &chk);
 	check_foreign(&im, "repair");
 	image_open(&im, NULL);
 	image_fill(&im, MIB, 200000);
@@ -376,7 +349,7 @@ START_TEST(repair_drops_what_cannot_be)
 	struct image im;
 	uint64_t l1, l2;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	l1 = image_get(&im, 40, 64);
 	l2 = image_get(&im, l1, 64) & UINT64_C(0xfffffffffffe00);
 	if (cases[_i].in_l1)
@@ -388,7 +361,7 @@ START_TEST(repair_drops_what_cannot_be)
 	ck_assert_msg(strstr(last_finding, cases[_i].text) != NULL, "%s",
 		      last_finding);
 	ck_assert_int_eq(chk.nr_corruptions > 0, _i > 0);
-	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_repair(&im, VC_DISK_REPAIR_ALL, &chk);
 	ck_assert_uint_eq(chk.nr_corruptions, 0);
 	ck_assert_uint_eq(chk.nr_leaks, 0);
 	ck_assert_int_eq(chk.nr_corruptions_fixed > 0, _i > 0);
@@ -436,7 +409,7 @@ START_TEST(check_names_owners)
 	struct image im;
 	size_t i;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
 	/* two clusters of bits: 8 MiB, a bit each 512 bytes: none is there */
 	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 512, true, &err), &err);
@@ -478,7 +451,7 @@ START_TEST(repair_drops_unreadable_bitmaps)
 	struct image im;
 	uint64_t dir;
 
-	make(&im, 0);
+	image_make(&im, 0);
 	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
 	ck_ok(vc_qcow2_bitmap_add(im.fd, "b", 0, true, &err), &err);
 	ck_ok(vc_qcow2_bitmap_add(im.fd, "c", 0, true, &err), &err);
@@ -520,20 +493,20 @@ START_TEST(repair_rebuilds_refcounts)
 	struct image im;
 	uint64_t table, block, i;
 
-	make(&im, _i);
+	image_make(&im, _i);
 	ck_ok(vc_qcow2_snapshot_create(im.fd, "s", &err), &err);
 	image_check(&im);
 	table = image_get(&im, 48, 64);
 	block = image_get(&im, table, 64);
-	for (i = 0; i < shapes[_i].cluster; i += 8)
+	for (i = 0; i < image_shapes[_i].cluster; i += 8)
 		image_put(&im, block + i, 64,
 			  image_random(&im) & UINT64_C(0x0103010301030103));
-	repair(&im, VC_DISK_REPAIR_LEAKS, &chk);
+	image_repair(&im, VC_DISK_REPAIR_LEAKS, &chk);
 	ck_assert_uint_eq(chk.nr_leaks, 0);
-	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_repair(&im, VC_DISK_REPAIR_ALL, &chk);
 	image_check(&im);
 	image_put(&im, image_get(&im, 48, 64), 64, 0x12345);
-	repair(&im, VC_DISK_REPAIR_ALL, &chk);
+	image_repair(&im, VC_DISK_REPAIR_ALL, &chk);
 	image_check(&im);
 	image_open(&im, NULL);
 	image_compare(&im);
@@ -562,6 +535,6 @@ TEST_SUITE(suite_qcow2_manage)
 	tcase_add_test(tc, foreign_extension_is_kept);
 	tcase_add_loop_test(tc, repair_drops_what_cannot_be, 0, 8);
 	tcase_add_loop_test(tc, repair_drops_unreadable_bitmaps, 0, 3);
-	tcase_add_loop_test(tc, repair_rebuilds_refcounts, 0, NR_SHAPES);
+	tcase_add_loop_test(tc, repair_rebuilds_refcounts, 0, NR_IMAGE_SHAPES);
 	return s;
 }

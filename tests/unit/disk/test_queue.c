@@ -262,15 +262,7 @@ START_TEST(threads_share_a_chain)
 	ck_ok(vc_disk_write(base.disk, 0, base.model, DISK_BYTES, &err), &err);
 	image_close(&base);
 	image_create(&top, DISK_BYTES, 65536, 16, 3, _i);
-	memcpy(top.model, base.model, DISK_BYTES);
-	top.opts.backing_file = "b";
-	top.opts.backing_format = "qcow2";
-	ck_assert_int_eq(ftruncate(top.fd, 0), 0);
-	ck_ok(vc_disk_create(top.fd, &top.opts, &err), &err);
-	base.open.writable = false;
-	image_open(&base, NULL);
-	image_open(&top, base.disk);
-	base.disk = NULL; /* owned by the top */
+	image_lay_over(&top, &base);
 	run_threads(&top);
 	image_compare(&top);
 	image_close(&top);
