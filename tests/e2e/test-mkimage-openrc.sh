@@ -21,7 +21,7 @@ vmm device vsock --socket "$dir/vsock.sock" --cid 42 --listen "$dir/clients" \
 pids+=($!)
 wait_for 10 "the device does not listen" \
 	test -S "$dir/vsock.sock" -a -S "$dir/clients"
-start_guest guest "root=LABEL=machine ro" \
+start_guest guest "root=LABEL=machine ro mitigations=off" -smp 1 \
 	-drive if=none,id=d,format=qcow2,file="$dir/disk.qcow2" \
 	-device virtio-blk-pci,drive=d \
 	-netdev user,id=n -device virtio-net-pci,netdev=n \
