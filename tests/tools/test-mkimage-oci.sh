@@ -2,6 +2,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Container images: layouts and archives of docker save, layers and whiteouts,
 # platforms, digests, and what is kept of the configuration.
+# Each case, and the names that stand for it in "layers and whiteouts":
+#
+#	.wh.x is about lower layers alone	gone, linked
+#	.wh.x, then x in the same layer		comes-back, half
+#	x, then .wh.x in the same layer		back-first, half-late
+#	.wh..wh.opq first, last, in between	late-opaque, opaque
+#	.wh..wh.opq spares what its layer has	opaque/before, after, sub/upper
+#	.wh..wh.opq in a new directory		new
+#	.wh..wh.plnk, .aufs, .orph: left out	(by their names)
+#	a whiteout of what is not there		never-was, no-such-dir
+#	a directory becomes a link, and back	turned, was-link
+#	through a link of a lower layer		usr/lib/through
+#	hard links over layers			linked-2, upper-link
+#	an index for many platforms		platforms
+#	layers in gzip, zstd, plain		layers
+#	digests and diff_ids			digests
+#	docker save, up to 24 and from 25 on	docker save
+#	docker export				docker export
+#	as other programs write and read it	test-mkimage-interop.sh
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 . "$top_srcdir/tests/tools/mkimage-oci.sh"
 image_size=+4M # there is much to compare
