@@ -58,7 +58,7 @@ static uint16_t get_bits(const char **p, bool is_dir, uint16_t mode)
 		case 'X':
 			if (!is_dir && !(mode & 0111))
 				break;
-			/* fall through */
+			__attribute__((fallthrough));
 		case 'x':
 			bits |= 0111;
 			break;
