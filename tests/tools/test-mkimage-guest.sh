@@ -144,3 +144,55 @@ X
 refuses "'/etc/hostname': Is a directory" 1 --hostname h a.tar
 refuses "'/root/.ssh': Not a directory" 1 --ssh-key key.pub a.tar
 refuses "'/etc/shadow': Is a directory" 1 --root-password-hash '*' a.tar
+
+# each changes just these names, and nothing does where nothing is asked
+gen <<'X'
+dir etc
+file etc/shadow text=root:*:1::::::\x0ajoe:!:2::::::\x0a mode=640 gid=42
+file etc/hosts text=127.0.0.1\x20localhost mode=644
+dir usr/lib/systemd
+file usr/lib/systemd/systemd-networkd text=x
+file usr/lib/systemd/systemd text=x
+dir sbin
+symlink sbin/init ../usr/lib/systemd/systemd
+dir root mode=700
+file boot/vmlinuz-1 text=x
+file boot/initrd.img-1 text=x
+end
+X
+look() {
+	rm -rf out boot
+	build --size 16M "$@" a.tar
+	mkdir out
+	debugfs -R 'rdump / out' image.raw 2>/dev/null
+	(
+		cd out
+		find . -printf '%P|%M %U %G %l\n'
+		find . -type f -printf '%P|' -exec md5sum {} \;
+	) | sort
+}
+look >base
+[ "$(grep -c 'etc/shadow|' base)" -eq 2 ] || fail "$(cat base)"
+changed() {
+	want=$1
+	shift
+	look "$@" | diff base - | sed -n 's/^[<>] \([^|]*\)|.*/\1/p' |
+		sort -u | tr '\n' ' ' >have
+	[ "$(cat have)" = "${want:+$want }" ] || fail "$*: changes $(cat have)"
+}
+n=etc/systemd/network
+s=etc/systemd/system
+w=$s/multi-user.target.wants
+changed '' --extract-boot boot
+changed 'etc/hostname etc/hosts' --hostname h
+changed 'root/.ssh root/.ssh/authorized_keys' --ssh-key key.pub
+changed etc/shadow --root-password-hash '!x'
+changed etc/fstab --fstab --label x
+changed "etc/systemd $n $n/10-vmm.network" --network none
+changed "etc/systemd $n $n/10-vmm.network $s $w $w/systemd-networkd.service" \
+	--network dhcp
+changed "etc/systemd $s $w $w/vmm-agent.service usr/lib/systemd/system \
+usr/lib/systemd/system/vmm-agent.service usr/lib/vmm usr/lib/vmm/vmm-agent" \
+	--agent-binary agent
+changed 'sbin/init usr/lib/vmm usr/lib/vmm/vmm-agent usr/lib/vmm/vmm-init' \
+	--init --agent-binary agent --init-binary init
