@@ -64,6 +64,18 @@ int64_t build_time(const struct build *b)
 	return b->has_time ? b->max_time : 0;
 }
 
+struct tree_meta build_meta(const struct build *b, uint16_t mode)
+{
+	const struct tree_time now = { .sec = build_time(b) };
+
+	return (struct tree_meta){
+		.mode = mode,
+		.mtime = now,
+		.atime = now,
+		.ctime = now,
+	};
+}
+
 enum build_before build_look(const struct build *b,
 			     const struct tree_place *place)
 {

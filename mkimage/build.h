@@ -79,6 +79,8 @@ int build_warn_replaced(struct build *b, const char *path,
 /* The time of what has none of its own: SOURCE_DATE_EPOCH, or the latest in
  * the input. */
 int64_t build_time(const struct build *b);
+/* Of what no source brings: root's, of that time. */
+struct tree_meta build_meta(const struct build *b, uint16_t mode);
 /* Put one more attribute on a node. */
 int build_set_xattr(struct build *b, struct node *n, const char *name,
 		    const void *value, size_t len,

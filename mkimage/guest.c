@@ -91,13 +91,7 @@ int guest_set_network(struct guest_opts *o, const char *text,
 static int add(struct build *b, const char *path, enum node_type type,
 	       uint16_t mode, struct node **ret, struct vc_error *err)
 {
-	const struct tree_time now = { .sec = build_time(b) };
-	const struct tree_meta meta = {
-		.mode = mode,
-		.mtime = now,
-		.atime = now,
-		.ctime = now,
-	};
+	const struct tree_meta meta = build_meta(b, mode);
 	struct tree_place place;
 	struct node *old;
 

@@ -258,13 +258,7 @@ static struct node *node_at(struct build *b, const struct tree_place *p)
 static int make(struct build *b, const struct op *op, enum node_type type,
 		uint16_t mode, struct node **ret, struct vc_error *err)
 {
-	const struct tree_time now = { .sec = build_time(b) };
-	const struct tree_meta meta = {
-		.mode = mode,
-		.mtime = now,
-		.atime = now,
-		.ctime = now,
-	};
+	const struct tree_meta meta = build_meta(b, mode);
 	struct tree_place place;
 
 	if (walk_to(b, op->guest, &place, err))

@@ -41,13 +41,7 @@ static void put_text(FILE *f, const char *key, const char *value)
 static int add_file(struct build *b, const char *data, size_t len,
 		    struct vc_error *err)
 {
-	const struct tree_time now = { .sec = build_time(b) };
-	const struct tree_meta meta = {
-		.mode = 0644,
-		.mtime = now,
-		.atime = now,
-		.ctime = now,
-	};
+	const struct tree_meta meta = build_meta(b, 0644);
 	struct tree_place place;
 	struct node *n;
 
