@@ -190,7 +190,7 @@ mkimage -q --size +1G . -o "$dir/corpus.raw"
 cd "$dir"
 rm -rf "$MKIMAGE_CORPUS"
 
-in_testbed corpus.script --timeout 290 --mem 2048 --module ext4 \
+in_testbed corpus.script --timeout 400 --mem 2048 --module ext4 \
 	--disk "$dir/corpus.raw" --add "$dir/initrd:/vm/loop-initrd" \
 	--add "$dir/mount-all:/vm/mount-all" \
 	<<'E2E'
