@@ -11,7 +11,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/mkimage-test.XXXXXX")
 mnt=$work/mnt
 
 cleanup() {
-	mountpoint -q "$mnt" && umount "$mnt"
+	for m in "$mnt" "$work/ref.mnt"; do
+		! mountpoint -q "$m" || umount "$m"
+	done
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -53,11 +55,12 @@ keep() {
 }
 
 # build SOURCE OPTION...: to image.raw, which must be clean; of $image_size, if
-# set
+# set. With VMMKIT_JUDGE=yes all is tried with it that can be, see judge.
 build() {
 	rm -f image.raw
 	mkimage -q ${image_size:+--size $image_size} -o image.raw "$@" || fail "mkimage $*"
 	clean image.raw
+	[ "${VMMKIT_JUDGE-}" != yes ] || judge "$@"
 }
 
 # refuses 'PART OF THE MESSAGE' STATUS OPTION...: one line, no output
@@ -123,42 +126,25 @@ minbase() {
 
 can_mount() {
 	[ "$(id -u)" -eq 0 ] || return 1
+	[ ! -d "$mnt" ] || return 0
 	mkdir -p "$mnt"
 	truncate -s 8M probe.img
 	mke2fs -q -t ext4 -F probe.img
-	mount -o loop probe.img "$mnt" 2>/dev/null || return 1
+	if ! mount -o loop probe.img "$mnt" 2>/dev/null; then
+		rmdir "$mnt"
+		return 1
+	fi
 	umount "$mnt"
 	rm probe.img
 }
 
 # tree DIR: all that can be seen of it, a line per entry, in order
 tree() {
-	(
-		cd "$1"
-		# hard links: by the first of their names
-		find . -path ./lost+found -prune -o -printf '%i %P\n' |
-			sort -k2 | awk '
-			{ name = substr($0, length($1) + 2)
-			  if (!($1 in first)) first[$1] = name
-			  print name "|first|" first[$1] }'
-		find . -path ./lost+found -prune -o -type d \
-			-printf '%P|%y|%m|%U|%G|%T@\n' | grep -v '^|'
-		find . -path ./lost+found -prune -o ! -type d \
-			-printf '%P|%y|%m|%U|%G|%n|%s|%T@|%l\n'
-		find . \( -type c -o -type b \) -exec stat -c '%n|%t:%T' {} +
-		find . -path ./lost+found -prune -o -type f \
-			-exec md5sum {} +
-		find . -path ./lost+found -prune -o -print0 |
-			xargs -0r getfattr -h -d -m - -e hex --absolute-names \
-				-- 2>/dev/null
-		find . -path ./lost+found -prune -o ! -type l -print0 |
-			xargs -0r getfacl -n -p -- 2>/dev/null
-	) | sort
+	"$top_srcdir/tests/tools/tree.py" "$@"
 }
 
 # same_tree DIR: image.raw, mounted, is what is in DIR
 same_tree() {
-	mkdir -p "$mnt"
 	mount -o loop,ro image.raw "$mnt"
 	tree "$1" >want.tree
 	tree "$mnt" >have.tree
@@ -167,4 +153,221 @@ same_tree() {
 		head -20 diff.log
 		fail "the image's tree is not that of $1"
 	}
+}
+
+# super IMAGE FIELD: what its superblock says
+super() {
+	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
+}
+
+# new_ref: an empty $ref on an ext4 of mke2fs, so that nothing a scratch folder
+# cannot keep is lost on both sides
+ref=$work/ref.mnt/tree
+new_ref() {
+	if ! mountpoint -q "$work/ref.mnt"; then
+		mkdir -p "$work/ref.mnt"
+		truncate -s 64G ref.img
+		mke2fs -q -t ext4 -b 4096 -i 16384 -O ^has_journal,ea_inode -F ref.img
+		mount -o loop,noinit_itable ref.img "$work/ref.mnt"
+	fi
+	rm -rf "$ref"
+	mkdir "$ref"
+}
+
+# extract ARCHIVE [OPTION...]: by GNU tar, over what is in $ref. With --acls it
+# passes over ACLs that are in the archive as attributes, as mmdebstrap puts them
+# there.
+extract() {
+	acls=--acls
+	if grep -aq '[0-9] SCHILY\.xattr\.system\.posix_acl_[a-z]*=' "$1" &&
+		! grep -aq '[0-9] SCHILY\.acl\.[a-z]*=[a-z]*:' "$1"; then
+		acls=
+	fi
+	# shellcheck disable=SC2086
+	tar -C "$ref" --xattrs --xattrs-include='*' $acls \
+		--numeric-owner -xpf "$@"
+}
+
+# --- what an image has to be --------------------------------------------------
+
+# reference tar|bsdtar FILE: what it makes of the archive, or of as much as it
+# understands, to tar.tree or bsdtar.tree. Directories that nothing but the names
+# of others tell of have the time of the file system; $ref stays.
+reference() {
+	new_ref
+	touch stamp
+	sleep 0.05 # a tick of the clock
+	case $1 in
+	tar) extract "$2" ;;
+	bsdtar) bsdtar -C "$ref" --numeric-owner -xpf "$2" ;;
+	esac 2>"$1.err" || :
+	find "$ref" -mindepth 1 -type d -newer stamp ! -newermt '1 day' \
+		-execdir touch -d "$(super image.raw 'Filesystem created')" \
+		{} +
+	tree "$ref" | sort >"$1.tree"
+}
+
+# odd PATTERN COMMAND...: entries of what is built there that neither of the two
+# reads like that
+odd() {
+	judge_odd=$1
+	shift
+	"$@"
+	judge_odd=
+}
+judge_odd=
+
+# judge_tree FILE: image.raw, mounted, is what GNU tar makes of the archive; or,
+# entry by entry, bsdtar, that knows other dialects; no file has fewer holes
+judge_tree() {
+	sort judge.tree >have.sorted
+	reference tar "$1"
+	if ! cmp -s tar.tree have.sorted; then
+		reference bsdtar "$1"
+		sort -u tar.tree bsdtar.tree | comm -13 - have.sorted >odd.log
+		# nor is anything missing that both know
+		for by in tar bsdtar have; do
+			[ $by != have ] || mv have.sorted have.tree
+			cut -d '|' -f 1,2 $by.tree >$by.names
+		done
+		comm -12 tar.names bsdtar.names | comm -23 - have.names \
+			>>odd.log
+		mv odd.log odd.all
+		grep -vE "^(${judge_odd:-nothing})[|]" odd.all >odd.log || :
+		if [ -s odd.log ]; then
+			cat tar.err bsdtar.err
+			for by in tar bsdtar; do
+				echo "by $by:"
+				diff $by.tree have.tree | head -10
+			done
+			echo "by none:"
+			head -10 odd.log
+			fail "$1: not what tar or bsdtar makes of it"
+		fi
+	fi
+	sync -f "$ref" # or not all of a map is counted
+	tree "$ref" "$mnt" | grep -vE "^(${judge_odd:-nothing}):" >more.log ||
+		:
+	[ ! -s more.log ] || fail "$1: fewer holes: $(head -5 more.log)"
+}
+
+# judge OPTION... SOURCE...: image.raw, made of these, is what an image has to be:
+# the same tree as by others, if it is of one archive and no option changes that;
+# also when it was grown a hundredfold, shrunk to the least and given another
+# UUID; and after a crash
+judge() {
+	can_mount || return 0
+	# larger ones are about their size, not about what is in them
+	[ "$(blocks image.raw)" -le $((1 << 21)) ] || return 0
+	# bitmaps, and an identity that comes from the content, to the last bit
+	dumpe2fs image.raw 2>/dev/null >judge.dump
+	was=judged.$(md5sum <judge.dump | cut -c 1-32)
+	[ ! -e "$was" ] || return 0
+	while [ $# -gt 1 ]; do
+		case $1 in
+		--strict) shift ;;
+		--fs-option | --size | --journal-size | --label) shift 2 ;;
+		*) break ;;
+		esac
+	done
+	# a feature that this kernel may lack
+	mount -o loop,ro image.raw "$mnt" 2>mount.err || {
+		super image.raw 'Filesystem features' | grep -qE 'casefold|verity' ||
+			fail "$(cat mount.err)"
+		return 0
+	}
+	# to look at each of very many entries again and again takes minutes
+	few_files=y
+	[ "$(($(super image.raw 'Inode count') - $(super image.raw \
+		'Free inodes')))" -le 20000 ] || few_files=
+	[ -z "$few_files" ] || tree "$mnt" >judge.tree
+	# of a container image the test itself knows what its layers make
+	if [ -n "$few_files" ] && [ $# -eq 1 ] && [ -f "$1" ] && ! tar -tf "$1" 2>/dev/null |
+		grep -qxE '(\./)?(oci-layout|manifest\.json)'; then
+		judge_tree "$1"
+	fi
+	umount "$mnt"
+	judge_sizes
+	judge_crash
+	: >"$was"
+}
+
+# still_same WHAT: image.raw is clean and has the tree it had
+still_same() {
+	clean image.raw
+	[ -n "$few_files" ] || return 0
+	mount -o loop,ro image.raw "$mnt"
+	tree "$mnt" >have.tree
+	umount "$mnt"
+	diff judge.tree have.tree >diff.log || {
+		head -20 diff.log
+		fail "$*: the tree is another"
+	}
+}
+
+# blocks IMAGE
+blocks() {
+	super "$1" 'Block count'
+}
+
+judge_sizes() {
+	cp --sparse=always image.raw kept.raw
+	want=$(($(blocks image.raw) * 100))
+	resize2fs -f image.raw $want >resize.log 2>&1 ||
+		fail "grown: $(cat resize.log)"
+	clean image.raw
+	# a group at the end with no room for its tables is left out
+	[ "$(blocks image.raw)" -gt $((want - 32768)) ] ||
+		fail "it did not grow: $(cat resize.log)"
+	resize2fs -fM image.raw >resize.log 2>&1 ||
+		fail "shrunk: $(cat resize.log)"
+	clean image.raw
+	uuid=01234567-89ab-cdef-0123-456789abcdef
+	tune2fs -U $uuid image.raw >tune.log 2>&1 || fail "$(cat tune.log)"
+	[ "$(super image.raw 'Filesystem UUID')" = $uuid ] || fail "UUID"
+	still_same "grown, shrunk and with another UUID"
+	mv kept.raw image.raw
+}
+
+# crash: image.raw becomes what is left of it when the machine goes away with a
+# change in the journal alone: lost+found has the mode $mode
+crash() {
+	mode=711
+	mount -o loop image.raw "$mnt"
+	[ "$(stat -c %a "$mnt/lost+found")" != $mode ] || mode=700
+	chmod $mode "$mnt/lost+found"
+	sync "$mnt/lost+found"
+	cp --sparse=always image.raw crashed.raw
+	umount "$mnt"
+	clean image.raw
+	mv crashed.raw image.raw
+	super image.raw 'Filesystem features' | grep -q needs_recovery ||
+		fail "nothing to recover"
+}
+
+judge_crash() {
+	super image.raw 'Filesystem features' | grep -q has_journal || return 0
+	cp --sparse=always image.raw kept.raw
+	# a kernel without quotas writes to nothing that has them
+	if ! mount -o loop image.raw "$mnt" 2>mount.err; then
+		super image.raw 'Filesystem features' | grep -qE 'quota|project' ||
+			fail "$(cat mount.err)"
+		return 0
+	fi
+	umount "$mnt"
+	cp --sparse=always kept.raw image.raw
+	crash
+	# the kernel may have written it to its place as well, which is rare
+	if (has 'stat /lost+found' "Mode: +0$mode ") >/dev/null 2>&1; then
+		cp --sparse=always kept.raw image.raw
+		crash
+	fi
+	! (has 'stat /lost+found' "Mode: +0$mode ") >/dev/null 2>&1 ||
+		fail "it is there before the replay"
+	e2fsck -fy image.raw >fsck.log 2>&1 || [ $? -le 1 ] ||
+		fail "journal replay: $(cat fsck.log)"
+	grep -q 'recovering journal' fsck.log || fail "$(cat fsck.log)"
+	has 'stat /lost+found' "Mode: +0$mode "
+	still_same "after a crash"
+	mv kept.raw image.raw
 }

@@ -147,7 +147,8 @@ table() { # FILE [OPTION]...
 		sub(" x( |$)", " " $1 " ", $3)
 		print $3
 	} END { print "end" }' "$from" | gen
-	build "$@" a.tar
+	# others take a number back for zero, and labels without their NUL
+	odd 'SUN\.devmajor|no-.*|selinux' build "$@" a.tar
 	while IFS='|' read -r name _ _ ask want; do
 		name=$(echo $name) want=$(echo "$want" | sed 's/^ *//;s/ *$//')
 		has "$(echo $ask | sed "s,/x,/$name,")" "$want"
@@ -256,7 +257,7 @@ global
 file less uid=1 gid=2
 end
 X
-build --strict a.tar
+odd 'back|less' build --strict a.tar
 while read -r f want; do
 	has "stat /$f" "$want"
 done <<'X'
@@ -273,7 +274,7 @@ X
 # not for the next archive
 cp a.tar b.tar
 printf 'file next uid=1 gid=2\nend\n' | "$gentar" >>b.tar
-build --strict b.tar
+odd 'back|less|next' build --strict b.tar
 has 'stat /next' 'Group: +2 '
 # and as tar has it
 tar -C d --format=posix --pax-option=uid=71,gid=72 --owner=5 --group=6 \
@@ -380,7 +381,7 @@ done
 printf 'one\0' | dd of=c.cpio bs=1 seek=26 conv=notrunc status=none
 printf 'one\n' | dd of=c.cpio bs=1 seek=30 conv=notrunc status=none
 printf 'TRAILER!!!\0\0' | dd of=c.cpio bs=1 seek=60 conv=notrunc status=none
-build --strict c.cpio
+odd one build --strict c.cpio
 has 'cat /one' '^one$'
 # "crc": a sum of the contents
 (cd c && printf '%s\n' one two dir | cpio -o -H crc --quiet) >c.cpio
@@ -397,7 +398,7 @@ refuses "after entry 2 'one': read: it is cut off" 1 cut
 (cd c && echo dir | cpio -o -H odc --quiet) >2.cpio
 tar -C c --format=gnu -cf 3.tar link
 cat 1.cpio 2.cpio 3.tar 1.cpio >c.cpio
-build --strict c.cpio
+odd 'one|dir|link' build --strict c.cpio
 has 'cat /one' '^one$'
 has 'stat /dir' 'Type: directory'
 has 'stat /link' 'Type: symlink'
@@ -414,7 +415,7 @@ newc() { # NAME MODE
 	newc socket 0140755
 	newc TRAILER!!! 0
 } >c.cpio
-build --strict c.cpio
+odd socket build --strict c.cpio
 has 'stat /socket' 'Type: socket +Mode: +0755'
 has 'stat /socket' 'User: +5 +Group: +6'
 for kind in door:0150644 whiteout:0160644 nothing:0000644; do
@@ -466,14 +467,14 @@ file both text=second
 end
 X
 cat 1.tar a.tar >cat.tar
-build --strict cat.tar
+odd 'b|both' build --strict cat.tar
 has 'cat /a' '^1$'
 has 'cat /b' '^2$'
 has 'cat /both' '^second$'
 cp image.raw first.raw
 # with more zeroes between them, as tar's own records have
 head -c 10240 /dev/zero | cat 1.tar - a.tar >cat.tar
-build --strict cat.tar
+odd 'b|both' build --strict cat.tar
 cmp image.raw first.raw || fail "zeroes between archives: another image"
 # the second's first header has its sum of signed bytes
 printf 'file b\\xff signed=1 text=2\nend\n' | "$gentar" | cat 1.tar - >cat.tar
@@ -487,7 +488,7 @@ build A.tar
 cmp image.raw first.raw || fail "tar -A: another image"
 gzip -c 1.tar >cat.c
 gzip -c a.tar >>cat.c
-build --strict cat.c
+odd 'b|both' build --strict cat.c
 cmp image.raw first.raw || fail "two gzip archives: another image"
 cat 1.tar a.tar | cat | mkimage -q --size $image_size --force -o image.raw -
 cmp image.raw first.raw || fail "two archives from a pipe: another image"

@@ -112,7 +112,7 @@ pax atime -.25
 file t-0.5 text=1
 end
 X
-build --strict a.tar
+odd tlast build --strict a.tar
 while read -r f want; do
 	has "stat /$f" "$want"
 done <<'X'
@@ -233,7 +233,7 @@ pax SCHILY.xattr.user.p%25q%3Dr v
 file y text=1
 end
 X
-build --strict a.tar
+odd x build --strict a.tar
 value /x user.p%q=r v
 value /x user.%25=%41 w
 value /y user.p%q=r v
@@ -274,7 +274,7 @@ hex() {
 	echo 'file many text=1'
 	echo end
 } | gen
-build --strict a.tar
+odd cap1 build --strict a.tar
 value /cap1 security.capability "$cap1"
 value /cap2 security.capability "$cap2"
 value /cap3 security.capability "$cap3"

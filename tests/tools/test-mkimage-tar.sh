@@ -52,7 +52,7 @@ char dev/tty 5 0
 symlink l0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 t
 end
 X
-build a.tar
+odd attributes build a.tar # label without its NUL
 has 'cat /v7' '^v7$'
 has 'cat /gnu' '^gnu$'
 has 'cat /a/name/that/is/in/a/pax/record' '^pax$'
@@ -157,7 +157,7 @@ text abc
 zeroes 509
 end
 X
-build a.tar
+odd 'chain-.|early|later|with-data|keeps|moved|hard-to-.*' build a.tar
 for n in early chain-1 chain-2 chain-3 later with-data; do
 	has "stat /$n" 'Links: 6'
 	has "cat /$n" '^abc$'
