@@ -478,7 +478,7 @@ odd 'b|both' build --strict cat.tar
 cmp image.raw first.raw || fail "zeroes between archives: another image"
 # the second's first header has its sum of signed bytes
 printf 'file b\\xff signed=1 text=2\nend\n' | "$gentar" | cat 1.tar - >cat.tar
-build --strict cat.tar
+odd 'b.*' build --strict cat.tar
 debugfs -R 'ls -p /' image.raw 2>/dev/null | grep -aq "$(printf 'b\377')" ||
 	fail "a checksum of signed bytes"
 cp first.raw image.raw
