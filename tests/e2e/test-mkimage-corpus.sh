@@ -26,6 +26,7 @@ clean() {
 	}
 }
 export MKIMAGE_CORPUS=$dir/corpus
+unset VMMKIT_JUDGE # which takes longer than all of this
 mkdir "$MKIMAGE_CORPUS" "$mnt"
 
 # --- the images of the tests; those left out are slow, and make the same at other
