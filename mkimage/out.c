@@ -73,8 +73,8 @@ struct out {
 static int fail(const struct out *o, struct vc_error *err)
 {
 	if (o->why.code) {
-		*err = o->why;
-		return vc_prefix(err, "'%s'", o->shown);
+		*err = o->why; /* the disk names itself */
+		return -1;
 	}
 	return vc_fail(err, VC_E_SYS, vc_disk_status_errno(o->status),
 		       "'%s': write", o->shown);

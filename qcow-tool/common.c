@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,21 +55,6 @@ int open_for_reading(const char *path, int *ret_fd, struct vc_error *err)
 		return vc_fail(err, VC_E_SYS, errno, "'%s': open",
 			       vc_printable(path, shown, sizeof(shown)));
 	return 0;
-}
-
-const char *human_size(uint64_t bytes, char *buf, size_t size)
-{
-	static const char *const units[] = { "",   "Ki", "Mi", "Gi",
-					     "Ti", "Pi", "Ei" };
-	unsigned i = 0;
-
-	/* three digits: the next unit begins at 1000, not at 1024 */
-	while (i + 1 < VC_ARRAY_SIZE(units) &&
-	       (double)bytes / ldexp(1, (int)(10 * i)) >= 1000)
-		i++;
-	snprintf(buf, size, "%.3g %sB", (double)bytes / ldexp(1, (int)(10 * i)),
-		 units[i]);
-	return buf;
 }
 
 int refuse_same_file(const char *to, const char *what, const char *path,

@@ -33,8 +33,6 @@ const char *format_name(enum vc_disk_format format);
 /* For a look at an image; does not wait for a fifo. */
 int open_for_reading(const char *path, int *ret_fd,
 		     struct vc_error *err) VC_MUST_CHECK;
-/* "1.5 GiB" */
-const char *human_size(uint64_t bytes, char *buf, size_t size);
 /* What is written must not be what is read: that `to` and `path` are different
  * files, whether or not they exist yet. `what` the latter is is for messages. */
 int refuse_same_file(const char *to, const char *what, const char *path,

@@ -304,7 +304,7 @@ static int show(const char *path, const struct vc_composite *c,
 		       "virtual size: %s (%llu bytes)\n"
 		       "%-14s %-14s %-10s %s\n",
 		       vc_printable(path, shown, sizeof(shown)), c->version,
-		       human_size(c->length_bytes, size, sizeof(size)),
+		       vc_human_size(c->length_bytes, size, sizeof(size)),
 		       (unsigned long long)c->length_bytes, "Offset", "Length",
 		       "Access", "Component");
 	if (show_components(path, c, o, list, &err) < 0) {

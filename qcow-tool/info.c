@@ -196,11 +196,11 @@ static void print_human(const struct subject *s)
 	char size[32], disk[32], file[32], shown[4096];
 
 	vc_printable(s->path, shown, sizeof(shown));
-	human_size(info->allocated_bytes, disk, sizeof(disk));
+	vc_human_size(info->allocated_bytes, disk, sizeof(disk));
 	printf("image: %s\nfile format: %s\n"
 	       "virtual size: %s (%llu bytes)\ndisk size: %s\n",
 	       shown, format_name(info->format),
-	       human_size(info->virtual_bytes, size, sizeof(size)),
+	       vc_human_size(info->virtual_bytes, size, sizeof(size)),
 	       (unsigned long long)info->virtual_bytes, disk);
 	if (info->encryption)
 		puts("encrypted: yes");
@@ -221,7 +221,7 @@ static void print_human(const struct subject *s)
 	printf("Child node '/file':\n    filename: %s\n"
 	       "    protocol type: file\n    file length: %s (%llu bytes)\n"
 	       "    disk size: %s\n",
-	       shown, human_size(info->file_bytes, file, sizeof(file)),
+	       shown, vc_human_size(info->file_bytes, file, sizeof(file)),
 	       (unsigned long long)info->file_bytes, disk);
 }
 

@@ -85,7 +85,7 @@ void print_snapshots(const struct vc_qcow2_snapshots *s)
 
 		printf("%-9s %-16s %8s", vc_printable(x->id, id, sizeof(id)),
 		       vc_printable(x->name, name, sizeof(name)),
-		       human_size(x->vm_state_bytes, size, sizeof(size)));
+		       vc_human_size(x->vm_state_bytes, size, sizeof(size)));
 		print_date(x);
 		print_clock(x);
 		if (x->has_icount)

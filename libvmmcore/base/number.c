@@ -123,3 +123,17 @@ int vc_parse_size(const char *text, uint64_t *ret_bytes, struct vc_error *err)
 	*ret_bytes = bytes;
 	return 0;
 }
+
+const char *vc_human_size(uint64_t bytes, char *buf, size_t size)
+{
+	static const char *const units[] = { "",   "Ki", "Mi", "Gi",
+					     "Ti", "Pi", "Ei" };
+	double v = (double)bytes;
+	unsigned i = 0;
+
+	/* three digits: the next unit begins at 1000, not at 1024 */
+	for (; i + 1 < VC_ARRAY_SIZE(units) && v >= 1000; i++)
+		v /= 1024;
+	snprintf(buf, size, "%.3g %sB", v, units[i]);
+	return buf;
+}

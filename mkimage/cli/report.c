@@ -68,13 +68,6 @@ void report_log(enum vc_log_level level, const char *who, const char *text)
 	fprintf(stderr, "mkimage: %s: %s\n", who, text);
 }
 
-static const char *mib(uint64_t bytes, char *buf, size_t size)
-{
-	snprintf(buf, size, "%llu.%llu MiB", (unsigned long long)(bytes >> 20),
-		 (unsigned long long)((bytes & 0xfffff) * 10 >> 20));
-	return buf;
-}
-
 /* A name as it may be shown: a terminal obeys what is in it, and JSON is UTF-8.
  */
 struct shown {
@@ -102,15 +95,16 @@ static void report_text(const struct settings *s, const struct build *b,
 
 	printf("%s: %llu entries, %s of %s", show(s->output).s,
 	       (unsigned long long)b->nr_entries, target_fs_names[s->fs_kind],
-	       mib(r->size, size, sizeof(size)));
+	       vc_human_size(r->size, size, sizeof(size)));
 	if (s->fs_kind == TARGET_EXT4)
-		printf(": %s used, %s free", mib(r->used, used, sizeof(used)),
-		       mib(r->free, left, sizeof(left)));
+		printf(": %s used, %s free",
+		       vc_human_size(r->used, used, sizeof(used)),
+		       vc_human_size(r->free, left, sizeof(left)));
 	putchar('\n');
 	if (s->parts.is_wanted)
 		printf("%s: disk of %s, root from byte %llu on\n",
 		       show(s->output).s,
-		       mib(p->target.disk_bytes, size, sizeof(size)),
+		       vc_human_size(p->target.disk_bytes, size, sizeof(size)),
 		       (unsigned long long)s->parts.root.start_bytes);
 	if (s->boot_dir)
 		printf("%s: kernel %s, initrd %s\n", show(s->boot_dir).s,

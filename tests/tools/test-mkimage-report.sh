@@ -135,9 +135,9 @@ kind=text
 mkimage --json -o t.raw --size 100M a.tar >report.json 2>err.log
 mkimage --force -o t.raw --size 100M a.tar >out.log 2>err.log
 mib() {
-	awk -v n="$(get "$1")" 'BEGIN { printf "%.1f MiB", int(n / 104857.6) / 10 }'
+	awk -v n="$(get "$1")" 'BEGIN { printf "%.3g MiB", n / 1048576 }'
 }
-[ "$(cat out.log)" = "t.raw: $entries entries, ext4 of 100.0 MiB: $(mib used) used, $(
+[ "$(cat out.log)" = "t.raw: $entries entries, ext4 of 100 MiB: $(mib used) used, $(
 	mib free) free" ] || fail "$(cat out.log report.json)"
 
 # --verbose: every entry, in its order

@@ -91,6 +91,8 @@ int vc_open(const char *path, int flags, mode_t mode, struct vc_error *err);
  * b,k,M,G,T,P,E (powers of 1024), a fraction only with a suffix; "0x1000". */
 int vc_parse_size(const char *text, uint64_t *ret_bytes,
 		  struct vc_error *err) VC_MUST_CHECK;
+/* The other way round, in three digits: "1.25 GiB". Returns `buf`. */
+const char *vc_human_size(uint64_t bytes, char *buf, size_t size);
 /* Whole number, decimal or 0x/0o/0b, of at most `max`. */
 int vc_parse_u64(const char *text, uint64_t max, uint64_t *ret,
 		 struct vc_error *err) VC_MUST_CHECK;

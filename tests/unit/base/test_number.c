@@ -55,6 +55,31 @@ START_TEST(parses_whole_numbers)
 }
 END_TEST
 
+START_TEST(sizes_have_three_digits)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *want;
+	} cases[] = {
+		{ 0, "0 B" },
+		{ 999, "999 B" },
+		{ 1000, "0.977 KiB" },
+		{ 4096, "4 KiB" },
+		{ UINT64_C(1280) << 20, "1.25 GiB" },
+		{ UINT64_C(999) << 30, "999 GiB" },
+		{ UINT64_C(16) << 40, "16 TiB" },
+		{ UINT64_MAX, "16 EiB" },
+	};
+	char buf[32];
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_str_eq(vc_human_size(cases[i].bytes, buf,
+					       sizeof(buf)),
+				 cases[i].want);
+}
+END_TEST
+
 TEST_SUITE(suite_number)
 {
 	Suite *s = suite_create("base/number");
@@ -63,5 +88,6 @@ TEST_SUITE(suite_number)
 	tcase_add_loop_test(tc, parses_sizes, 0, 9);
 	tcase_add_loop_test(tc, refuses_sizes, 0, 11);
 	tcase_add_test(tc, parses_whole_numbers);
+	tcase_add_test(tc, sizes_have_three_digits);
 	return s;
 }
