@@ -60,7 +60,8 @@ build() {
 	rm -f image.raw
 	mkimage -q ${image_size:+--size $image_size} -o image.raw "$@" || fail "mkimage $*"
 	clean image.raw
-	[ "${VMMKIT_JUDGE-}" != yes ] || judge "$@"
+	# its variables are not the test's
+	[ "${VMMKIT_JUDGE-}" != yes ] || (judge "$@") || exit 1
 }
 
 # refuses 'PART OF THE MESSAGE' STATUS OPTION...: one line, no output

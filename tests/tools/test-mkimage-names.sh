@@ -227,13 +227,14 @@ has 'ea_get /lost+found user.l' '= "v"'
 has 'cat /lost+found/f' '^1$'
 
 # --- the order of entries -----------------------------------------------------------
-# entries ';' | what debugfs is asked | what it says
-while IFS='|' read -r entries ask want; do
+# entries ';' | what debugfs is asked | what it says | names that neither tar has so:
+# they unpack no link to what comes later, and follow others
+while IFS='|' read -r entries ask want others; do
 	{
 		lines "$entries"
 		echo end
 	} | gen
-	build --strict a.tar
+	odd "$(echo $others)" build --strict a.tar
 	has "$(echo $ask)" "$(echo $want)"
 done <<'X'
 file d/f text=1 ; dir d mode=700 uid=5 mtime=99 | cat /d/f | ^1$
@@ -257,26 +258,26 @@ dir x ; symlink x d | stat /x | Fast link dest: "d"
 fifo x ; char x 1 3 ; block x 1 4 | stat /x | Type: block
 symlink x y ; symlink x z | stat /x | Fast link dest: "z"
 symlink x d ; dir d ; file x/f text=1 | cat /d/f | ^1$
-symlink x nowhere/in ; file x/f text=1 | cat /nowhere/in/f | ^1$
-dir d ; symlink d/up .. ; file d/up/f text=1 | cat /f | ^1$
+symlink x nowhere/in ; file x/f text=1 | cat /nowhere/in/f | ^1$ | nowhere.*
+dir d ; symlink d/up .. ; file d/up/f text=1 | cat /f | ^1$ | f
 symlink x . ; file x/x/x/f text=1 | cat /f | ^1$
 symlink x y ; symlink y d ; dir d ; file x/f text=1 | cat /d/f | ^1$
-link x y ; file y text=1 | stat /x | Links: 2
-link x y ; link y z ; link z f ; file f text=1 | stat /x | Links: 4
+link x y ; file y text=1 | stat /x | Links: 2 | [xy]
+link x y ; link y z ; link z f ; file f text=1 | stat /x | Links: 4 | [fxyz]
 file f text=1 ; link x f ; link y x ; link z y | stat /z | Links: 4
 file f text=1 ; link f f | stat /f | Links: 1
 link f f ; file f text=1 | stat /f | Links: 1
 symlink s t ; link x s | stat /x | Fast link dest: "t"
-link x s ; symlink s t | stat /s | Links: 2
+link x s ; symlink s t | stat /s | Links: 2 | [sx]
 char c 1 3 ; link x c | stat /x | Links: 2
 block c 1 3 ; link x c | stat /x | Type: block
 fifo p ; link x p | stat /x | Type: FIFO
-link x p ; fifo p | stat /x | Links: 2
+link x p ; fifo p | stat /x | Links: 2 | [px]
 file f text=1 ; link x f ; file f text=2 | cat /x | ^1$
 file f text=1 ; link x f ; file f text=2 | stat /f | Links: 1
 file f text=1 ; link x f ; file x text=2 | cat /f | ^1$
-link x f ; file f text=1 ; file f text=2 | cat /x | ^2$
-link x f ; file f text=1 ; link f g ; file g text=2 | cat /x | ^2$
+link x f ; file f text=1 ; file f text=2 | cat /x | ^2$ | [fx]
+link x f ; file f text=1 ; link f g ; file g text=2 | cat /x | ^2$ | [fgx]
 file f text=1 ; link x f ; dir f ; file f/g | cat /x | ^1$
 file x text=1 ; file f text=2 ; link x f | cat /x | ^2$
 file f text=1 mode=600 ; link x f mode=777 uid=5 | stat /f | Mode: +0600

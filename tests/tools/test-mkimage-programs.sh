@@ -65,8 +65,8 @@ large large
 
 # what some do not unpack: times of folders, times and owners of symbolic links
 without() {
-	awk -F '|' -v OFS='|' '$2 == "d" { $6 = "" }
-		$2 == "l" { $4 = $5 = $8 = "" } { print }'
+	awk -F '|' -v OFS='|' '$2 == "dir" { $5 = "" }
+		$2 == "symlink" { $4 = $5 = "" } { print }'
 }
 # agrees SOURCE [without]: image.raw of it, and ref
 agrees() {
