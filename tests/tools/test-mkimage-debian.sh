@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # A real root file system: the one $VMMKIT_ROOTFS names, or a Debian. There is
-# more of this in check-rootfs.sh.
+# more of this in tests/e2e/test-mkimage-rootfs.sh.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck mke2fs tar getfattr getfacl
 can_mount || skip "a loop mount is needed"

@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Real root file systems to ext4, and what else there is to do with the image:
-# not part of make check.
+# Real root file systems to ext4, and what else there is to do with the image.
 #
 #	make check-rootfs [ROOTFS='one.tar two.tar.zst']
 #
@@ -121,7 +120,7 @@ boots() {
 	"$testbed" run --timeout 280 --mem 2200 --disk image.qcow2 \
 		--add "$(command -v vmm):/bin/vmm" \
 		--add boot/vmlinuz:/vm/vmlinuz --add boot/initrd:/vm/initrd \
-		-- "$top_srcdir/tests/tools/rootfs-guest.sh" >console 2>&1 || {
+		-- "$top_srcdir/tests/e2e/rootfs-guest.sh" >console 2>&1 || {
 		cat console
 		fail "$name: no guest that boots, writes and ends"
 	}
@@ -318,4 +317,4 @@ for a in $archives; do
 	name=$name+oci
 	check_container "$a"
 done
-echo "check-rootfs: all the same"
+echo "all the same"

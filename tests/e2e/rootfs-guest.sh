@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Where KVM is, for check-rootfs.sh: boot the disk, write to it by the agent, stop it.
+# Where KVM is, for test-mkimage-rootfs.sh: boot the disk, write to it by the agent, stop it.
 # What begins with "guest:" is for the report. Plain sh, busybox tools.
 set -eu
 vm=${TESTBED_ROOT-}/vm
