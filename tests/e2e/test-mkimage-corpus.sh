@@ -72,7 +72,7 @@ mount -t ext4 /dev/vda /mnt
 mount -t tmpfs guest /mnt/lost+found
 cp /bin/busybox /run-in-root /mnt/lost+found/
 cp -a /dev/vda /dev/console /mnt/lost+found/
-exec switch_root -c /dev/console /mnt /lost+found/busybox sh \
+exec switch_root -c /lost+found/console /mnt /lost+found/busybox sh \
 	/lost+found/run-in-root
 X
 	cat >"$dir/run-in-root" <<'X'
