@@ -320,18 +320,14 @@ static int take_away(struct build *b, const struct op *op, struct vc_error *err)
 /* GUEST, or what HOST is called in the folder GUEST/. */
 static char *name_for(const struct op *op)
 {
-	const char *guest = op->guest, *host = op->arg, *last;
-	size_t len = strlen(host);
+	const char *guest = op->guest, *last;
+	size_t len;
 	char *ret;
 
 	if (guest[strlen(guest) - 1] != '/')
 		return strdup(guest);
-	while (len > 1 && host[len - 1] == '/')
-		len--;
-	last = memrchr(host, '/', len);
-	last = last ? last + 1 : host;
-	if (asprintf(&ret, "%s%.*s", guest, (int)(len - (size_t)(last - host)),
-		     last) < 0)
+	last = vc_last_name(op->arg, &len);
+	if (asprintf(&ret, "%s%.*s", guest, (int)len, last) < 0)
 		return NULL;
 	return ret;
 }

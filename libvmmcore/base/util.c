@@ -65,6 +65,18 @@ int vc_write_full(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+const char *vc_last_name(const char *path, size_t *ret_len)
+{
+	size_t len = strlen(path);
+	const char *slash;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	slash = memrchr(path, '/', len);
+	*ret_len = len - (slash ? (size_t)(slash + 1 - path) : 0);
+	return slash ? slash + 1 : path;
+}
+
 bool vc_same_file(const char *a, const char *b)
 {
 	vc_auto_free char *dir_a = NULL, *dir_b = NULL;

@@ -290,27 +290,15 @@ static int add_any(struct fat *f, struct fat_node *dir, const char *host,
 	return add_folder(f, dir, host, depth + 1, err);
 }
 
-/* What `host` is called, for a place that is a folder. */
-static int last_of(const char *host, char **ret, struct vc_error *err)
-{
-	size_t len = strlen(host);
-	const char *slash;
-
-	while (len > 1 && host[len - 1] == '/')
-		len--;
-	slash = memrchr(host, '/', len);
-	*ret = strndup(slash ? slash + 1 : host,
-		       len - (slash ? (size_t)(slash + 1 - host) : 0));
-	return *ret ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "files");
-}
-
 int fat_add(struct fat *f, const char *host, const char *guest,
 	    struct vc_error *err)
 {
 	vc_auto_free char *path = strdup(guest), *last = NULL;
 	struct fat_node *dir = &f->root;
 	char *at, *part, *name = NULL;
+	const char *host_name;
 	unsigned depth = 0;
+	size_t len;
 
 	if (!path)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "files");
@@ -326,10 +314,12 @@ int fat_add(struct fat *f, const char *host, const char *guest,
 		name = part;
 	}
 	if (*guest && guest[strlen(guest) - 1] == '/') {
-		if ((name && get_child(f, dir, name, true, &dir, err)) ||
-		    last_of(host, &last, err))
+		if (name && get_child(f, dir, name, true, &dir, err))
 			return -1;
-		name = last;
+		host_name = vc_last_name(host, &len);
+		name = last = strndup(host_name, len);
+		if (!name)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "files");
 	}
 	return add_any(f, dir, host, name, depth, err);
 }

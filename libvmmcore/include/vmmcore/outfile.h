@@ -49,7 +49,8 @@ int vc_outfile_commit(struct vc_outfile *of,
 		      struct vc_error *err) VC_MUST_CHECK;
 /* The same for several that belong together, in order; NULLs are left out. If one
  * cannot have its name, those before it lose theirs, and what they replaced is
- * back (but on a file system that cannot exchange two names, where it is lost). The objects are gone either way, files[] is full of NULLs. */
+ * back (but on a file system that cannot exchange two names, where it is lost).
+ * The objects are gone either way, files[] is full of NULLs. */
 int vc_outfile_commit_all(struct vc_outfile **files, size_t nr,
 			  struct vc_error *err) VC_MUST_CHECK;
 /* Leave nothing behind; NULL is fine; returns NULL. Keeps errno. */

@@ -54,6 +54,8 @@ void vc_close(int *fd);
  * file or socket of the program's own is taken for one. */
 void vc_open_standard_fds(void);
 
+/* The last name of a path, slashes behind it aside: `*ret_len` bytes of it. */
+const char *vc_last_name(const char *path, size_t *ret_len);
 /* Do both names lead to the same file? Where neither is there yet: would
  * they, being the same name in the same folder? */
 bool vc_same_file(const char *a, const char *b);
