@@ -28,7 +28,7 @@
 #include <vmmcore/convert.h>
 #include "mkimage/out.h"
 
-#define NR_BUFS 4
+#define NR_BUFS 3
 #define BUF_BYTES OUT_ALIGN
 #define RESERVE_BYTES (UINT64_C(64) * 1024 * 1024) /* of space, at a time */
 /* A raw disk has this size, and grows by steps when more is written: what it

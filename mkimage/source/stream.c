@@ -13,9 +13,10 @@
  *
  * The decoder is nearly always the slower of the two, so nothing is to keep it:
  *
- *  - There are buffers for what it makes while the caller waits for the disk.
- *    What was given back last is filled first: that is in a processor's cache,
- *    and the others take no memory until they are needed.
+ *  - There are buffers for what it makes while the caller waits for the disk,
+ *    in few large pages: faults of small ones are a part of its time.
+ *  - It wakes the caller for several pieces at a time, up to the end of the
+ *    input: to wake up a thread takes long, in a virtual machine above all.
  *  - Before the caller waits, it reads compressed input ahead, for which there is
  *    a small ring. The decoder reads for itself only when that is empty. One of
  *    them reads at a time: who has set is_reading.
@@ -43,11 +44,11 @@
 #include "mkimage/source/stream.h"
 
 #define NR_BUFS 16
-#define NR_BUFS_MOSTLY 4 /* in use, as long as nobody waits for long */
-#define BUF_BYTES (512 * 1024)
-#define NR_PACKED 8
+#define NR_BATCH 8 /* pieces that the caller is woken up for */
+#define BUF_BYTES (256 * 1024)
+#define NR_PACKED 16
 #define PACKED_BYTES (128 * 1024)
-#define PAGE_BYTES 4096
+#define HUGE_BYTES (2 * 1024 * 1024)
 #define DIRECT_BYTES (256 * 1024) /* at a time, without the thread */
 #define AHEAD_BYTES (8 * 1024 * 1024)
 #define PROBE_BYTES (64 * 1024)
@@ -201,12 +202,21 @@ static uint8_t *get_idle(struct stream *s)
 	return ret;
 }
 
+/* Is there so much that the caller is to go on? Not less than that of a file,
+ * but at its end nothing is kept back. Under `lock`. */
+static bool is_batch(const struct stream *s)
+{
+	return s->is_end || s->made - s->taken >= NR_BATCH ||
+	       (s->made != s->taken && (s->can_wait || s->is_all_read));
+}
+
 static void put_piece(struct stream *s, uint8_t *buf, size_t len)
 {
 	pthread_mutex_lock(&s->lock);
 	s->piece[s->made % NR_BUFS] = (struct piece){ buf, len };
 	s->made++;
-	pthread_cond_signal(&s->changed);
+	if (is_batch(s))
+		pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -443,9 +453,10 @@ static int stream_start(struct stream *s, struct vc_error *err)
 	s->head = malloc(PROBE_BYTES);
 	s->packed = malloc((size_t)NR_PACKED * PACKED_BYTES);
 	if (!s->head || !s->packed ||
-	    posix_memalign((void **)&s->memory, PAGE_BYTES,
+	    posix_memalign((void **)&s->memory, HUGE_BYTES,
 			   (size_t)NR_BUFS * BUF_BYTES))
 		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
+	(void)madvise(s->memory, (size_t)NR_BUFS * BUF_BYTES, MADV_HUGEPAGE);
 	for (i = NR_BUFS - 1; i >= 0; i--)
 		s->idle[s->nr_idle++] = s->memory + (size_t)i * BUF_BYTES;
 	/* an error here is told where the thread's would be */
@@ -462,9 +473,9 @@ static int stream_start(struct stream *s, struct vc_error *err)
 	s->has_thread = true;
 	if (!s->can_wait && s->is_compressed)
 		step_back(s);
-	/* while the first buffer is filled, memory for those that follow */
-	(void)madvise(s->memory + BUF_BYTES,
-		      (size_t)(NR_BUFS_MOSTLY - 1) * BUF_BYTES,
+	/* while the first buffers are filled, memory for those that follow */
+	(void)madvise(s->memory + HUGE_BYTES,
+		      (size_t)NR_BUFS * BUF_BYTES - HUGE_BYTES,
 		      MADV_POPULATE_WRITE);
 	return 0;
 }
@@ -532,6 +543,17 @@ bool stream_has_rest(const struct stream *s)
 	return s->has_rest;
 }
 
+/* Under `lock`. */
+static void wait_for_batch(struct stream *s)
+{
+	while (!is_batch(s)) {
+		if (!s->can_wait && s->is_compressed && can_read(s))
+			read_packed(s);
+		else
+			pthread_cond_wait(&s->changed, &s->lock);
+	}
+}
+
 int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
 		struct vc_error *err)
 {
@@ -546,12 +568,8 @@ int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
 		s->taken++;
 		pthread_cond_signal(&s->changed);
 	}
-	while (s->made == s->taken && !s->is_end) {
-		if (!s->can_wait && s->is_compressed && can_read(s))
-			read_packed(s);
-		else
-			pthread_cond_wait(&s->changed, &s->lock);
-	}
+	if (s->made == s->taken)
+		wait_for_batch(s);
 	*ret_data = NULL;
 	*ret_len = 0;
 	if (s->made != s->taken) {
