@@ -27,6 +27,7 @@
 #include <vmmcore/checked.h>
 #include <vmmcore/convert.h>
 #include "mkimage/out.h"
+#include "mkimage/pages.h"
 
 #define NR_BUFS 3
 #define BUF_BYTES OUT_ALIGN
@@ -404,7 +405,8 @@ static int alloc_bufs(struct out *o, struct vc_error *err)
 	const size_t len = NR_BUFS * BUF_BYTES;
 	int i;
 
-	if (posix_memalign((void **)&o->memory, OUT_BLOCK, len))
+	o->memory = pages_alloc(len);
+	if (!o->memory)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "create");
 	for (i = 0; i < NR_BUFS; i++) {
 		o->buf[i].out = o;

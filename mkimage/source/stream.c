@@ -36,10 +36,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "mkimage/pages.h"
 #include "mkimage/source/decode.h"
 #include "mkimage/source/stream.h"
 
@@ -48,8 +48,10 @@
 #define BUF_BYTES (256 * 1024)
 #define NR_PACKED 16
 #define PACKED_BYTES (128 * 1024)
-#define HUGE_BYTES (2 * 1024 * 1024)
-#define DIRECT_BYTES (256 * 1024) /* at a time, without the thread */
+#define ALL_BYTES \
+	((size_t)NR_BUFS * BUF_BYTES + (size_t)NR_PACKED * PACKED_BYTES)
+#define LARGE_BYTES (8 * 1024 * 1024) /* of input, to take large pages for */
+#define DIRECT_BYTES (256 * 1024)     /* at a time, without the thread */
 #define AHEAD_BYTES (8 * 1024 * 1024)
 #define PROBE_BYTES (64 * 1024)
 
@@ -80,7 +82,7 @@ struct stream {
 	struct piece piece[NR_BUFS]; /* number i in piece[i % NR_BUFS] */
 	uint8_t *idle[NR_BUFS];	     /* not among them; the last is next */
 	unsigned nr_idle;
-	uint8_t *memory; /* of all of them */
+	uint8_t *memory; /* of all of them, and `packed` */
 
 	/* the head of the input, looked at to tell whether it is compressed */
 	uint8_t *head;
@@ -212,12 +214,16 @@ static bool is_batch(const struct stream *s)
 
 static void put_piece(struct stream *s, uint8_t *buf, size_t len)
 {
+	bool wake;
+
 	pthread_mutex_lock(&s->lock);
 	s->piece[s->made % NR_BUFS] = (struct piece){ buf, len };
 	s->made++;
-	if (is_batch(s))
-		pthread_cond_signal(&s->changed);
+	wake = is_batch(s);
 	pthread_mutex_unlock(&s->lock);
+	/* not before: it would wake up to wait for the lock */
+	if (wake)
+		pthread_cond_signal(&s->changed);
 }
 
 static int copy_plain(struct stream *s, struct vc_error *err)
@@ -446,25 +452,41 @@ static void step_forward(struct stream *s)
 		(void)sched_setscheduler(0, SCHED_OTHER, &none);
 }
 
-static int stream_start(struct stream *s, struct vc_error *err)
+static int alloc_buffers(struct stream *s)
 {
-	int i, rc;
+	int i;
 
-	s->head = malloc(PROBE_BYTES);
-	s->packed = malloc((size_t)NR_PACKED * PACKED_BYTES);
-	if (!s->head || !s->packed ||
-	    posix_memalign((void **)&s->memory, HUGE_BYTES,
-			   (size_t)NR_BUFS * BUF_BYTES))
-		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
-	(void)madvise(s->memory, (size_t)NR_BUFS * BUF_BYTES, MADV_HUGEPAGE);
+	if (s->is_direct)
+		s->memory = malloc(DIRECT_BYTES);
+	else if (s->input_size < LARGE_BYTES)
+		s->memory = malloc(ALL_BYTES);
+	else
+		s->memory = pages_alloc(ALL_BYTES);
+	if (!s->memory)
+		return -1;
+	if (s->is_direct)
+		return 0;
 	for (i = NR_BUFS - 1; i >= 0; i--)
 		s->idle[s->nr_idle++] = s->memory + (size_t)i * BUF_BYTES;
+	s->packed = s->memory + (size_t)NR_BUFS * BUF_BYTES;
+	return 0;
+}
+
+static int stream_start(struct stream *s, struct vc_error *err)
+{
+	int rc;
+
+	s->head = malloc(PROBE_BYTES);
+	if (!s->head)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	/* an error here is told where the thread's would be */
 	if (!s->can_wait && look(s, &s->err)) {
 		s->is_end = true;
 		return 0;
 	}
 	s->is_direct = !s->can_wait && !s->is_compressed && !s->digest;
+	if (alloc_buffers(s))
+		return vc_fail(err, VC_E_SYS, ENOMEM, "open");
 	if (s->is_direct)
 		return 0;
 	rc = pthread_create(&s->thread, NULL, run, s);
@@ -473,10 +495,6 @@ static int stream_start(struct stream *s, struct vc_error *err)
 	s->has_thread = true;
 	if (!s->can_wait && s->is_compressed)
 		step_back(s);
-	/* while the first buffers are filled, memory for those that follow */
-	(void)madvise(s->memory + HUGE_BYTES,
-		      (size_t)NR_BUFS * BUF_BYTES - HUGE_BYTES,
-		      MADV_POPULATE_WRITE);
 	return 0;
 }
 
@@ -618,7 +636,6 @@ struct stream *stream_close(struct stream *s)
 	vc_close(&s->stop_fd);
 	free(s->memory);
 	free(s->head);
-	free(s->packed);
 	free(s);
 	return NULL;
 }
