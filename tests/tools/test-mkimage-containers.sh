@@ -52,7 +52,7 @@ for out in 'z.qcow2 -c zlib' 's.qcow2 -c zstd:9' a.img.zst a.simg; do
 done
 
 # on a terminal it tells how far it is, and clears its line; in a file it does not
-if command -v script >/dev/null; then
+if have_tool script; then
 	script -qec "mkimage -o t.qcow2 -c zstd --size 40M a.tar" /dev/null \
 		>tty.log </dev/null || fail "$(cat tty.log)"
 	tr '\r' '\n' <tty.log | grep -q '^ *[0-9]*%  [0-9]* entries' ||
@@ -128,9 +128,15 @@ for kind in $kinds; do
 done
 
 # a disk that is full
-[ "$(id -u)" -eq 0 ] || exit 0
+[ "$(id -u)" -eq 0 ] || {
+	left_out "a full disk needs root"
+	exit 0
+}
 mkdir -p "$mnt"
-mount -t tmpfs -o size=3M tmpfs "$mnt" 2>/dev/null || exit 0
+mount -t tmpfs -o size=3M tmpfs "$mnt" 2>/dev/null || {
+	left_out "no tmpfs can be mounted"
+	exit 0
+}
 mkdir "$mnt/d"
 ln -s "$work/src" "$mnt/src"
 for kind in $kinds; do

@@ -13,7 +13,7 @@ tar -C ref --xattrs --xattrs-include='*' --acls --numeric-owner -xpf "$rootfs"
 build "$rootfs"
 same_tree ref
 mkimage -q -o image.qcow2 "$rootfs"
-if command -v qemu-img >/dev/null; then
+if have_tool qemu-img; then
 	qemu-img check -q image.qcow2 || fail "qemu-img check"
 	qemu-img compare -q image.raw image.qcow2 || fail "qcow2 and raw differ"
 fi

@@ -170,7 +170,7 @@ done
 # shellcheck disable=SC2086
 (cd esp && umask 077 && touch -d '2001-01-01' EFI/BOOT/* && cd .. &&
 	TZ=Asia/Tokyo LANG=tr_TR.UTF-8 mkimage -q $all -o c.qcow2 - <a.tar)
-if command -v qemu-img >/dev/null; then
+if have_tool qemu-img; then
 	qemu-img check -q c.qcow2 || fail "qemu-img check"
 	qemu-img compare -q b.raw c.qcow2 || fail "qcow2: another disk"
 fi

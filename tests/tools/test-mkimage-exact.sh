@@ -110,7 +110,7 @@ exact base.tar app.tar
 [ "$size" -eq "$flat" ] || fail "layers take $size bytes, their sum $flat"
 mkimage -q --force --size exact -o image.raw base.tar app.tar
 mkimage -q --force --size exact -o exact.qcow2 base.tar app.tar
-if command -v qemu-img >/dev/null; then
+if have_tool qemu-img; then
 	qemu-img compare -q exact.qcow2 image.raw || fail "qcow2: another"
 fi
 if can_mount; then
@@ -171,7 +171,7 @@ rm exact.qcow2
 
 mkimage -q --size exact -o exact.qcow2 many.tar
 mkimage -q --force --size exact -o image.raw many.tar
-if command -v qemu-img >/dev/null; then
+if have_tool qemu-img; then
 	qemu-img compare -q exact.qcow2 image.raw || fail "qcow2: another"
 fi
 mkimage --json --partition --size exact -o disk.raw many.tar >report.json

@@ -436,7 +436,7 @@ for kind in door:0150644 whiteout:0160644 nothing:0000644; do
 done
 
 # --- archives of other kinds, which libarchive could read -----------------------
-if command -v bsdtar >/dev/null; then
+if have_tool bsdtar; then
 	for format in zip 7zip iso9660 ar arbsd mtree shar warc xar; do
 		bsdtar -C d --format=$format -cf other file 2>/dev/null ||
 			continue

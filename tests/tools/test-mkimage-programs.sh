@@ -135,7 +135,7 @@ for form in v7/small ustar/small oldgnu/large gnu/large posix/large posix/attr; 
 done
 
 # --- bsdtar, bsdcpio --------------------------------------------------------------
-if command -v bsdtar >/dev/null; then
+if have_tool bsdtar; then
 	rm -rf attr/etc
 	setfacl -x u:daemon attr/file
 	# it writes the second of these as -1.75, and reads that as it meant it;
@@ -165,7 +165,7 @@ if command -v bsdtar >/dev/null; then
 fi
 
 # --- busybox ------------------------------------
-if command -v busybox >/dev/null; then
+if have_tool busybox; then
 	for from in small large; do
 		fresh "busybox tar: $from"
 		# (a name of 480 bytes is too long for it)
@@ -188,7 +188,7 @@ if command -v busybox >/dev/null; then
 fi
 
 # --- pax: ustar and four kinds of cpio ---------------------------------------------------
-if command -v pax >/dev/null; then
+if have_tool pax; then
 	for form in ustar tar sv4cpio sv4crc cpio bcpio; do
 		fresh "pax -x $form"
 		# shellcheck disable=SC2086
@@ -200,7 +200,7 @@ if command -v pax >/dev/null; then
 fi
 
 # --- tarfile of Python ----------------------------------------------------------------------
-if command -v python3 >/dev/null; then
+if have_tool python3; then
 	for form in USTAR/small GNU/large PAX/large; do
 		fresh "tarfile: $form"
 		python3 - "${form%/*}_FORMAT" "${form#*/}" <<-'X'

@@ -104,7 +104,10 @@ archive=a.tar
 rm -r one epoch
 mv all one
 kinds=$all
-[ "$(id -u)" -eq 0 ] || exit 0
+[ "$(id -u)" -eq 0 ] || {
+	left_out "other users and file systems need root"
+	exit 0
+}
 if setpriv --reuid 65534 --regid 65534 --clear-groups \
 	test -x "$(command -v mkimage)"; then
 	chmod 777 two
@@ -164,13 +167,16 @@ for fs in tmpfs ext4 xfs btrfs; do
 	rm -f fs.img
 	truncate -s 600M fs.img
 	case $fs in
-	tmpfs) mount -t tmpfs -o size=600M tmpfs "$mnt" || continue ;;
+	tmpfs) mount -t tmpfs -o size=600M tmpfs "$mnt" ;;
 	*)
-		command -v mkfs.$fs >/dev/null || continue
-		mkfs.$fs -q fs.img >mkfs.log 2>&1 || continue
-		mount -o loop fs.img "$mnt" 2>/dev/null || continue
+		have_tool mkfs.$fs || continue
+		mkfs.$fs -q fs.img >mkfs.log 2>&1 || fail "$(cat mkfs.log)"
+		mount -o loop fs.img "$mnt"
 		;;
-	esac
+	esac || {
+		left_out "no $fs can be mounted"
+		continue
+	}
 	mkdir "$mnt/d"
 	make_all "$mnt/d" esp
 	compare "$mnt/d" "on $fs"

@@ -120,7 +120,7 @@ done
 
 # in a container
 mkimage -q -t squashfs -o a.qcow2 a.tar
-if command -v qemu-img >/dev/null; then
+if have_tool qemu-img; then
 	qemu-img check -q a.qcow2 || fail "qemu-img check"
 	qemu-img convert -O raw a.qcow2 a.raw
 	cmp a.raw a.squashfs || fail "qcow2: another file system"
