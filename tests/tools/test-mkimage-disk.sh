@@ -122,6 +122,40 @@ mkimage --force -q --partition=root,type=root-riscv64 -o m.raw programs
 sfdisk -d m.raw | grep -qi 'type=72EC70A6.*name="root"' ||
 	fail "a type that was asked for: $(sfdisk -d m.raw)"
 
+# each type that has a name is what sfdisk knows under its own
+cat >types <<'X'
+root-x86-64	Linux root (x86-64)
+root-arm64	Linux root (ARM-64)
+root-riscv64	Linux root (RISC-V-64)
+root-x86	Linux root (x86)
+root-arm	Linux root (ARM)
+root-loongarch64	Linux root (LoongArch-64)
+root-ppc64-le	Linux root (PPC64LE)
+root-s390x	Linux root (S390X)
+usr-x86-64	Linux /usr (x86-64)
+usr-arm64	Linux /usr (ARM-64)
+usr-riscv64	Linux /usr (RISC-V-64)
+home	Linux home
+srv	Linux server data
+var	Linux variable data
+tmp	Linux temporary data
+swap	Linux swap
+esp	EFI System
+xbootldr	Linux extended boot
+linux	Linux filesystem
+bios-boot	BIOS boot
+X
+# shellcheck disable=SC2046
+mkimage --force -q -o m.raw $(sed 's/\(.*\)	.*/--partition=p-\1,size=1M,type=\1/' types) \
+	a.tar
+sfdisk -d m.raw | sed -n 's/.*type=\([^,]*\),.*name="p-\(.*\)".*/\2 \1/p' >have
+[ "$(wc -l <have)" -eq 20 ] || fail "not 20 partitions: $(cat have)"
+sfdisk --label gpt -T >known
+while read -r name guid; do
+	grep -qxF "$guid  $(sed -n "s/^$name	//p" types)" known ||
+		fail "$name is $(grep "^$guid" known)"
+done <have
+
 # all there can be
 all="--esp esp --esp grub.cfg:EFI/debian/grub.cfg
 	--partition=name=data,file=data.img

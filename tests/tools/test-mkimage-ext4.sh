@@ -68,6 +68,47 @@ build --fs-option uuid=01234567-89ab-cdef-0123-456789abcdef a.tar
 build --fs-option journal-size=8M,journal-block-size=4k a.tar
 [ "$(field 'Total journal size')" = 8M ] || fail "journal-size"
 
+# what e2fsck puts right without a word, or does not look at
+{
+	echo 'repeat 300'
+	echo 'file d#/f#'
+	echo end
+} | "$gentar" >groups.tar
+build --size 600M groups.tar
+[ "$(features)" = "has_journal ext_attr resize_inode dir_index filetype extent \
+64bit flex_bg sparse_super large_file huge_file dir_nlink extra_isize metadata_csum" ] ||
+	fail "features: $(features)"
+for what in 'Default mount options=user_xattr acl' 'Filesystem state=clean' \
+	'Errors behavior=Continue' 'Maximum mount count=-1' 'Mount count=0' \
+	'Check interval=0 (<none>)' 'Filesystem flags=signed_directory_hash ' \
+	'Default directory hash=half_md4' 'First inode=11' 'Inode size= 256' \
+	'Required extra isize=32' 'Desired extra isize=32' 'Block size=4096' \
+	'Flex block group size=16' 'Journal inode=8' 'Journal backup=inode blocks' \
+	'Journal sequence=0x00000001' 'Journal start=0'; do
+	[ "$(field "${what%%=*}" | tr '\t' ' ' | tr -s ' ')" = "${what#*=}" ] ||
+		fail "${what%%=*}: $(field "${what%%=*}")"
+done
+dumpe2fs image.raw 2>/dev/null >dump
+sum() { # WHAT: of all groups
+	sed -n "s/.*[ ,]\([0-9]*\) $1.*/+ \1/p" dump | tr '\n' ' '
+}
+for what in blocks inodes; do
+	[ "$(field "Free $what")" -eq "$(($(sum "free $what")))" ] ||
+		fail "free $what: $(field "Free $what"), not $(sum "free $what")"
+done
+# what is not in use is not looked at, and nothing is left to be done later
+flags=$(sed -n 's/^Group.*\(\[.*\]\)/\1/p' dump | tr -d ' \n')
+rest='[INODE_UNINIT,ITABLE_ZEROED]'
+[ "$flags" = "[ITABLE_ZEROED]$rest[INODE_UNINIT,BLOCK_UNINIT,ITABLE_ZEROED]$rest$rest" ] ||
+	fail "flags of the groups: $flags"
+[ "$(($(sum 'unused inodes')))" -eq "$(field 'Free inodes')" ] ||
+	fail "unused inodes: $(sum 'unused inodes')"
+# each copy of the superblock says where it is
+for g in 1 3; do
+	[ "$(od -An -tu2 -j $((g * 32768 * 4096 + 90)) -N 2 image.raw)" -eq $g ] ||
+		fail "superblock of group $g"
+done
+
 # quota: e2fsck counts again; many ids, spread over the whole tree of a file
 {
 	echo 'repeat 300'

@@ -60,6 +60,58 @@ mkimage -q -o b.raw b.tar
 [ "$(uuid one.raw)" != "$(uuid b.raw)" ] || fail "the same UUID"
 [ -n "$(uuid b.raw)" ] || fail "no UUID"
 
+# the least difference makes another file system of it
+{
+	cat <<'X'
+file f text=1
+file g text=1
+file f text=2
+file f text=11
+file f text=1 mode=600
+file f text=1 uid=1
+file f text=1 gid=1
+file f text=1 mtime=1
+file f text=1\nfile f text=1
+pax mtime 1000000000.5\nfile f text=1
+pax atime 1\nfile f text=1
+pax ctime 1\nfile f text=1
+pax LIBARCHIVE.creationtime 1\nfile f text=1
+pax SCHILY.xattr.user.a 1\nfile f text=1
+pax SCHILY.xattr.user.b 1\nfile f text=1
+pax SCHILY.xattr.user.a 2\nfile f text=1
+pax SCHILY.fflags nodump\nfile f text=1
+file f text=1\nlink g f
+fifo f
+dir f
+symlink f 1
+symlink f 2
+char f 1 2
+char f 1 3
+char f 2 2
+block f 1 2
+X
+} >kinds
+: >uuids
+while read -r kind; do
+	printf '%b\nend\n' "$kind" | "$gentar" >c.tar
+	mkimage -q --force --size 8M -o c.raw c.tar || fail "$kind"
+	uuid c.raw >>uuids
+done <kinds
+for opts in '--label a' '--label b' '--seed a' '--seed b'; do
+	# shellcheck disable=SC2086
+	mkimage -q --force --size 8M $opts -o c.raw c.tar
+	uuid c.raw >>uuids
+done
+SOURCE_DATE_EPOCH=5 mkimage -q --force --size 8M -o c.raw c.tar
+uuid c.raw >>uuids
+[ "$(wc -l <uuids)" -eq 31 ] || fail "not every one has a UUID"
+# but for a file that is there twice, of which the last counts
+[ "$(sort -u uuids | wc -l)" -eq 30 ] ||
+	fail "the same UUID: $(sort uuids | uniq -d)"
+# of version 8, in the usual variant
+grep -vE '^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-' uuids &&
+	fail "not a UUID of version 8"
+
 # no time is later than SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=1000000000 mkimage -q --force -o image.raw a.tar
 clean image.raw
