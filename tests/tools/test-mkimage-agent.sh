@@ -32,6 +32,8 @@ X
 	grep -q 'agent started by systemd' out.log || fail "$(cat out.log)"
 	has 'cat /usr/lib/systemd/system/vmm-agent.service' \
 		'^ExecStart=/usr/lib/vmm/vmm-agent$'
+	has 'stat /usr/lib/systemd/system/vmm-agent.service' 'Mode: +0644'
+	has 'stat /usr/lib/vmm/vmm-agent' 'Mode: +0755'
 	has "stat $wants" 'link dest: "/usr/lib/systemd/system/vmm-agent'
 	has 'stat /lib' 'Type: symlink'
 done

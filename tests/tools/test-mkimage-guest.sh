@@ -133,6 +133,15 @@ done
 refuses '--network' 2 --network static a.tar
 refuses '--fstab' 2 --fstab a.tar
 refuses 'not a public key' 1 --ssh-key key a.tar
+cat key.pub key >both
+refuses 'not a public key' 1 --ssh-key both a.tar
+{
+	cat key.pub
+	head -c 1100000 /dev/zero | tr '\0' x
+} >long
+refuses "'long': too long" 1 --ssh-key long a.tar
+printf 'ssh-rsa AAAA\0x\n' >nul
+refuses 'not a public key' 1 --ssh-key nul a.tar
 refuses 'No such file' 1 --ssh-key missing a.tar
 refuses 'nothing written' 1 --strict --network dhcp a.tar
 gen <<'X'

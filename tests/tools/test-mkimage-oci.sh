@@ -242,6 +242,26 @@ refuses 'no image for linux/s390x; there is one for linux/arm64, linux/amd64' \
 	1 --platform linux/s390x l
 refuses 'no image of that name; there is one' 1 --image two l
 refuses '--platform' 2 --platform amd64 l
+# a variant counts where one is asked for
+arm_v() {
+	: >layers
+	: >diffs
+	echo "file v$1 text=v$1
+end" | layer
+	manifest arm '' "\"platform\": {\"os\": \"linux\",
+		\"architecture\": \"arm\", \"variant\": \"v$1\"}"
+}
+arm_v 6 >v6
+arm_v 7 >v7
+index "$arm" "$(cat v6)" "$(cat v7)" "$amd"
+cp index.json l/
+for v in 6 7; do
+	build --platform linux/arm/v$v l
+	has "cat /v$v" "^v$v$"
+done
+refuses 'no image for linux/arm/v5' 1 --platform linux/arm/v5 l
+refuses 'no image for linux/arm64/v9' 1 --platform linux/arm64/v9 l
+refuses 'several images' 1 --platform linux/arm l
 # the platform is only in the configuration; only one of those named is there
 index "$(manifest riscv64)" "$(manifest amd64)"
 cp index.json l/

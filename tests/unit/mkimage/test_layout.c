@@ -212,6 +212,28 @@ START_TEST(an_exact_size_is_laid_out_until_it_is_right)
 }
 END_TEST
 
+/* Where mke2fs takes a larger one. */
+START_TEST(journals_are_those_of_mke2fs)
+{
+	static const struct {
+		uint64_t from, blocks;
+	} steps[] = {
+		{ 2048, 1024 },	      { 32768, 4096 },	    { 262144, 8192 },
+		{ 524288, 16384 },    { 4194304, 32768 },   { 8388608, 65536 },
+		{ 16777216, 131072 }, { 33554432, 262144 },
+	};
+	uint64_t before = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		ck_assert_uint_eq(e4_journal_blocks(steps[i].from - 1), before);
+		before = steps[i].blocks;
+		ck_assert_uint_eq(e4_journal_blocks(steps[i].from), before);
+	}
+	ck_assert_uint_eq(e4_journal_blocks(UINT64_C(1) << 32), before);
+}
+END_TEST
+
 TEST_SUITE(suite_layout)
 {
 	Suite *s = suite_create("layout");
@@ -221,5 +243,6 @@ TEST_SUITE(suite_layout)
 	tcase_add_loop_test(tc, an_automatic_size_outgrows_its_descriptors, 2,
 			    4);
 	tcase_add_test(tc, an_exact_size_is_laid_out_until_it_is_right);
+	tcase_add_test(tc, journals_are_those_of_mke2fs);
 	return s;
 }
