@@ -17,7 +17,9 @@
  * on in the next one, in a copy.
  *
  * Nor has it a limit for the name in a header of cpio and for the map of a sparse
- * file, and has them in memory: so it is not given headers without end.
+ * file, and has them in memory: so it is not given headers without end. A map may
+ * have four bytes for a run, of which it makes eighty; what ends a number is
+ * counted on the way to it, wherever it is.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -49,11 +51,30 @@ static int check_more(struct tar *t, struct archive *a)
 {
 	const uint64_t pos = headers_pos(t, a);
 
-	if (pos == t->checked_pos || t->total <= pos + TAR_MAX_HEADERS)
+	if (pos == t->checked_pos)
+		return 0;
+	if (t->nr_numbers / 2 > TAR_MAX_RUNS)
+		return vc_fail(&t->err, VC_E_LIMIT, 0,
+			       "read: the map of a sparse file has more than "
+			       "%d runs",
+			       TAR_MAX_RUNS);
+	if (t->total <= pos + TAR_MAX_HEADERS)
 		return 0;
 	return vc_fail(&t->err, VC_E_LIMIT, 0,
 		       "read: headers of one entry take more than %d MiB",
 		       TAR_MAX_HEADERS >> 20);
+}
+
+/* How many have an end here, as in a map of any form; the oldest, of 24 bytes for
+ * a run, needs no other limit than that of the headers. */
+static size_t count_numbers(const uint8_t *p, size_t len)
+{
+	size_t i, nr = 0;
+
+	for (i = 1; i < len; i++)
+		nr += (p[i] == '\n' || p[i] == ',' || p[i] == ' ') &&
+		      p[i - 1] >= '0' && p[i - 1] <= '9';
+	return nr;
 }
 
 /* Forget what is kept from before `pos`. */
@@ -67,6 +88,7 @@ static void drop_kept(struct tar *t, uint64_t pos)
 	if (t->kept_len)
 		memmove(t->kept, t->kept + n, t->kept_len);
 	t->kept_pos = pos;
+	t->nr_numbers = count_numbers(t->kept, t->kept_len);
 }
 
 /* Before `cur` goes: a copy of what it has of headers that are being read, up to
@@ -96,6 +118,7 @@ static void keep_headers(struct tar *t, struct archive *a)
 		return;
 	}
 	memcpy(kept + t->kept_len, t->cur + (from - start), len);
+	t->nr_numbers += count_numbers(kept + t->kept_len, len);
 	t->kept = kept;
 	t->kept_len += len;
 }

@@ -9,7 +9,13 @@
 #include "mkimage/source/stream.h"
 
 #define TAR_BLOCK 512
-#define TAR_MAX_HEADERS (8 * 1024 * 1024) /* of one entry */
+/* Of one entry: the headers, and the runs of data in the map of a sparse file,
+ * which is one of them. libarchive has 80 bytes of memory for a run, and some 20
+ * of its text are kept: 13 MiB, which leaves room for all the rest in the 48 MiB
+ * that may be taken. In the oldest form of a map a run is 24 bytes: no other
+ * takes more headers for as many. */
+#define TAR_MAX_HEADERS (4 * 1024 * 1024)
+#define TAR_MAX_RUNS (128 * 1024)
 
 struct archive;
 
@@ -28,6 +34,7 @@ struct tar {
 	uint8_t *kept;
 	size_t kept_len;
 	uint64_t kept_pos, checked_pos;
+	size_t nr_numbers;	    /* in what is kept, as of a map */
 	struct pax_globals globals; /* of this archive, so far */
 	struct archive_sum sum;	    /* of this entry */
 };

@@ -49,6 +49,42 @@ done
 # the library that packs it takes its time, and its memory in steps
 peak $((entries / 10)) --fs squashfs <few.tar
 
+# the map of a sparse file, which counts as one entry: as many runs as it may
+# have, and one that says there are more
+sparse() { # RUNS
+	seq 0 8192 $(($1 * 8192 - 8192)) | sed 's/$/\n1/' | {
+		echo "$1"
+		cat
+	} >map
+	pad=$((-$(stat -c %s map) & 511))
+	{
+		echo 'pax GNU.sparse.major 1'
+		echo 'pax GNU.sparse.minor 0'
+		echo 'pax GNU.sparse.name f'
+		echo "pax GNU.sparse.realsize $(($1 * 8192))"
+		echo "file x declared=$(($(stat -c %s map) + pad + $1))"
+	} | "$gentar"
+	cat map
+	head -c $pad /dev/zero
+	head -c "$1" /dev/zero | tr '\0' x
+	head -c $((-$1 & 511)) /dev/zero
+	printf 'end\n' | "$gentar"
+}
+sparse 131072 >sparse.tar
+for opts in '--fs ext4' '--fs cpio' '--fs squashfs'; do
+	# shellcheck disable=SC2086
+	peak 1 $opts <sparse.tar
+	# shellcheck disable=SC2086
+	gzip -1 <sparse.tar | peak 1 $opts
+done
+sparse 1000000 >sparse.tar
+! command time -o rss -f %M mkimage -q --force -o image.raw sparse.tar \
+	2>err.log || fail "a map of a million runs"
+grep -q 'more than 131072 runs' err.log || fail "$(cat err.log)"
+kib=$(tail -n 1 rss)
+[ -z "$bar" ] || [ "$kib" -le $((48 * 1024)) ] || fail "$kib KiB for a map"
+rm sparse.tar map
+
 printf 'file big size=%d\nend\n' $data | "$gentar" >big.tar
 for opts in '--fs ext4' '--fs ext4 --format qcow2' \
 	'--fs ext4 --format qcow2 --compress zstd' '--fs squashfs' '--fs cpio'; do
