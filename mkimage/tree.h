@@ -92,6 +92,7 @@ struct node {
 			uint32_t major, minor;
 		} dev;
 		uint64_t digest;    /* FILE: of the contents */
+		uint64_t ref;	    /* FILE: the writer's, instead */
 		struct node *bound; /* BOUND */
 	};
 	uint64_t size_bytes;

@@ -5,6 +5,11 @@
  * fragments. It keeps the order in which they came, so the image does not
  * depend on the threads.
  *
+ * To find the end of a file again, it has some 80 bytes of memory for each. From
+ * time to time it forgets them, by being made anew: of a small file among very
+ * many a copy is packed twice if they are far from each other. What whole blocks
+ * have is found whatever comes between.
+ *
  * What a later entry replaced is in the image by then, and parts of it may be
  * in one fragment with what stays. An image must not carry what is not in its
  * tree; so if there was any such thing, the contents that stay are read back
@@ -22,6 +27,7 @@
 #define COPY_BYTES ((size_t)256 * 1024)
 #define BACKLOG 10	  /* blocks in flight for each thread */
 #define SETTLE_EVERY 2048 /* files */
+#define MAX_KNOWN 262144  /* ends of files that can be found again */
 
 int sq_fail(const struct sq_fs *fs, int code, const char *what,
 	    struct vc_error *err)
@@ -66,29 +72,35 @@ static unsigned nr_threads(const struct sq_fs *fs)
 	return n > SQUASHFS_MAX_THREADS ? SQUASHFS_MAX_THREADS : (unsigned)n;
 }
 
-int sq_data_open(struct sq_fs *fs, struct sq_file *file, struct vc_error *err)
+static int start_processor(struct sq_fs *fs, struct vc_error *err)
 {
 	struct sq_data *d = &fs->data;
-	sqfs_block_processor_desc_t desc = {
+	const sqfs_block_processor_desc_t desc = {
 		.size = sizeof(desc),
 		.max_block_size = fs->opts.block_bytes,
 		.num_workers = nr_threads(fs),
 		.max_backlog = nr_threads(fs) * BACKLOG,
 		.cmp = fs->cmp,
-		.file = &file->base,
+		.wr = d->writer,
+		.tbl = d->frags,
+		.file = &d->file->base,
 		.uncmp = fs->uncmp,
 	};
-	int rc;
+	int rc = sqfs_block_processor_create_ex(&desc, &d->proc);
+
+	return rc ? sq_fail(fs, rc, "start", err) : 0;
+}
+
+int sq_data_open(struct sq_fs *fs, struct sq_file *file, struct vc_error *err)
+{
+	struct sq_data *d = &fs->data;
 
 	*d = (struct sq_data){ .file = file };
 	d->writer = sqfs_block_writer_create(&file->base, SQFS_DEVBLK_SIZE, 0);
 	d->frags = sqfs_frag_table_create(0);
 	if (!d->writer || !d->frags)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	desc.wr = d->writer;
-	desc.tbl = d->frags;
-	rc = sqfs_block_processor_create_ex(&desc, &d->proc);
-	return rc ? sq_fail(fs, rc, "start", err) : 0;
+	return start_processor(fs, err);
 }
 
 /* The library would not free blocks that are on their way, should this be an
@@ -217,6 +229,17 @@ static bool settle_slot(const struct sq_slot *slot)
 	return true;
 }
 
+/* The ends of files that are known by now are known no more. */
+static int forget(struct sq_fs *fs, struct vc_error *err)
+{
+	int rc = sqfs_block_processor_finish(fs->data.proc);
+
+	if (sq_check(fs, rc, "contents", err))
+		return -1;
+	sqfs_destroy(vc_steal_ptr(&fs->data.proc));
+	return start_processor(fs, err);
+}
+
 /* Of most files a few bytes are all that has to be kept. What is on its way is
  * waited for: the library writes to their inodes until then. */
 static int settle(struct sq_fs *fs, struct vc_error *err)
@@ -238,7 +261,10 @@ static int settle(struct sq_fs *fs, struct vc_error *err)
 		}
 	}
 	fs->nr_slots = fs->nr_settled = to;
-	return 0;
+	if (sqfs_block_processor_get_stats(fs->data.proc)->actual_frag_count <
+	    MAX_KNOWN)
+		return 0;
+	return forget(fs, err);
 }
 
 sqfs_inode_generic_t *sq_get_inode(struct sq_slot **slots, uint32_t slot,
@@ -489,9 +515,7 @@ int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 	sqfs_inode_generic_t room, *inode;
 	uint32_t want;
 
-	inode = sq_get_inode(fs->slots, fs->slot_of[sq_number(n) - 1], n,
-			     &room);
-
+	inode = sq_get_inode(fs->slots, n->ext.nr, n, &room);
 	if (!fs->reader && open_reader(fs, &fs->super, &fs->reader, err))
 		return -1;
 	for (; len; len -= want, to += want, offset += want) {

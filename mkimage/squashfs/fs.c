@@ -106,15 +106,12 @@ static void fs_free(struct writer *w)
 	sqfs_destroy(fs->reader);
 	sqfs_destroy(fs->xattrs);
 	sqfs_destroy(fs->ids);
-	sqfs_destroy(fs->dir_writer);
 	sqfs_destroy(fs->dirs);
 	sqfs_destroy(fs->inodes);
 	sq_data_close(&fs->data);
 	sqfs_destroy(fs->cmp);
 	sqfs_destroy(fs->uncmp);
 	sq_free_slots(fs->slots, fs->nr_slots);
-	free(fs->inode_refs);
-	free(fs->slot_of);
 	free(fs->xattr_ids);
 	free(fs);
 }

@@ -7,7 +7,6 @@
 #include <sqfs/block_writer.h>
 #include <sqfs/compressor.h>
 #include <sqfs/data_reader.h>
-#include <sqfs/dir_writer.h>
 #include <sqfs/error.h>
 #include <sqfs/frag_table.h>
 #include <sqfs/id_table.h>
@@ -77,13 +76,9 @@ struct sq_fs {
 	/* the layout; see tree.c */
 	struct tree *tree; /* during finish(); borrowed */
 	sqfs_meta_writer_t *inodes, *dirs;
-	sqfs_dir_writer_t *dir_writer;
 	sqfs_id_table_t *ids;
 	sqfs_xattr_writer_t *xattrs;
 	uint32_t *xattr_ids; /* by xset id - 1 */
-	/* by inode number - 1 */
-	uint64_t *inode_refs;
-	uint32_t *slot_of; /* of a file: index in `slots` + 1 */
 	uint32_t nr_inodes;
 	uint64_t nr_data;
 	uint64_t nr_clamped, nr_fractions; /* times */
@@ -92,11 +87,28 @@ struct sq_fs {
 /* A node.ino that is no slot: where the contents are is in node.ext, as most
  * files have no blocks of their own, only a fragment. */
 #define SQ_SETTLED (UINT32_MAX >> 1)
-/* A node.ino with this bit is the number of the inode. */
+/* A node.ino with this bit is the number of the inode; what a file had there
+ * before is in node.ext.nr then. */
 #define SQ_NUMBERED (UINT32_C(1) << 31)
 static inline uint32_t sq_number(const struct node *n)
 {
 	return n->ino & ~SQ_NUMBERED;
+}
+
+/* Where its inode is: block and offset, once it has been written. It has a place in the
+ * node: a table would be in memory beside the names of a folder. */
+#define SQ_NOT_WRITTEN UINT64_MAX
+static inline uint64_t sq_ref(const struct node *n)
+{
+	return n->type == NODE_FILE ? n->ref : n->ext.first.physical;
+}
+
+static inline void sq_set_ref(struct node *n, uint64_t ref)
+{
+	if (n->type == NODE_FILE)
+		n->ref = ref;
+	else
+		n->ext.first.physical = ref;
 }
 
 /* What the return value of libsquashfs means. */
@@ -134,6 +146,14 @@ int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 /* `sec` in the range of squashfs; counts what is not. */
 uint32_t sq_time(struct sq_fs *fs, int64_t sec);
 int sq_write_tree(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
+/* --- dir.c: a directory. Its inode lacks what those of all kinds have, and is
+ * the caller's to free */
+int sq_write_names(struct sq_fs *fs, const struct node *dir,
+		   struct dent *const *list, size_t nr, uint32_t xattrs,
+		   uint32_t parent, sqfs_inode_generic_t **ret,
+		   struct vc_error *err) VC_MUST_CHECK;
+/* The table of where inodes are. */
+int sq_write_exports(struct sq_fs *fs, sqfs_file_t *f) VC_MUST_CHECK;
 /* --- xattr.c: the attributes, and what of them squashfs cannot have */
 int sq_add_xattrs(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
 

@@ -11,15 +11,6 @@
 #include <sys/stat.h>
 #include "mkimage/squashfs/fs.h"
 
-#define NOT_WRITTEN UINT64_MAX
-
-static const uint16_t type_bits[] = {
-	[NODE_FILE] = S_IFREG,	  [NODE_DIR] = S_IFDIR,
-	[NODE_SYMLINK] = S_IFLNK, [NODE_CHAR] = S_IFCHR,
-	[NODE_BLOCK] = S_IFBLK,	  [NODE_FIFO] = S_IFIFO,
-	[NODE_SOCKET] = S_IFSOCK,
-};
-
 static int compare_names(const void *a, const void *b)
 {
 	const struct dent *x = *(const struct dent *const *)a;
@@ -56,8 +47,10 @@ static int sorted(const struct node *dir, struct dent ***ret, size_t *ret_nr,
 /* Until then `ino` of a file says where its contents are. */
 static void give_number(struct sq_fs *fs, struct node *n)
 {
-	fs->slot_of[fs->nr_inodes] = n->type == NODE_FILE ? n->ino : 0;
+	if (n->type == NODE_FILE)
+		n->ext.nr = n->ino;
 	n->ino = ++fs->nr_inodes | SQ_NUMBERED;
+	sq_set_ref(n, SQ_NOT_WRITTEN);
 }
 
 /* At most TREE_MAX_DEPTH deep, as write_dir(). */
@@ -79,23 +72,6 @@ static int number_dir(struct sq_fs *fs, const struct node *dir,
 	return 0;
 }
 
-static int number_all(struct sq_fs *fs, struct vc_error *err)
-{
-	const struct node *n;
-	uint32_t nr = 0, i;
-
-	for (n = fs->tree->root; n; n = n->next)
-		nr += n->nr_links > 0;
-	fs->slot_of = calloc(nr, sizeof(*fs->slot_of));
-	fs->inode_refs = calloc(nr, sizeof(*fs->inode_refs));
-	if (!fs->slot_of || !fs->inode_refs)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	for (i = 0; i < nr; i++)
-		fs->inode_refs[i] = NOT_WRITTEN;
-	give_number(fs, fs->tree->root);
-	return number_dir(fs, fs->tree->root, err);
-}
-
 /* --- inodes -------------------------------------------------------------------- */
 
 uint32_t sq_time(struct sq_fs *fs, int64_t sec)
@@ -107,7 +83,7 @@ uint32_t sq_time(struct sq_fs *fs, int64_t sec)
 }
 
 /* What all inodes have; writes it. */
-static int write_inode(struct sq_fs *fs, const struct node *n,
+static int write_inode(struct sq_fs *fs, struct node *n,
 		       sqfs_inode_generic_t *in, struct vc_error *err)
 {
 	const uint32_t number = sq_number(n);
@@ -126,7 +102,7 @@ static int write_inode(struct sq_fs *fs, const struct node *n,
 	if (rc)
 		return sq_fail(fs, rc, "owners and groups", err);
 	sqfs_meta_writer_get_position(fs->inodes, &block, &offset);
-	fs->inode_refs[number - 1] = block << 16 | offset;
+	sq_set_ref(n, block << 16 | offset);
 	rc = sqfs_meta_writer_write_inode(fs->inodes, in);
 	return rc ? sq_fail(fs, rc, "inodes", err) : 0;
 }
@@ -136,13 +112,12 @@ static uint32_t xattrs_of(const struct sq_fs *fs, const struct node *n)
 	return n->xset ? fs->xattr_ids[n->xset - 1] : UINT32_MAX;
 }
 
-static int write_file(struct sq_fs *fs, const struct node *n,
-		      struct vc_error *err)
+static int write_file(struct sq_fs *fs, struct node *n, struct vc_error *err)
 {
 	sqfs_inode_generic_t room, *in;
 	int rc;
 
-	in = sq_get_inode(fs->slots, fs->slot_of[sq_number(n) - 1], n, &room);
+	in = sq_get_inode(fs->slots, n->ext.nr, n, &room);
 	rc = sqfs_inode_set_xattr_index(in, xattrs_of(fs, n));
 	if (!rc && n->nr_links > 1)
 		rc = sqfs_inode_make_extended(in);
@@ -162,8 +137,7 @@ static uint32_t dev_number(const struct node *n)
 	       (n->dev.minor & ~0xffu) << 12;
 }
 
-static int write_special(struct sq_fs *fs, const struct node *n,
-			 struct vc_error *err)
+static int write_special(struct sq_fs *fs, struct node *n, struct vc_error *err)
 {
 	const size_t len = n->type == NODE_SYMLINK ? (size_t)n->size_bytes : 0;
 	vc_auto_free sqfs_inode_generic_t *in =
@@ -195,58 +169,26 @@ static int write_special(struct sq_fs *fs, const struct node *n,
 
 /* --- directories ----------------------------------------------------------------- */
 
-static int write_names(struct sq_fs *fs, struct dent **list, size_t nr,
-		       struct vc_error *err)
-{
-	char name[TREE_MAX_NAME + 1];
-	const struct node *n;
-	size_t i;
-	int rc;
-
-	rc = sqfs_dir_writer_begin(fs->dir_writer, 0);
-	for (i = 0; !rc && i < nr; i++) {
-		n = list[i]->node;
-		memcpy(name, list[i]->name, list[i]->len);
-		name[list[i]->len] = '\0';
-		rc = sqfs_dir_writer_add_entry(
-			fs->dir_writer, name, sq_number(n),
-			fs->inode_refs[sq_number(n) - 1],
-			(uint16_t)(type_bits[n->type] | n->mode));
-	}
-	if (!rc)
-		rc = sqfs_dir_writer_end(fs->dir_writer);
-	return rc ? sq_fail(fs, rc, "directories", err) : 0;
-}
-
-static int write_dir_inode(struct sq_fs *fs, const struct node *dir,
+static int write_dir_inode(struct sq_fs *fs, struct node *dir,
+			   struct dent *const *list, size_t nr,
 			   struct vc_error *err)
 {
-	const uint32_t nr_links = 2 + dir->dir->nr_subdirs;
 	/* nothing is above the root: a number that no inode has */
 	const uint32_t parent = dir == fs->tree->root
 					? fs->nr_inodes + 1
 					: sq_number(dir->dir->parent);
-	sqfs_inode_generic_t *in;
-	int rc;
+	vc_auto_free sqfs_inode_generic_t *in = NULL;
 
-	in = sqfs_dir_writer_create_inode(fs->dir_writer, nr_links,
-					  xattrs_of(fs, dir), parent);
-	if (!in)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	if (in->base.type == SQFS_INODE_EXT_DIR)
-		in->data.dir_ext.nlink = nr_links;
-	else
-		in->data.dir.nlink = nr_links;
-	rc = write_inode(fs, dir, in, err);
-	sqfs_free(in);
-	return rc;
+	if (sq_write_names(fs, dir, list, nr, xattrs_of(fs, dir), parent, &in,
+			   err))
+		return -1;
+	return write_inode(fs, dir, in, err);
 }
 
-static int write_dir(struct sq_fs *fs, const struct node *dir,
-		     struct vc_error *err)
+static int write_dir(struct sq_fs *fs, struct node *dir, struct vc_error *err)
 {
 	vc_auto_free struct dent **list = NULL;
-	const struct node *n;
+	struct node *n;
 	size_t nr, i;
 	int rc = 0;
 
@@ -254,7 +196,7 @@ static int write_dir(struct sq_fs *fs, const struct node *dir,
 		return -1;
 	for (i = 0; !rc && i < nr; i++) {
 		n = list[i]->node;
-		if (fs->inode_refs[sq_number(n) - 1] != NOT_WRITTEN)
+		if (sq_ref(n) != SQ_NOT_WRITTEN)
 			continue;
 		if (node_is_dir(n))
 			rc = write_dir(fs, n, err);
@@ -263,9 +205,7 @@ static int write_dir(struct sq_fs *fs, const struct node *dir,
 		else
 			rc = write_special(fs, n, err);
 	}
-	if (rc || write_names(fs, list, nr, err))
-		return -1;
-	return write_dir_inode(fs, dir, err);
+	return rc ? -1 : write_dir_inode(fs, dir, list, nr, err);
 }
 
 /* --- the tables --------------------------------------------------------------------- */
@@ -284,13 +224,11 @@ static int flush_meta(struct sq_fs *fs)
 	rc = sqfs_meta_write_write_to_file(fs->dirs);
 	if (rc)
 		return rc;
-	s->root_inode_ref = fs->inode_refs[0];
+	s->root_inode_ref = sq_ref(fs->tree->root);
 	s->inode_count = fs->nr_inodes;
 	rc = sqfs_frag_table_write(fs->data.frags, f, s, fs->cmp);
 	if (!rc)
-		rc = sqfs_dir_writer_write_export_table(
-			fs->dir_writer, f, fs->cmp, sq_number(fs->tree->root),
-			s->root_inode_ref, s);
+		rc = sq_write_exports(fs, f);
 	if (!rc)
 		rc = sqfs_id_table_write(fs->ids, f, s, fs->cmp);
 	if (!rc)
@@ -308,12 +246,12 @@ int sq_write_tree(struct sq_fs *fs, struct vc_error *err)
 					   SQFS_META_WRITER_KEEP_IN_MEMORY);
 	fs->ids = sqfs_id_table_create(0);
 	fs->xattrs = sqfs_xattr_writer_create(0);
-	if (fs->dirs)
-		fs->dir_writer = sqfs_dir_writer_create(
-			fs->dirs, SQFS_DIR_WRITER_CREATE_EXPORT_TABLE);
-	if (!fs->inodes || !fs->dir_writer || !fs->ids || !fs->xattrs)
+	if (!fs->inodes || !fs->dirs || !fs->ids || !fs->xattrs)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	if (sq_add_xattrs(fs, err) || number_all(fs, err))
+	if (sq_add_xattrs(fs, err))
+		return -1;
+	give_number(fs, fs->tree->root);
+	if (number_dir(fs, fs->tree->root, err))
 		return -1;
 	fs->super.inode_table_start = f->get_size(f);
 	if (write_dir(fs, fs->tree->root, err))

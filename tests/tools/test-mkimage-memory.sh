@@ -46,8 +46,22 @@ for fs in ext4 cpio; do
 		[ $(((kib - few) * 1024 / (entries * 9 / 10))) -le 250 ] ||
 		fail "$fs: $few KiB, and $kib for ten times the entries"
 done
-# the library that packs it takes its time, and its memory in steps
+# the library that packs it takes its time, and its memory in steps: of what it
+# keeps to find contents again it has as much as it will ever have
+wide() {
+	printf 'repeat %d\nfile some-file-# text=#\nend\n' "$1" | "$gentar"
+}
 peak $((entries / 10)) --fs squashfs <few.tar
+# twice as many: the same step of a table
+few=$((entries * 27 / 10))
+wide $few >wide.tar
+peak $few --fs squashfs <wide.tar
+few_kib=$kib
+wide $((few * 2)) >wide.tar
+peak $((few * 2)) --fs squashfs <wide.tar
+[ -z "$bar" ] || [ $(((kib - few_kib) * 1024 / few)) -le 250 ] ||
+	fail "squashfs: $few_kib KiB, and $kib for twice the entries"
+rm wide.tar
 
 # the map of a sparse file, which counts as one entry: as many runs as it may
 # have, and one that says there are more
