@@ -3,6 +3,7 @@
 
 Suite *suite_accounts(void);
 Suite *suite_acl(void);
+Suite *suite_ahead(void);
 Suite *suite_boot(void);
 Suite *suite_csum(void);
 Suite *suite_digest(void);
@@ -15,6 +16,6 @@ Suite *suite_pattern(void);
 Suite *suite_tree(void);
 Suite *suite_xset(void);
 
-TEST_MAIN(suite_accounts, suite_acl, suite_boot, suite_csum, suite_digest,
-	  suite_dirhash, suite_layer, suite_layout, suite_machine, suite_part,
-	  suite_pattern, suite_tree, suite_xset)
+TEST_MAIN(suite_accounts, suite_acl, suite_ahead, suite_boot, suite_csum,
+	  suite_digest, suite_dirhash, suite_layer, suite_layout, suite_machine,
+	  suite_part, suite_pattern, suite_tree, suite_xset)

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vmmcore/checked.h>
+#include "mkimage/source/ahead.h"
+#include "tests/lib/test.h"
+
+#define MANY (5 * AHEAD_BYTES + 12345) /* the ring, several times */
+
+static struct vc_error err;
+static uint8_t *data;
+static struct ahead a;
+static pthread_t helper;
+static bool has_helper;
+
+static void setup(void)
+{
+	uint64_t x = 1;
+	size_t i;
+
+	data = malloc(MANY);
+	ck_assert(data);
+	for (i = 0; i < MANY; i++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		data[i] = (uint8_t)(x >> 56);
+	}
+}
+
+static void teardown(void)
+{
+	free(data);
+}
+
+static int file_of(size_t len)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_ok(vc_write_full(fd, data, len), &err);
+	return fd;
+}
+
+static void *help(void *arg)
+{
+	(void)arg;
+	ahead_help_on(&a);
+	return NULL;
+}
+
+static void start(struct ahead_input in, bool with_helper)
+{
+	in.memory = malloc(AHEAD_BYTES);
+	ck_assert(in.memory);
+	in.stop_fd = eventfd(0, EFD_CLOEXEC);
+	ahead_init(&a, &in);
+	has_helper = with_helper;
+	if (with_helper)
+		ck_assert(!pthread_create(&helper, NULL, help, NULL));
+}
+
+static void stop(void)
+{
+	const uint64_t one = 1;
+
+	ahead_stop(&a);
+	ck_assert_int_eq(write(a.in.stop_fd, &one, 8), 8);
+	if (has_helper)
+		pthread_join(helper, NULL);
+	close(a.in.stop_fd);
+	close(a.in.fd);
+	free(a.in.memory);
+	ahead_fini(&a);
+}
+
+/* To its end, which must be where `want` ends. */
+static void expect(const uint8_t *want, size_t len)
+{
+	const uint8_t *p;
+	size_t at = 0, n;
+
+	do {
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+		ck_assert_uint_le(n, len - at);
+		ck_assert(!n || !memcmp(p, want + at, n));
+		at += n;
+	} while (n);
+	ck_assert_uint_eq(at, len);
+	ck_assert(ahead_is_at_end(&a));
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert_uint_eq(n, 0);
+}
+
+static const size_t lengths[] = { 0,
+				  1,
+				  AHEAD_PIECE_BYTES - 1,
+				  AHEAD_PIECE_BYTES,
+				  AHEAD_PIECE_BYTES + 1,
+				  AHEAD_BYTES,
+				  MANY };
+
+START_TEST(gives_a_file_in_order)
+{
+	const size_t len = lengths[_i / 2];
+
+	start((struct ahead_input){ .fd = file_of(len), .size = UINT64_MAX },
+	      _i % 2);
+	expect(data, len);
+	ck_assert_uint_eq(ahead_get_pos(&a), len);
+	stop();
+}
+END_TEST
+
+START_TEST(gives_a_part_of_a_file)
+{
+	start((struct ahead_input){ .fd = file_of(MANY),
+				    .offset = 777,
+				    .size = 3 * AHEAD_PIECE_BYTES + 5 },
+	      _i);
+	expect(data + 777, 3 * AHEAD_PIECE_BYTES + 5);
+	stop();
+}
+END_TEST
+
+START_TEST(reads_for_its_digest_in_order)
+{
+	struct digest_id want, have;
+	struct digest d;
+
+	digest_init(&d, DIGEST_SHA256);
+	digest_update(&d, data, MANY);
+	digest_final(&d, &want);
+	digest_init(&d, DIGEST_SHA256);
+	start((struct ahead_input){ .fd = file_of(MANY),
+				    .size = UINT64_MAX,
+				    .digest = &d },
+	      _i);
+	expect(data, MANY);
+	stop();
+	digest_final(&d, &have);
+	ck_assert(digest_id_equal(&want, &have));
+}
+END_TEST
+
+static void *feed_pipe(void *arg)
+{
+	const int fd = *(const int *)arg;
+	size_t at, n;
+
+	for (at = 0; at < MANY; at += n) {
+		n = vc_min_u64(MANY - at, 1 + at % 70000);
+		if (vc_write_full(fd, data + at, n))
+			abort();
+	}
+	close(fd);
+	return NULL;
+}
+
+START_TEST(gives_a_pipe)
+{
+	pthread_t writer;
+	int fd[2];
+
+	ck_assert(!pipe2(fd, O_CLOEXEC));
+	ck_assert(!pthread_create(&writer, NULL, feed_pipe, &fd[1]));
+	start((struct ahead_input){ .fd = fd[0], .is_sequential = true }, _i);
+	expect(data, MANY);
+	pthread_join(writer, NULL);
+	stop();
+}
+END_TEST
+
+/* The helper is in a wait for bytes that never come. */
+START_TEST(is_stopped_in_a_wait)
+{
+	int fd[2];
+
+	ck_assert(!pipe2(fd, O_CLOEXEC));
+	start((struct ahead_input){ .fd = fd[0], .is_sequential = true }, true);
+	stop();
+	close(fd[1]);
+}
+END_TEST
+
+START_TEST(gives_nothing_once_stopped)
+{
+	const uint8_t *p;
+	size_t n;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      false);
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ahead_stop(&a);
+	ck_assert(!ahead_help(&a));
+	ck_fails(ahead_next(&a, &p, &n, &err), &err, VC_E_SYS);
+	stop();
+}
+END_TEST
+
+START_TEST(shows_the_first_before_it_is_used)
+{
+	const uint8_t *p;
+	size_t n;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      false);
+	ck_ok(ahead_peek(&a, &p, &n, &err), &err);
+	ck_assert_uint_eq(n, AHEAD_PIECE_BYTES);
+	ck_assert(!memcmp(p, data, n));
+	expect(data, MANY);
+	stop();
+}
+END_TEST
+
+/* It reads as far as the ring goes, and not over what is in use. */
+START_TEST(helps_as_long_as_there_is_room)
+{
+	const uint8_t *first, *p;
+	int i, nr = 0;
+	size_t n;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      false);
+	ck_ok(ahead_next(&a, &first, &n, &err), &err);
+	while (ahead_help(&a))
+		nr++;
+	ck_assert_int_eq(nr, AHEAD_NR_PIECES - 1);
+	ck_assert(!memcmp(first, data, n));
+	for (i = 1; i < 3; i++)
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert(!memcmp(p, data + 2 * AHEAD_PIECE_BYTES, n));
+	ck_assert(ahead_help(&a) && ahead_help(&a) && !ahead_help(&a));
+	stop();
+}
+END_TEST
+
+START_TEST(tells_an_error_where_it_is)
+{
+	const uint8_t *p;
+	size_t n = 0;
+
+	start((struct ahead_input){ .fd = open("/", O_RDONLY | O_CLOEXEC),
+				    .size = UINT64_MAX },
+	      _i);
+	ck_fails(ahead_next(&a, &p, &n, &err), &err, VC_E_SYS);
+	ck_fails(ahead_next(&a, &p, &n, &err), &err, VC_E_SYS);
+	stop();
+}
+END_TEST
+
+/* A file that somebody cuts off meanwhile ends there, whatever was read of it
+ * from behind that place. */
+START_TEST(ends_where_the_file_was_cut)
+{
+	const size_t len = 2 * AHEAD_PIECE_BYTES + 10;
+	const uint8_t *p;
+	size_t n, sum = 0;
+	int fd = file_of(MANY);
+
+	start((struct ahead_input){ .fd = fd, .size = UINT64_MAX }, _i);
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert(!ftruncate(fd, (off_t)len));
+	for (; n; sum += n)
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert_uint_ge(sum, AHEAD_PIECE_BYTES);
+	ck_assert_uint_le(sum, AHEAD_BYTES + 2 * AHEAD_PIECE_BYTES);
+	stop();
+}
+END_TEST
+
+TEST_SUITE(suite_ahead)
+{
+	Suite *s = suite_create("ahead");
+	TCase *tc = test_case(s, "ahead");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, gives_a_file_in_order, 0,
+			    2 * (int)VC_ARRAY_SIZE(lengths));
+	tcase_add_loop_test(tc, gives_a_part_of_a_file, 0, 2);
+	tcase_add_loop_test(tc, reads_for_its_digest_in_order, 0, 2);
+	tcase_add_loop_test(tc, gives_a_pipe, 0, 2);
+	tcase_add_test(tc, is_stopped_in_a_wait);
+	tcase_add_test(tc, gives_nothing_once_stopped);
+	tcase_add_test(tc, shows_the_first_before_it_is_used);
+	tcase_add_test(tc, helps_as_long_as_there_is_room);
+	tcase_add_loop_test(tc, tells_an_error_where_it_is, 0, 2);
+	tcase_add_loop_test(tc, ends_where_the_file_was_cut, 0, 2);
+	return s;
+}
