@@ -83,6 +83,25 @@ tar -C src --xattrs --mtime=@1600000000 -cf attr.tar size-1 size-2
 mkimage -o c.cpio attr.tar >out.log 2>err.log
 grep -q "entry 'size-1' and 0 more: attributes left out" err.log ||
 	fail "no word of the attribute: $(cat err.log)"
+# times before 1970, after 2106 (the root has the latest), and within a second
+"$gentar" >times.tar <<'X'
+pax mtime -1
+file before text=1
+pax mtime 4294967296
+file after text=1
+pax mtime 5.5
+file within text=1
+file root mtime=4294967295 text=1
+end
+X
+mkimage --force -o c.cpio times.tar >out.log 2>err.log
+grep -q '3 times before 1970 or after 2106 changed' err.log || fail "$(cat err.log)"
+grep -q '1 times cut to whole seconds' err.log || fail "$(cat err.log)"
+TZ=UTC cpio -itv <c.cpio 2>/dev/null >list
+for line in 'Jan  1  1970 before' 'Feb  7  2106 after' 'Jan  1  1970 within' \
+	'Feb  7  2106 root'; do
+	grep -q "$line\$" list || fail "no $line: $(cat list)"
+done
 rm c.cpio
 ! mkimage --strict -o c.cpio attr.tar 2>err.log || fail "not refused"
 ! mkimage -o c.cpio -f qcow2 a.tar 2>err.log || fail "a cpio in a qcow2"

@@ -73,6 +73,59 @@ has 'stat /outside/systemd/network/99-default.link' 'link dest: "/dev/null"'
 build --network none a.tar
 has 'cat /outside/network/interfaces' '^iface lo inet loopback$'
 
+# root is not the first, or not there; the last line has no end
+gen <<'X'
+file etc/shadow text=joe:!:2::::::\x0aroot:*:1
+file etc/hosts size=2000000
+file root/.ssh/authorized_keys text=old mode=644
+dir root/.ssh mode=777 uid=5 gid=6
+end
+X
+build --root-password-hash "$hash" a.tar
+debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
+printf 'joe:!:2::::::\nroot:%s:1' "$hash" | cmp - shadow || fail "$(cat shadow)"
+refuses "'/etc/hosts': not a file that can be edited" 1 --hostname h a.tar
+refuses "'/root/.ssh/authorized_keys' of the image replaced" 1 --strict \
+	--ssh-key key.pub a.tar
+build --ssh-key key.pub a.tar
+has 'stat /root/.ssh' 'Mode: +0700'
+has 'stat /root/.ssh' 'User: +0 +Group: +0'
+has 'stat /root/.ssh/authorized_keys' 'Mode: +0600'
+has 'cat /root/.ssh/authorized_keys' '^ssh-ed25519 '
+gen <<'X'
+file etc/shadow text=rooty:x:1::::::\x0ajoe:!:2::::::
+file usr/sbin/NetworkManager text=x
+end
+X
+build --strict --root-password-hash "$hash" --network dhcp a.tar
+debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
+printf 'root:%s::0:99999:7:::\nrooty:x:1::::::\njoe:!:2::::::' "$hash" |
+	cmp - shadow || fail "$(cat shadow)"
+hasnot /etc/systemd
+hasnot /etc/network
+refuses '--fstab: a label of letters' 2 --fstab --label 'a b' a.tar
+
+# systemd in /lib, with its resolver
+gen <<'X'
+file lib/systemd/systemd-networkd text=x
+file lib/systemd/system/systemd-networkd.service text=x
+file lib/systemd/system/systemd-resolved.service text=x
+end
+X
+build --network dhcp a.tar
+for unit in networkd resolved; do
+	has "stat /etc/systemd/system/multi-user.target.wants/systemd-$unit.service" \
+		"link dest: \"/lib/systemd/system/systemd-$unit.service\""
+done
+# OpenRC with nothing it could start, and nothing at all
+for what in sbin/openrc-run etc/x; do
+	printf 'file %s text=x\nend\n' $what | gen
+	refuses 'nothing written' 1 --strict --network dhcp a.tar
+	build --strict --network none a.tar
+	hasnot /etc/network
+	hasnot /etc/runlevels
+done
+
 # OpenRC, with ifupdown, with Gentoo's scripts, with dhcpcd
 gen <<'X'
 file sbin/openrc-run text=x
@@ -85,6 +138,9 @@ has 'cat /etc/network/interfaces' '^iface eth0 inet dhcp$'
 has 'stat /etc/runlevels/boot/networking' 'link dest: "/etc/init.d/networking"'
 build --network none a.tar
 has 'cat /etc/network/interfaces' '^iface lo inet loopback$'
+has 'stat /etc/runlevels/boot/networking' 'link dest: "/etc/init.d/networking"'
+debugfs -R 'cat /etc/network/interfaces' image.raw 2>/dev/null |
+	grep -q eth0 && fail "--network none: a card"
 gen <<'X'
 file sbin/openrc-run text=x
 file etc/init.d/net.lo text=x

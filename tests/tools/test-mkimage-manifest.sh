@@ -41,6 +41,14 @@ has 'stat /etc' 'User: +0 +Group: +0'
 printf 'chown-all 9:9 usr\r\n' >all.manifest
 build --manifest all.manifest a.tar
 has 'stat /usr/lib' 'User: +9 +Group: +9'
+# and the last has none; a tab in a name
+printf 'mkdir "a\\tb"\tmode=700\nchown-all 9:8 usr' >all.manifest
+build --manifest all.manifest a.tar
+has 'stat /usr/lib' 'User: +9 +Group: +8'
+has 'stat "/a	b"' 'Mode: +0700'
+refuses 'no name in the image' 2 --mkdir '' a.tar
+refuses "a target of 0 or more than" 1 --symlink "$(head -c 4096 /dev/zero |
+	tr '\0' x):/l" a.tar
 refuses "'/nothing': No such file" 1 --chown-all 1:1:/nothing a.tar
 
 # modes, of one and of all that is below: as chmod has them

@@ -265,6 +265,10 @@ symlink x y ; symlink y d ; dir d ; file x/f text=1 | cat /d/f | ^1$
 link x y ; file y text=1 | stat /x | Links: 2 | [xy]
 link x y ; link y z ; link z f ; file f text=1 | stat /x | Links: 4 | [fxyz]
 file f text=1 ; link x f ; link y x ; link z y | stat /z | Links: 4
+link x y ; link q y ; link y f ; file f text=1 | stat /q | Links: 4 | [fqxy]
+link x f ; link x f ; file f text=1 | stat /x | Links: 2 | [fx]
+link x x ; link x x ; file x text=1 | stat /x | Links: 1
+symlink s t ; dir t ; file t/f text=1 ; link x s/f | stat /x | Links: 2
 file f text=1 ; link f f | stat /f | Links: 1
 link f f ; file f text=1 | stat /f | Links: 1
 symlink s t ; link x s | stat /x | Fast link dest: "t"

@@ -405,6 +405,14 @@ bad_index "no 'manifests'" '{"schemaVersion": 2}'
 bad_index 'not of version 2' '{"schemaVersion": 1}'
 bad_index 'no image in it' '{"schemaVersion": 2, "manifests": []}'
 bad_index 'not JSON' '{"a": 1, "a": 2}'
+bad_index "no 'manifests'" '{"schemaVersion": 2}'
+bad_index "'manifests', number 1: a descriptor is not an object" \
+	'{"schemaVersion": 2, "manifests": [1]}'
+bad_index "number 1: no 'digest'" '{"schemaVersion": 2, "manifests": [{"size": 1}]}'
+bad_index "number 1: a descriptor without a size" '{"schemaVersion": 2,
+	"manifests": [{"digest": "sha256:'"$(sum layer.tar)"'", "size": -1}]}'
+bad_index "'mediaType': longer than" '{"schemaVersion": 2, "manifests":
+	[{"mediaType": "'"$(head -c 2000000 /dev/zero | tr '\0' x)"'"}]}'
 bad_index "'manifests': of the wrong type" \
 	'{"schemaVersion": 2, "manifests": {}}'
 bad_index 'not JSON' "$(head -c 100000 /dev/zero | tr '\0' '[')"
@@ -421,6 +429,32 @@ prepare
 echo ', "sha256:'"$(sum layers)"'"' >>diffs
 finish
 refuses '1 layers, but 2 diff_ids' 1 l
+# what is in a manifest, and in a configuration
+prepare
+bad_manifest() {
+	echo "$2" >manifest
+	index "$(desc manifest manifest)"
+	cp index.json l/
+	refuses "$1" 1 l
+}
+bad_manifest "no 'config'" '{"schemaVersion": 2}'
+bad_manifest "'config': a descriptor without a size" '{"schemaVersion": 2,
+	"config": {"digest": "sha256:'"$(sum layer.tar)"'"}}'
+bad_config() {
+	echo "$2" >config
+	bad_manifest "$1" '{"schemaVersion": 2, "layers": ['"$(cat layers)"'],
+		"config": {"digest": "'"$(blob config)"'", "size":
+		'"$(stat -c %s config)"',
+		"mediaType": "application/vnd.oci.image.config.v1+json"}}'
+}
+bad_config "no 'rootfs'" '{"os": "linux"}'
+bad_config "'rootfs' is not of layers" '{"rootfs": {"type": "tree"}}'
+bad_config "'diff_ids': not a string" '{"rootfs": {"diff_ids": [1]}}'
+bad_config "'diff_ids': digest 'x'" '{"rootfs": {"diff_ids": ["x"]}}'
+bad_config "'Env': not a string" '{"rootfs": {"diff_ids": []},
+	"config": {"Env": [1]}}'
+bad_config "'User': of the wrong type" '{"rootfs": {"diff_ids": []},
+	"config": {"User": 1}}'
 
 # --- docker save -----------------------------------------------------------
 start
@@ -458,6 +492,22 @@ build s.tar
 has 'stat /manifest.json' 'Type: regular'
 build --source-type oci s.tar
 cp image.raw saved.raw
+# what is in manifest.json
+cp s/manifest.json kept.json
+while IFS='|' read -r want json; do
+	echo "$json" >s/manifest.json
+	tar -C s -cf t.tar .
+	refuses "$want" 1 --source-type oci t.tar
+done <<'X'
+no image in it|[]
+image 1: not an object|[1]
+no 'Config'|[{}]
+not an array|{}
+'../x': not a name in the archive|[{"Config": "../x"}]
+'a//b': not a name|[{"Config": "c", "Layers": ["a//b"]}]
+2 images, x:2 among them|[{"Config": "c"}, {"Config": "c", "RepoTags": ["x:2"]}]
+X
+mv kept.json s/manifest.json
 has 'cat /c' '^2$'
 absent /b
 has 'cat /etc/vmm/init.conf' '^cmd run$'
