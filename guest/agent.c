@@ -266,11 +266,11 @@ int main(int argc, char **argv)
 		return vc_report(stderr, "vmm-agent", &err);
 	if (is_help) {
 		vc_command_help(&command, stdout);
-		return 0;
+		return vc_program_end("vmm-agent", 0);
 	}
 	if (a.has_version) {
 		puts("vmm-agent " VC_VERSION);
-		return 0;
+		return vc_program_end("vmm-agent", 0);
 	}
 	if (first < argc)
 		vc_fail(&err, VC_E_ARG, 0, "takes no operand");

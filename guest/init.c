@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/magic.h>
+#include <vmmcore/options.h>
 #include <vmmcore/util.h>
 #include "guest/init.h"
 
@@ -103,7 +104,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		puts("vmm-init " VC_VERSION);
-		return 0;
+		return vc_program_end("vmm-init", 0);
 	}
 	if (getpid() != 1) {
 		vc_fail(&err, VC_E_CONFIG, 0,

@@ -131,5 +131,6 @@ int main(int argc, char **argv)
 	if (!rc && !is_done)
 		rc = run(&s, &err);
 	settings_fini(&s);
-	return rc ? vc_report(stderr, "mkimage", &err) : 0;
+	rc = rc ? vc_report(stderr, "mkimage", &err) : 0;
+	return vc_program_end("mkimage", rc);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <getopt.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <vmmcore/options.h>
 #include <vmmcore/util.h>
@@ -166,6 +168,32 @@ int vc_report(FILE *to, const char *program, const struct vc_error *err)
 	return vc_exit_status(err);
 }
 
+int vc_stdout_flush(struct vc_error *err)
+{
+	int sys = fflush(stdout) ? errno : 0;
+
+	if (!sys && !ferror(stdout))
+		return 0;
+	if (!sys)
+		sys = EIO; /* of a write long ago nothing more is known */
+	/* not once more when the process ends */
+	__fpurge(stdout);
+	clearerr(stdout);
+	return vc_fail(err, VC_E_SYS, sys, "standard output: write");
+}
+
+int vc_program_end(const char *program, int status)
+{
+	struct vc_error err = { 0 };
+
+	int rc;
+
+	if (!vc_stdout_flush(&err))
+		return status;
+	rc = vc_report(stderr, program, &err);
+	return status ? status : rc;
+}
+
 static void program_help(const struct vc_program *p, FILE *to)
 {
 	size_t i;
@@ -188,7 +216,7 @@ static bool is_word(const char *arg, const char *name, char letter)
 			     : arg[1] == letter && !arg[2];
 }
 
-int vc_program_main(const struct vc_program *p, int argc, char **argv)
+static int run_program(const struct vc_program *p, int argc, char **argv)
 {
 	char shown[64];
 	size_t i;
@@ -212,4 +240,9 @@ int vc_program_main(const struct vc_program *p, int argc, char **argv)
 	fprintf(stderr, "%s: unknown command '%s'\nTry '%s --help'.\n", p->name,
 		vc_printable(argv[1], shown, sizeof(shown)), p->name);
 	return 2;
+}
+
+int vc_program_main(const struct vc_program *p, int argc, char **argv)
+{
+	return vc_program_end(p->name, run_program(p, argc, argv));
 }

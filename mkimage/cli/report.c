@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <vmmcore/log.h>
+#include <vmmcore/options.h>
 #include "mkimage/cli/report.h"
 
 static bool has_progress;
@@ -173,7 +174,5 @@ int report_print(const struct settings *s, const struct build *b,
 	} else if (report_is_wanted(s)) {
 		report_text(s, b, p);
 	}
-	if (fflush(stdout) || ferror(stdout))
-		return vc_fail(err, VC_E_SYS, errno, "standard output: write");
-	return 0;
+	return vc_stdout_flush(err);
 }

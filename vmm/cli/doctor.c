@@ -223,9 +223,7 @@ int cmd_doctor(int argc, char **argv)
 		print_text(rows, nr);
 	else if (print_json(rows, nr) < 0)
 		return 1;
-	if (fflush(stdout) || ferror(stdout)) {
-		vc_fail(&err, VC_E_SYS, errno, "standard output: write");
+	if (vc_stdout_flush(&err))
 		return vc_report(stderr, command.name, &err);
-	}
 	return is_ready(rows, nr) ? 0 : 1;
 }

@@ -218,14 +218,14 @@ int cmd_machine(int argc, char **argv)
 	struct machine_result result = { .end = LINK_END_ERROR };
 	struct vc_error err = { 0 };
 	bool is_help = false;
-	int status, first;
+	int status = 0, first;
 	size_t i;
 
 	if (vc_options_parse(&command, argc, argv, false, &c, &first, &is_help,
 			     &err) < 0)
 		status = report(&c, &err);
 	else if (is_help)
-		status = 0;
+		vc_command_help(&command, stdout);
 	else if (check(&c, argc, first, &err) < 0 ||
 		 machine_main(&c, &result, &err) < 0)
 		status = report(&c, &err);

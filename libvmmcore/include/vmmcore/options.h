@@ -60,8 +60,15 @@ struct vc_program {
 };
 
 /* Run what argv names, or print the help or the version. Returns the exit
- * status: 2 when no command of that name exists. For main() files. */
+ * status: 2 when no command of that name exists, 1 at least when what was
+ * printed has not arrived. For main() files. */
 int vc_program_main(const struct vc_program *program, int argc, char **argv);
+
+/* Has all that was printed arrived? An error is told once. For main() files. */
+int vc_stdout_flush(struct vc_error *err) VC_MUST_CHECK;
+/* The exit status of a program that would end with `status`: if what it printed
+ * has not arrived it says so, and 0 becomes 1. For main() files. */
+int vc_program_end(const char *program, int status);
 
 /* Print "program: message" and return the exit status for `err`: 2 with a hint
  * at --help for VC_E_ARG, else 1. For main() files. */
