@@ -73,6 +73,19 @@ static void set_features(const struct e4 *fs, struct e4_super *s)
 	s->prj_quota_inum = le32_put(fs->quota[E4_PROJECT_QUOTA].ino);
 }
 
+/* What the file system itself takes, as the kernel counts it: it would write it
+ * into the superblock and all copies at the first mount if it were not there. */
+static uint64_t overhead(const struct e4 *fs)
+{
+	const struct e4_geometry *g = &fs->geo;
+	const uint32_t head =
+		fs->resize_block ? fs->head_blocks : 1 + g->desc_blocks;
+
+	return g->journal_blocks +
+	       (uint64_t)e4_count_supers(fs, g->nr_groups) * head +
+	       (uint64_t)g->nr_groups * (2 + g->table_blocks);
+}
+
 static void set_sizes(const struct e4 *fs, struct e4_super *s)
 {
 	const struct e4_geometry *g = &fs->geo;
@@ -87,6 +100,7 @@ static void set_sizes(const struct e4 *fs, struct e4_super *s)
 	s->r_blocks_count_hi = e4_hi32(e4_reserved_blocks(fs, g->nr_blocks));
 	s->free_blocks_count_lo = e4_lo32(nr_free);
 	s->free_blocks_count_hi = e4_hi32(nr_free);
+	s->overhead_clusters = e4_lo32(overhead(fs));
 	s->log_block_size = le32_put(2);
 	s->log_cluster_size = le32_put(2);
 	s->blocks_per_group = le32_put(E4_GROUP_BLOCKS);

@@ -32,6 +32,23 @@ done
 # all of it is there for the kernel: nothing is left to initialise
 dumpe2fs image.raw 2>/dev/null | grep '^Group [0-9]' | grep -v ITABLE_ZEROED &&
 	fail "inode tables to be zeroed"
+# nor to count: the kernel would write it to all copies of the superblock
+for o in '' '--size exact' '--size 129M --journal-size 0' '--size 20G' \
+	'--size 5G --fs-option quota,inode-ratio=8k'; do
+	can_mount || break
+	# shellcheck disable=SC2086 # a list
+	build $o a.tar
+	before=$(field image.raw 'Overhead clusters')
+	# a kernel without quotas writes to nothing that has them
+	mount -o loop image.raw "$mnt" 2>mount.err || case $o in
+	*quota*) continue ;;
+	*) fail "$o: $(cat mount.err)" ;;
+	esac
+	umount "$mnt"
+	[ -n "$before" ] &&
+		[ "$before" = "$(field image.raw 'Overhead clusters')" ] ||
+		fail "$o: another overhead: $before"
+done
 build --size +100M a.tar
 [ "$(field image.raw 'Free blocks')" -ge 25600 ] || fail "less than 100M free"
 for size in 64M 100M 129M 257M 1G 3G 20G 300G 2T 15T; do
