@@ -51,6 +51,54 @@ for out in 'z.qcow2 -c zlib' 's.qcow2 -c zstd:9' a.img.zst a.simg; do
 	cmp "${out%% *}" before || fail "$out: another file on one processor"
 done
 
+# what no container has, and what there is none of
+while read -r want opts; do
+	rc=0
+	# shellcheck disable=SC2086
+	mkimage $opts a.tar >out.log 2>err.log || rc=$?
+	[ $rc -eq 2 ] || fail "$opts: status $rc"
+	grep -qF -- "$(echo "$want" | tr _ ' ')" err.log ||
+		fail "$opts: $(cat err.log)"
+done <<'X'
+no_--output_given --size 1G
+must_be_a_file -o -
+--format_is_needed -o no
+--format_is_needed -o no.tar
+--format:_none_of -o no.raw -f vmdk
+--fs:_none_of -o no.raw -t xfs
+an_image_in_raw_has_none -o no.raw -c zstd
+an_image_in_android-sparse_has_none -o no.simg -c zstd
+none,_zlib_or_zstd -o no.qcow2 -c lzma
+--compress -o no.qcow2 -c zstd:23
+--compress -o no.qcow2 -c zstd:x
+more_than_16T -o no.raw --size +17T
+more_than_16T -o no.raw --size 17T
+more_than_16T -o no.raw --size 0
+--size -o no.raw --size 1X
+has_the_size_of_its_content -o no.sqfs --size 1G
+has_the_size_of_its_content -o no.cpio --size +1G
+--label:_squashfs_has_none -o no.sqfs -L x
+--uuid:_cpio_has_none -o no.cpio -U 01234567-89ab-cdef-0123-456789abcdef
+neither_auto,_tar -o no.raw --source-type zip
+more_than_3_numbers -o no.raw --map-uid 1:2:3:4
+not_of_the_form_OS -o no.raw --platform linux/
+X
+for c in none zstd:3; do
+	mkimage -q -o "c.$c.qcow2" -c $c --size 40M a.tar
+	qemu-img check -q "./c.$c.qcow2"
+done
+mkimage -q -o c.img.zst -c zstd:19 --size 40M a.tar
+[ "$(stat -c %s c.img.zst)" -lt "$(stat -c %s a.img.zst)" ] || fail "not level 19"
+rm c.*
+# an end of a name tells what is wanted, an option more
+for k in 'sqfs hsqs' 'squashfs hsqs' 'cpio 0707' 'cpio.gz \037\213' 'simg \072\377'; do
+	mkimage -q -o "n.${k%% *}" a.tar
+	[ "$(head -c 2 "n.${k%% *}" | od -An -tx1)" = \
+		"$(printf "${k#* }" | head -c 2 | od -An -tx1)" ] ||
+		fail "$k: it is $(head -c 4 "n.${k%% *}" | od -An -tx1)"
+	rm "n.${k%% *}"
+done
+
 # on a terminal it tells how far it is, and clears its line; in a file it does not
 if have_tool script; then
 	script -qec "mkimage -o t.qcow2 -c zstd --size 40M a.tar" /dev/null \

@@ -322,5 +322,35 @@ no 'not UTF-8' --esp "grub.cfg:$(printf '\377')" a.tar
 no 'neither a file nor a folder' --esp /dev/null:null a.tar
 no 'absent' --esp absent a.tar
 no 'is no disk' --partition -t cpio a.tar
+no 'not a folder' --esp grub.cfg a.tar
+no 'FAT: a size' --partition=esp,size=1M a.tar
+mkdir -p many "deep$(printf '/%d' $(seq 33))"
+seq -f 'many/a-name-that-is-long-%g' 200 | xargs touch
+no 'more names in the root' --esp many --partition=esp,size=4M a.tar
+no 'more than 32 folders deep' --esp deep a.tar
+no 'more than 32 folders deep' --esp "grub.cfg:$(printf '%d/' $(seq 33))x" a.tar
+truncate -s 4G huge
+no 'over the 4 GiB' --esp huge:huge a.tar
+no 'longer than 255' --esp "grub.cfg:$(printf '%0256d' 0)" a.tar
+no 'FAT cannot have' --esp grub.cfg:dot. a.tar
+: >empty
+no "'empty': empty" --partition=x,file=empty a.tar
+no "'many': not a file" --partition=x,file=many a.tar
+no "'absent': read" --partition=x,file=absent a.tar
+no "file: not for 'root'" --partition=root,file=data.img a.tar
+no 'no name' --partition=size=1M a.tar
+no 'more than 16T' --partition=x,size=17T a.tar
+no 'more than 16T of them' --partition=x,size=9T --partition=y,size=9T a.tar
+# names beyond 16 bits, and the day of all files in it
+mkimage -q --force --esp "grub.cfg:$(printf '\360\237\230\200').cfg" \
+	--esp "grub.cfg:$(printf '%0255d' 0)" -o k.img a.tar
+SOURCE_DATE_EPOCH=1000000000 mkimage -q --force --esp many:many -o m.img a.tar
+part k.img 1 esp.img
+LC_ALL=C.UTF-8 mdir -b -i esp.img :: >names || fail "mdir"
+grep -qaP '\x3d\xd8\x00\xde\x2e\x00' esp.img || fail "not two UTF-16 words"
+grep -q "$(printf '%0255d' 0)" names || fail "$(cat names)"
+part m.img 1 esp.img
+[ "$(mdir -i esp.img ::/many | grep -c '2001-09-09')" -eq 202 ] ||
+	fail "not of that day: $(mdir -i esp.img ::/many)"
 tar -cf data.tar data.img
 no 'does not fit' --partition -t squashfs --size 3M data.tar

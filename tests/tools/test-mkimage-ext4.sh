@@ -169,6 +169,15 @@ grep -qi 'quota' fsck.log || fail "e2fsck does not check quotas"
 } | "$gentar" >big.tar
 refuses "entry 'one': its attributes are larger than ext4 has room for without \
 --fs-option ea-inode" 1 big.tar
+for entry in 'file one text=1' 'dir .'; do
+	echo "pax SCHILY.xattr.user.big $(many 4200)
+$entry
+end" | "$gentar" >most.tar
+	what="entry 'one'"
+	[ "$entry" != 'dir .' ] || what='the root'
+	refuses "$what: its attributes are larger" 1 most.tar
+	build --fs-option ea-inode most.tar
+done
 build --fs-option ea-inode big.tar
 has 'ea_list /d/three' 'user.huge \(65536\)'
 [ "$(debugfs -R 'ea_get -f value /d/three user.huge' image.raw 2>&1 | grep -c .)" \
