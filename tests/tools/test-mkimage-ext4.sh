@@ -197,42 +197,6 @@ file x text=1
 end" | "$gentar" >many.tar
 refuses "entry 'x'" 1 --fs-option ea-inode many.tar
 
-# GRUB finds its way: an index, a tree of extents, links, holes
-if have_tool grub-fstest; then
-	{
-		echo 'repeat 5000'
-		echo 'file boot/many/a-name-in-an-indexed-directory-# text=n#'
-		echo 'file boot/vmlinuz size=3000000'
-		echo 'symlink vmlinuz boot/vmlinuz'
-		echo "symlink long-link $(printf '%080d' 0 | sed 's/00/.\//g')boot/vmlinuz"
-		echo "pax SCHILY.xattr.security.selinux $(many 200)"
-		echo 'file boot/labelled text=labelled'
-		printf 'pax GNU.sparse.name holes\npax GNU.sparse.size 8192000\n'
-		printf 'pax GNU.sparse.map 0,1'
-		i=1
-		while [ $i -lt 1000 ]; do
-			printf ',%d,1' $((i * 8192))
-			i=$((i + 1))
-		done
-		printf '\nfile x size=1000\nend\n'
-	} | "$gentar" >grub.tar
-	build grub.tar
-	grub() {
-		timeout 60 grub-fstest "$work/image.raw" "$@"
-	}
-	[ "$(grub cat '(loop0)/boot/many/a-name-in-an-indexed-directory-4321')" = \
-		n4321 ] || fail "GRUB: indexed directory"
-	for f in boot/vmlinuz vmlinuz long-link; do
-		[ "$(grub cat "(loop0)/$f" | md5sum)" = \
-			"$(head -c 3000000 /dev/zero | tr '\0' x | md5sum)" ] ||
-			fail "GRUB: $f"
-	done
-	[ "$(grub cat '(loop0)/boot/labelled')" = labelled ] || fail "GRUB: label"
-	debugfs -R 'dump /holes holes' image.raw 2>/dev/null
-	[ "$(grub cat '(loop0)/holes' | md5sum)" = "$(md5sum <holes)" ] ||
-		fail "GRUB: holes"
-fi
-
 can_mount || exit 0
 build --fs-option ea-inode big.tar
 mount -o loop image.raw "$mnt" || fail "the kernel does not mount ea_inode"
