@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "mkimage/guest.h"
+#include "mkimage/network.h"
 
 /* --- options -------------------------------------------------------------- */
 
@@ -132,20 +133,26 @@ bool guest_has(struct build *b, const char *const *paths)
 	return false;
 }
 
-bool guest_has_openrc(struct build *b)
+bool guest_has_systemd(struct build *b)
 {
 	static const char *const systemd[] = { "/usr/lib/systemd/systemd",
 					       "/lib/systemd/systemd", NULL };
+
+	return guest_has(b, systemd);
+}
+
+bool guest_has_openrc(struct build *b)
+{
 	static const char *const rc[] = { "/sbin/openrc-run",
 					  "/usr/sbin/openrc-run",
 					  "/usr/bin/openrc-run",
 					  "/bin/openrc-run", NULL };
 
-	return !guest_has(b, systemd) && guest_has(b, rc);
+	return !guest_has_systemd(b) && guest_has(b, rc);
 }
 
-static int put_text(struct build *b, const char *path, const char *text,
-		    struct vc_error *err)
+int guest_put_text(struct build *b, const char *path, const char *text,
+		   struct vc_error *err)
 {
 	return guest_put_file(b, path, 0644, text, strlen(text), err);
 }
@@ -194,7 +201,7 @@ static int put_hostname(struct build *b, const char *name, struct vc_error *err)
 
 	if (asprintf(&line, "%s\n", name) < 0)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "hostname");
-	if (put_text(b, "/etc/hostname", line, err) ||
+	if (guest_put_text(b, "/etc/hostname", line, err) ||
 	    kept(b, "/etc/hosts", &b->hosts, &old, &len, err))
 		return -1;
 	n = asprintf(&text, "%.*s%s127.0.1.1\t%s\n",
@@ -324,160 +331,7 @@ static int put_fstab(struct build *b, const struct guest_opts *o,
 	}
 	snprintf(text, sizeof(text), "%s=%s\t/\text4\tdefaults\t0\t1\n",
 		 o->has_root_uuid ? "UUID" : "LABEL", name);
-	return put_text(b, "/etc/fstab", text, err);
-}
-
-/* --- network -------------------------------------------------------------- */
-
-static int enable_networkd(struct build *b, struct vc_error *err)
-{
-	static const char *const usr[] = {
-		"/usr/lib/systemd/system/systemd-networkd.service", NULL
-	};
-	static const char *const resolved[] = {
-		"/usr/lib/systemd/system/systemd-resolved.service",
-		"/lib/systemd/system/systemd-resolved.service", NULL
-	};
-	const char *dir = guest_has(b, usr) ? "/usr/lib/systemd/system"
-					    : "/lib/systemd/system";
-	static const char *const units[] = { "systemd-networkd.service",
-					     "systemd-resolved.service" };
-	size_t i, nr = guest_has(b, resolved) ? 2 : 1;
-	char path[200], target[200];
-
-	for (i = 0; i < nr; i++) {
-		snprintf(path, sizeof(path),
-			 "/etc/systemd/system/multi-user.target.wants/%s",
-			 units[i]);
-		snprintf(target, sizeof(target), "%s/%s", dir, units[i]);
-		if (guest_put_symlink(b, path, target, err))
-			return -1;
-	}
-	return 0;
-}
-
-static int put_networkd(struct build *b, bool is_dhcp, struct vc_error *err)
-{
-	static const char dhcp[] = "[Match]\n"
-				   "Type=ether\n"
-				   "\n"
-				   "[Network]\n"
-				   "DHCP=yes\n";
-	static const char none[] = "[Match]\n"
-				   "Type=ether\n"
-				   "\n"
-				   "[Link]\n"
-				   "Unmanaged=yes\n";
-
-	if (put_text(b, "/etc/systemd/network/10-vmm.network",
-		     is_dhcp ? dhcp : none, err))
-		return -1;
-	return is_dhcp ? enable_networkd(b, err) : 0;
-}
-
-static int put_ifupdown(struct build *b, bool is_dhcp, struct vc_error *err)
-{
-	static const char none[] = "auto lo\n"
-				   "iface lo inet loopback\n";
-	static const char dhcp[] = "auto lo\n"
-				   "iface lo inet loopback\n"
-				   "\n"
-				   "auto eth0\n"
-				   "iface eth0 inet dhcp\n";
-	static const char *const udev[] = { "/usr/lib/systemd/systemd-udevd",
-					    "/lib/systemd/systemd-udevd",
-					    "/usr/bin/udevadm", "/bin/udevadm",
-					    NULL };
-
-	/* with udev the first card would have a name by where it sits */
-	if (is_dhcp && guest_has(b, udev) &&
-	    guest_put_symlink(b, "/etc/systemd/network/99-default.link",
-			      "/dev/null", err))
-		return -1;
-	return put_text(b, "/etc/network/interfaces", is_dhcp ? dhcp : none,
-			err);
-}
-
-/* OpenRC's own scripts, and what they need to be started by. */
-static int enable_openrc(struct build *b, const char *name, const char *level,
-			 struct vc_error *err)
-{
-	char path[100], target[100];
-
-	snprintf(path, sizeof(path), "/etc/runlevels/%s/%s", level, name);
-	snprintf(target, sizeof(target), "/etc/init.d/%s", name);
-	return guest_put_symlink(b, path, target, err);
-}
-
-/* Gentoo's: a link for each card, and its words in conf.d. */
-static int put_netifrc(struct build *b, bool is_dhcp, struct vc_error *err)
-{
-	if (put_text(b, "/etc/conf.d/net",
-		     is_dhcp ? "config_eth0=\"dhcp\"\n"
-			     : "config_eth0=\"null\"\n",
-		     err))
-		return -1;
-	if (!is_dhcp)
-		return 0;
-	return guest_put_symlink(b, "/etc/init.d/net.eth0", "net.lo", err) ||
-			       enable_openrc(b, "net.eth0", "default", err)
-		       ? -1
-		       : 0;
-}
-
-static int put_by_openrc(struct build *b, bool is_dhcp, bool *ret_done,
-			 struct vc_error *err)
-{
-	static const char *const networking[] = { "/etc/init.d/networking",
-						  NULL };
-	static const char *const netifrc[] = { "/etc/init.d/net.lo", NULL };
-	static const char *const dhcpcd[] = { "/etc/init.d/dhcpcd", NULL };
-	static const char *const ifup[] = { "/sbin/ifup", "/usr/sbin/ifup",
-					    NULL };
-
-	*ret_done = true;
-	if (guest_has(b, networking) && guest_has(b, ifup)) {
-		/* its loopback is to be there in both cases */
-		if (enable_openrc(b, "networking", "boot", err))
-			return -1;
-		return put_ifupdown(b, is_dhcp, err);
-	}
-	if (guest_has(b, netifrc))
-		return put_netifrc(b, is_dhcp, err);
-	if (guest_has(b, dhcpcd) && is_dhcp)
-		return enable_openrc(b, "dhcpcd", "default", err);
-	*ret_done = false;
-	return 0;
-}
-
-/* By what the image has; NetworkManager asks for addresses by itself. */
-static int put_network(struct build *b, bool is_dhcp, struct vc_error *err)
-{
-	static const char *const ifup[] = { "/sbin/ifup", "/usr/sbin/ifup",
-					    NULL };
-	static const char *const nm[] = { "/usr/sbin/NetworkManager",
-					  "/usr/bin/NetworkManager", NULL };
-	static const char *const networkd[] = {
-		"/usr/lib/systemd/systemd-networkd",
-		"/lib/systemd/systemd-networkd", NULL
-	};
-	bool is_done = false;
-
-	if (guest_has_openrc(b) && put_by_openrc(b, is_dhcp, &is_done, err))
-		return -1;
-	if (is_done)
-		return 0;
-	if (guest_has(b, ifup))
-		return put_ifupdown(b, is_dhcp, err);
-	if (guest_has(b, nm) && is_dhcp)
-		return 0;
-	if (guest_has(b, networkd))
-		return put_networkd(b, is_dhcp, err);
-	if (!is_dhcp)
-		return 0;
-	return warn_add(&b->warn, err,
-			"--network: the image has neither ifupdown nor "
-			"systemd-networkd nor NetworkManager: nothing written");
+	return guest_put_text(b, "/etc/fstab", text, err);
 }
 
 int guest_apply(struct build *b, const struct guest_opts *o,
@@ -493,5 +347,5 @@ int guest_apply(struct build *b, const struct guest_opts *o,
 		return -1;
 	if (o->network == GUEST_NETWORK_AS_IS)
 		return 0;
-	return put_network(b, o->network == GUEST_NETWORK_DHCP, err);
+	return network_apply(b, o->network == GUEST_NETWORK_DHCP, err);
 }

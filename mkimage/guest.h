@@ -45,10 +45,14 @@ int guest_apply(struct build *b, const struct guest_opts *o,
 int guest_put_file(struct build *b, const char *path, uint16_t mode,
 		   const void *data, size_t len,
 		   struct vc_error *err) VC_MUST_CHECK;
+/* The same, with mode 0644. */
+int guest_put_text(struct build *b, const char *path, const char *text,
+		   struct vc_error *err) VC_MUST_CHECK;
 int guest_put_symlink(struct build *b, const char *path, const char *target,
 		      struct vc_error *err) VC_MUST_CHECK;
 /* Is one of the NULL-terminated list there? */
 bool guest_has(struct build *b, const char *const *paths);
+bool guest_has_systemd(struct build *b);
 /* Is its init OpenRC? */
 bool guest_has_openrc(struct build *b);
 

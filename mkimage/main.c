@@ -78,6 +78,7 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 		.disk_bytes = s->fs.size_bytes,
 		.boot_dir = s->boot_dir,
 		.has_digest = s->is_json,
+		.digest_progress = s->digest_progress,
 	};
 	vc_auto(target) struct target *t = NULL;
 

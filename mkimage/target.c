@@ -138,8 +138,8 @@ static int extract_boot(struct target *t, struct tree *tree,
 }
 
 /* Zeroes, without reading them where the file has a hole. */
-static int digest_file(int fd, uint64_t size, struct digest_id *ret,
-		       struct vc_error *err)
+static int digest_file(const struct target_opts *o, int fd, uint64_t size,
+		       struct digest_id *ret, struct vc_error *err)
 {
 	vc_auto_free uint8_t *zeroes = calloc(1, COPY_BYTES);
 	vc_auto_free uint8_t *buf = malloc(COPY_BYTES);
@@ -151,6 +151,8 @@ static int digest_file(int fd, uint64_t size, struct digest_id *ret,
 		return vc_fail(err, VC_E_SYS, ENOMEM, "digest");
 	digest_init(&d, DIGEST_SHA256);
 	for (pos = 0; pos < size; pos += len) {
+		if (o->digest_progress)
+			o->digest_progress(pos, size);
 		len = vc_min_u64(size - pos, COPY_BYTES);
 		if (data <= pos) {
 			at = lseek(fd, (off_t)pos, SEEK_DATA);
@@ -167,6 +169,8 @@ static int digest_file(int fd, uint64_t size, struct digest_id *ret,
 		digest_update(&d, buf, (size_t)len);
 	}
 	digest_final(&d, ret);
+	if (o->digest_progress)
+		o->digest_progress(size, size);
 	return 0;
 }
 
@@ -181,9 +185,9 @@ static int look_at_file(struct target *t, struct target_report *r,
 	r->file_bytes = (uint64_t)st.st_size;
 	if (t->opts->fs == TARGET_CPIO)
 		r->disk_bytes = r->file_bytes;
-	return t->opts->has_digest
-		       ? digest_file(fd, r->file_bytes, &r->digest, err)
-		       : 0;
+	return t->opts->has_digest ? digest_file(t->opts, fd, r->file_bytes,
+						 &r->digest, err)
+				   : 0;
 }
 
 /* What can still go wrong goes wrong now. */

@@ -29,6 +29,8 @@ struct target_opts {
 	uint64_t disk_bytes;
 	const char *boot_dir; /* where to copy a kernel to, or NULL */
 	bool has_digest;
+	/* While it is made; or NULL. Bytes of the file. */
+	void (*digest_progress)(uint64_t done, uint64_t total);
 };
 
 struct target_report {

@@ -11,18 +11,19 @@
 
 static bool has_progress;
 
+enum work { WORK_READ, WORK_CONVERT, WORK_DIGEST };
+
 /* Ten times a second, and at once when another kind of work begins or ends. */
-static bool is_time(bool is_convert, bool is_end)
+static bool is_time(enum work work, bool is_end)
 {
 	static uint64_t last_ns;
-	static bool was_convert;
+	static enum work last_work;
 	const uint64_t now = vc_now_ns();
 
-	if (!is_end && is_convert == was_convert &&
-	    now - last_ns < UINT64_C(100000000))
+	if (!is_end && work == last_work && now - last_ns < UINT64_C(100000000))
 		return false;
 	last_ns = now;
-	was_convert = is_convert;
+	last_work = work;
 	has_progress = true;
 	return true;
 }
@@ -30,14 +31,21 @@ static bool is_time(bool is_convert, bool is_end)
 static void convert_progress(void *opaque, uint64_t done, uint64_t total)
 {
 	(void)opaque;
-	if (total && is_time(true, done == total))
+	if (total && is_time(WORK_CONVERT, done == total))
 		fprintf(stderr, "\r%3u%%  converted\033[K",
+			(unsigned)(done * 100 / total));
+}
+
+static void digest_progress(uint64_t done, uint64_t total)
+{
+	if (total && is_time(WORK_DIGEST, done == total))
+		fprintf(stderr, "\r%3u%%  digest\033[K",
 			(unsigned)(done * 100 / total));
 }
 
 static void read_progress(struct build *b, uint64_t pos, uint64_t size)
 {
-	if (!is_time(false, false))
+	if (!is_time(WORK_READ, false))
 		return;
 	if (size)
 		fprintf(stderr, "\r%3u%%  %llu entries\033[K",
@@ -53,6 +61,7 @@ void report_progress_start(struct settings *s, struct build *b)
 {
 	b->progress = read_progress;
 	s->out.progress = convert_progress;
+	s->digest_progress = digest_progress;
 }
 
 void report_progress_end(void)

@@ -37,6 +37,7 @@ struct settings {
 	bool has_agent;
 	/* the program */
 	bool is_json, is_quiet, is_verbose, is_strict, has_version;
+	void (*digest_progress)(uint64_t done, uint64_t total);
 };
 
 #endif

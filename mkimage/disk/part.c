@@ -49,6 +49,26 @@ static const struct {
 	{ "bios-boot", "21686148-6449-6e6f-744e-656564454649" },
 };
 
+/* Of the types that have one, bit 63: not to be mounted without being told to. */
+#define ATTRIBUTE_NO_AUTO (UINT64_C(1) << 63)
+
+/* A machine that finds one of these mounts it, and does not start if it cannot. */
+static bool is_mounted_when_found(const struct vc_guid *type)
+{
+	static const char *const names[] = { "home", "srv", "var", "tmp",
+					     "swap" };
+	char text[VC_GUID_TEXT];
+	size_t i, n;
+
+	vc_guid_format(type, text);
+	for (i = 0; i < VC_ARRAY_SIZE(types); i++)
+		for (n = 0; n < VC_ARRAY_SIZE(names); n++)
+			if (!strcmp(types[i].name, names[n]) &&
+			    !strcmp(types[i].guid, text))
+				return true;
+	return false;
+}
+
 static int parse_type(const char *text, struct vc_guid *ret,
 		      struct vc_error *err)
 {
@@ -379,6 +399,9 @@ static void add_part(struct vc_gpt_part *to, const struct part_spec *p,
 	};
 	if (vc_guid_is_nil(&to->guid))
 		derive(identity, nr, &to->guid);
+	/* there is nothing in it that could be mounted */
+	if (p->size_bytes && !p->file && is_mounted_when_found(&p->type))
+		to->attributes = ATTRIBUTE_NO_AUTO;
 }
 
 static int write_table(const struct part_opts *o, struct out *out,

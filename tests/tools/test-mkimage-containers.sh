@@ -110,6 +110,10 @@ if have_tool script; then
 	tr '\r' '\n' <tty.log | grep -A 1 '^100%  converted' | tail -n 1 |
 		grep -q "^$(printf '\033')\[Kt.qcow2: " ||
 		fail "the line stays: $(cat tty.log)"
+	script -qec "mkimage --json -o j.raw --size 40M a.tar" /dev/null \
+		>tty.log </dev/null || fail "$(cat tty.log)"
+	tr '\r' '\n' <tty.log | grep -q '^100%  digest' ||
+		fail "nothing of the digest: $(cat tty.log)"
 	script -qec "mkimage -q -o u.qcow2 -c zstd --size 40M a.tar" /dev/null \
 		>tty.log </dev/null
 	[ ! -s tty.log ] || fail "not quiet: $(cat tty.log)"

@@ -148,7 +148,7 @@ X
 # shellcheck disable=SC2046
 mkimage --force -q -o m.raw $(sed 's/\(.*\)	.*/--partition=p-\1,size=1M,type=\1/' types) \
 	a.tar
-sfdisk -d m.raw | sed -n 's/.*type=\([^,]*\),.*name="p-\(.*\)".*/\2 \1/p' >have
+sfdisk -d m.raw | sed -n 's/.*type=\([^,]*\),.*name="p-\([^"]*\)".*/\2 \1/p' >have
 [ "$(wc -l <have)" -eq 20 ] || fail "not 20 partitions: $(cat have)"
 sfdisk --label gpt -T >known
 while read -r name guid; do
@@ -172,6 +172,11 @@ for p in 'type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B.*name="esp"' \
 	'type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709.*name="root"'; do
 	grep -q "$p" b.dump || fail "no $p in $(cat b.dump)"
 done
+# a machine would mount them when it finds them, and there is nothing in them
+[ "$(sfdisk -d b.raw | grep -c 'attrs="GUID:63"')" -eq 2 ] &&
+	sfdisk -d b.raw | grep -q 'name="home", attrs="GUID:63"' &&
+	sfdisk -d b.raw | grep -q 'name="swap", attrs="GUID:63"' ||
+	fail "not to be mounted: $(cat b.dump)"
 [ "$(sha256sum <b.raw | cut -d' ' -f1)" = "$(jq -r .sha256 b.json)" ] ||
 	fail "not the digest of the output"
 [ "$(stat -c %s b.raw)" -eq "$(jq -r '.["disk-size"]' b.json)" ] ||

@@ -70,6 +70,7 @@ has 'cat /outside/shadow' '^root:\$6\$salt'
 has 'stat /outside/shadow' 'Mode: +0600'
 has 'cat /outside/network/interfaces' '^iface eth0 inet dhcp$'
 has 'stat /outside/systemd/network/99-default.link' 'link dest: "/dev/null"'
+refuses 'no DHCP client for ifupdown' 1 --strict --network dhcp a.tar
 build --network none a.tar
 has 'cat /outside/network/interfaces' '^iface lo inet loopback$'
 
@@ -126,6 +127,46 @@ for what in sbin/openrc-run etc/x; do
 	hasnot /etc/runlevels
 done
 
+# Debian's takes the first card, whatever its name is; without a client it is not
+# the one that asks
+debian='file sbin/init text=x
+file sbin/ifup text=x
+file lib/ifupdown/wait-online.sh text=x
+file lib/systemd/systemd text=x
+file lib/systemd/systemd-udevd text=x
+file lib/systemd/systemd-networkd text=x'
+printf '%s\nend\n' "$debian" | gen
+build --strict --network dhcp a.tar
+has 'cat /etc/systemd/network/10-vmm.network' '^DHCP=yes$'
+hasnot /etc/network/interfaces
+for client in sbin/dhclient usr/sbin/dhcpcd; do
+	printf '%s\nfile %s text=x\nend\n' "$debian" $client | gen
+	build --strict --network dhcp a.tar
+	has 'cat /etc/network/interfaces' '^auto /e\*/1=vmm$'
+	has 'cat /etc/network/interfaces' '^iface vmm inet dhcp$'
+	hasnot /etc/systemd
+done
+# what is started already goes on; that there is to be none is told to all
+u=etc/systemd/system/multi-user.target.wants
+for by in NetworkManager dhcpcd; do
+	printf '%s\nfile usr/sbin/%s text=x\nsymlink %s/%s.service /sbin/init\n' "$debian" \
+		NetworkManager "$u" "$by" >more
+	[ $by != dhcpcd ] || sed -i '/ifup/d; /NetworkM/d' more
+	printf 'file usr/lib/systemd/system/dhcpcd.service text=x\nend\n' >>more
+	gen <more
+	build --strict --network dhcp a.tar
+	hasnot /etc/network
+	hasnot /etc/systemd/network
+	build --strict --network none a.tar
+	has 'cat /etc/dhcpcd.conf' '^denyinterfaces \*$'
+	has 'cat /etc/systemd/network/10-vmm.network' '^Unmanaged=yes$'
+done
+printf '%s\nfile usr/sbin/NetworkManager text=x\nend\n' "$debian" | gen
+build --strict --network none a.tar
+has 'cat /etc/NetworkManager/conf.d/10-vmm.conf' \
+	'^unmanaged-devices=type:ethernet$'
+has 'cat /etc/network/interfaces' '^iface lo inet loopback$'
+
 # OpenRC, with ifupdown, with Gentoo's scripts, with dhcpcd
 gen <<'X'
 file sbin/openrc-run text=x
@@ -144,14 +185,22 @@ debugfs -R 'cat /etc/network/interfaces' image.raw 2>/dev/null |
 gen <<'X'
 file sbin/openrc-run text=x
 file etc/init.d/net.lo text=x
+file sbin/udevd text=x
 end
 X
+# the words are a shell's, as the scripts read them
+words() {
+	debugfs -R 'dump /etc/conf.d/net net' image.raw 2>/dev/null
+	# shellcheck disable=SC1091
+	(set -e && . ./net && echo "$config_eth0")
+}
 build --network dhcp a.tar
-has 'cat /etc/conf.d/net' '^config_eth0="dhcp"$'
+[ "$(words)" = dhcp ] || fail "netifrc: $(words)"
+has 'stat /etc/systemd/network/99-default.link' 'link dest: "/dev/null"'
 has 'stat /etc/init.d/net.eth0' 'link dest: "net.lo"'
 has 'stat /etc/runlevels/default/net.eth0' 'link dest: "/etc/init.d/net.eth0"'
 build --network none a.tar
-has 'cat /etc/conf.d/net' '^config_eth0="null"$'
+[ "$(words)" = null ] || fail "netifrc: $(words)"
 hasnot /etc/init.d/net.eth0
 gen <<'X'
 file sbin/openrc-run text=x
@@ -160,6 +209,8 @@ end
 X
 build --network dhcp a.tar
 has 'stat /etc/runlevels/default/dhcpcd' 'link dest: "/etc/init.d/dhcpcd"'
+build --network none a.tar
+has 'cat /etc/dhcpcd.conf' '^denyinterfaces \*$'
 
 # an init of its own, and vmm-init in its place
 printf '\177ELF-agent' >agent
