@@ -109,6 +109,11 @@ for g in 1 3; do
 		fail "superblock of group $g"
 done
 
+# half as many inodes again as there are files, where the ratio gives less
+printf 'repeat 8000\nfile n#\nend\n' | "$gentar" >a.tar
+build --size 64M a.tar
+[ "$(field 'Inode count')" -ge 12000 ] || fail "$(field 'Inode count') inodes"
+
 # where the attributes of an inode have just room, and where they share a block
 {
 	echo "pax SCHILY.xattr.user.a $(many 68)"

@@ -88,7 +88,7 @@ printf 'joe:!:2::::::\nroot:%s:1' "$hash" | cmp - shadow || fail "$(cat shadow)"
 refuses "'/etc/hosts': not a file that can be edited" 1 --hostname h a.tar
 refuses "'/root/.ssh/authorized_keys' of the image replaced" 1 --strict \
 	--ssh-key key.pub a.tar
-build --ssh-key key.pub a.tar
+build --ssh-key key2.pub --ssh-key key.pub a.tar
 has 'stat /root/.ssh' 'Mode: +0700'
 has 'stat /root/.ssh' 'User: +0 +Group: +0'
 has 'stat /root/.ssh/authorized_keys' 'Mode: +0600'
@@ -105,6 +105,19 @@ printf 'root:%s::0:99999:7:::\nrooty:x:1::::::\njoe:!:2::::::' "$hash" |
 hasnot /etc/systemd
 hasnot /etc/network
 refuses '--fstab: a label of letters' 2 --fstab --label 'a b' a.tar
+
+# of the same name, but not in /etc
+gen <<'X'
+file etc/shadow text=root:!:1\x0a
+file opt/shadow text=root:!:2\x0a
+file opt/hosts text=1.2.3.4\x20x\x0a
+end
+X
+build --root-password-hash "$hash" --hostname h a.tar
+debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
+printf 'root:%s:1\n' "$hash" | cmp - shadow || fail "$(cat shadow)"
+has 'cat /etc/hosts' '^127.0.0.1	localhost$'
+has 'cat /opt/shadow' '^root:!:2$'
 
 # systemd in /lib, with its resolver
 gen <<'X'

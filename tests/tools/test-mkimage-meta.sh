@@ -325,6 +325,23 @@ for a in nodot user. system.posix_acl_other osx.finder security. trustedx.a; do
 	warns "entry 'd/x': attribute '$a' left out"
 done
 
+# of two of a name the last counts, whichever way each is written
+gen <<'X'
+pax SCHILY.xattr.user.a one
+pax SCHILY.xattr.user.b same
+pax LIBARCHIVE.xattr.user.a dHdv
+file f text=1
+pax LIBARCHIVE.xattr.user.a dHdv
+pax SCHILY.xattr.user.a one
+file g text=1
+end
+X
+mkimage -q --force --size $image_size -o image.raw a.tar
+clean image.raw
+has 'ea_list /f' 'user.a \(3\) = "two"'
+has 'ea_list /f' 'user.b \(4\) = "same"'
+has 'ea_list /g' 'user.a \(3\) = "one"'
+
 # --- ACLs ----------------------------------------------------------------------
 gen <<'X'
 pax SCHILY.acl.access user::rw-,user:7:r--,user:70000:-w-,group::r--,group:8:--x,mask::rwx,other::---

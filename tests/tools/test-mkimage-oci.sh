@@ -273,6 +273,14 @@ cp index.json l/
 rm "l/blobs/sha256/$(sum manifest)"
 build l
 has 'cat /arm' '^arm$'
+# an attestation is no image, whatever it is for
+index "$arm" "$(desc note manifest '"platform": {"os": "unknown",
+	"architecture": "unknown"}, "annotations":
+	{"vnd.docker.reference.type": "attestation-manifest"}')"
+cp index.json l/
+blob note >note.blob
+build l
+has 'cat /arm' '^arm$'
 # two images for one platform
 index "$(manifest amd64 '' '"annotations":
 	{"io.containerd.image.name": "docker.io/library/a:1"}')" \

@@ -145,3 +145,30 @@ mkimage -v --force -o t.raw --size 100M a.tar 2>err.log >out.log
 tar -tf a.tar | sed 's|/$||' >want
 sed -n 's/^mkimage: entry: //p' err.log | sed 's|/$||' | cmp - want ||
 	fail "not every entry: $(cat err.log)"
+
+# who reads the report goes away before it comes
+mkfifo reader
+: <reader &
+rc=0
+(sleep 0.2 && exec mkimage -o unread.raw a.tar) >reader 2>err.log || rc=$?
+wait
+[ $rc -eq 1 ] && grep -q 'Broken pipe' err.log && [ ! -e unread.raw ] ||
+	fail "nobody reads: status $rc: $(cat err.log)"
+# on the medium before it has its name, if that is wanted
+if have_tool strace && { strace -o /dev/null true 2>/dev/null ||
+	! left_out "strace may not trace"; }; then
+	for o in '' --sync; do
+		# shellcheck disable=SC2086
+		strace -f -o trace -e trace=fsync,fdatasync,rename,renameat,renameat2,linkat \
+			mkimage -q --force $o -o synced.raw a.tar
+		sed -n 's/^[0-9]* *\(f[a-z]*sync\|rename\|link\).*= 0$/\1/p' trace |
+			tr '\n' ' ' >have
+		case "$o $(cat have)" in
+		' '*sync* | '--sync rename'* | '--sync link'*)
+			fail "$o: $(cat trace)"
+			;;
+		'--sync f'*sync' '*) ;;
+		--sync*) fail "$o: $(cat trace)" ;;
+		esac
+	done
+fi
