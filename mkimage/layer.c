@@ -6,7 +6,9 @@
  *
  * A directory is emptied of older names at most once a layer (`pruned`): no
  * older name can come back within it, and whiteouts by the thousand cost no
- * more than one.
+ * more than one. What is removed then leaves the directory's list, and comes back
+ * to it with its name: so layers by the thousand look at each name as often as a
+ * layer has brought it, and not at the names of all of them.
  */
 #include "mkimage/tree.h"
 
@@ -38,13 +40,24 @@ static void prune_dent(struct tree *t, struct dent *d);
 
 static void prune_children(struct tree *t, struct node *dir)
 {
-	struct dent *d;
+	struct node_dir *nd = dir->dir;
+	struct dent *d, *next, *last = NULL;
 
-	if (dir->dir->pruned == t->layer)
+	if (nd->pruned == t->layer)
 		return;
-	dir->dir->pruned = t->layer;
-	for (d = dir->dir->first; d; d = d->next)
+	nd->pruned = t->layer;
+	for (d = nd->first; d; d = next) {
+		next = d->next;
+		t->nr_pruned++;
 		prune_dent(t, d);
+		if (d->node) {
+			last = d;
+			continue;
+		}
+		d->layer = TREE_UNLISTED;
+		*(last ? &last->next : &nd->first) = next;
+	}
+	nd->last = last;
 }
 
 /* No deeper than TREE_MAX_DEPTH. */

@@ -261,6 +261,18 @@ struct node *tree_child(const struct tree *t, const struct node *dir,
 	return d ? d->node : NULL;
 }
 
+void tree_list_dent(struct dent *d)
+{
+	struct node_dir *dir = d->dir->dir;
+
+	d->next = NULL;
+	if (dir->last)
+		dir->last->next = d;
+	else
+		dir->first = d;
+	dir->last = d;
+}
+
 struct dent *tree_get_dent(struct tree *t, struct node *dir, const char *name,
 			   size_t len, struct vc_error *err)
 {
@@ -280,11 +292,7 @@ struct dent *tree_get_dent(struct tree *t, struct node *dir, const char *name,
 	d->hash = hash;
 	d->len = (uint8_t)len;
 	memcpy(d->name, name, len);
-	if (dir->dir->last)
-		dir->dir->last->next = d;
-	else
-		dir->dir->first = d;
-	dir->dir->last = d;
+	tree_list_dent(d);
 	t->nr_dents++;
 	put_slot(t, d);
 	return d;
@@ -329,6 +337,8 @@ void tree_clear_dent(struct tree *t, struct dent *d)
 void tree_bind_dent(struct tree *t, struct dent *d, struct node *n)
 {
 	d->dir->dir->nr_names += !d->node;
+	if (d->layer == TREE_UNLISTED)
+		tree_list_dent(d);
 	d->node = n;
 	d->layer = t->layer;
 	n->nr_links++;

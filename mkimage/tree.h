@@ -56,13 +56,14 @@ enum node_type {
 	NODE_BOUND, /* the same when it has been found; internal */
 };
 
-/* One name in a directory. */
+/* One name in a directory. One that is removed may be in no list. */
+#define TREE_UNLISTED UINT16_MAX
 struct dent {
 	struct node *node; /* NULL: removed */
 	struct node *dir;  /* borrowed */
 	struct dent *next; /* of the same directory, in order of arrival */
 	uint32_t hash;
-	uint16_t layer; /* that brought the name */
+	uint16_t layer; /* that brought the name, or TREE_UNLISTED */
 	uint8_t len;
 	char name[]; /* not terminated */
 };
@@ -126,6 +127,7 @@ struct tree {
 	size_t nr_pending; /* hard links to what has not come yet; at most */
 	uint32_t nr_nodes, nr_implicit;
 	uint16_t layer;	     /* that arrives now, from 1 */
+	uint64_t nr_pruned;  /* names that whiteouts have looked at */
 	unsigned link_flags; /* TREE_*: the ways to targets of hard links */
 	struct xset_table xsets;
 	/* Called for each file that has lost its last name. */
@@ -200,6 +202,8 @@ void tree_bind_dent(struct tree *t, struct dent *d, struct node *n);
 struct dent *tree_find_dent(const struct tree *t, const struct node *dir,
 			    const char *name, size_t len);
 void tree_clear_dent(struct tree *t, struct dent *d);
+/* Put `d` at the end of its directory's list. */
+void tree_list_dent(struct dent *d);
 
 static inline bool node_is_dir(const struct node *n)
 {

@@ -177,6 +177,66 @@ START_TEST(empty_directory_of_many_names)
 }
 END_TEST
 
+#define NR_LAYERS 1000
+#define NR_NAMES 2000
+
+/* Names that are gone are not looked at by every layer that comes. */
+START_TEST(layers_do_not_look_at_what_is_gone)
+{
+	char name[32];
+	int i;
+
+	ck_ok(tree_init(&t, &err), &err);
+	add("d", NODE_DIR);
+	for (i = 0; i < NR_NAMES; i++) {
+		snprintf(name, sizeof(name), "d/%d/f", i);
+		add(name, NODE_FILE);
+	}
+	for (i = 0; i < NR_LAYERS; i++) {
+		next();
+		tree_make_opaque(&t, tree_find(&t, "d"));
+		snprintf(name, sizeof(name), "d/%d/f", i % 3);
+		add(name, NODE_FILE);
+		tree_make_opaque(&t, tree_find(&t, "d"));
+	}
+	/* each folder and its file, and those of every layer */
+	ck_assert_uint_le(t.nr_pruned, 2 * NR_NAMES + 2 * NR_LAYERS);
+	ck_assert_uint_ge(t.nr_pruned, 2 * NR_NAMES);
+	ck_assert_uint_eq(tree_find(&t, "d")->dir->nr_names, 1);
+	ck_assert_ptr_nonnull(tree_find(&t, name));
+	tree_fini(&t);
+}
+END_TEST
+
+/* A name that comes back is in its directory's list, at the end and once. */
+START_TEST(what_comes_back_is_listed)
+{
+	static const char *const want[] = { "new", "b", "a" };
+	const struct dent *d;
+	size_t i = 0;
+
+	ck_ok(tree_init(&t, &err), &err);
+	add("a", NODE_FILE);
+	add("b", NODE_DIR);
+	add("c", NODE_FILE);
+	next();
+	tree_make_opaque(&t, t.root);
+	ck_assert_ptr_null(t.root->dir->first);
+	add("new", NODE_FILE);
+	add("b", NODE_FILE);
+	add("a", NODE_FILE);
+	add("a", NODE_DIR);
+	for (d = t.root->dir->first; d; d = d->next, i++) {
+		ck_assert_uint_lt(i, VC_ARRAY_SIZE(want));
+		ck_assert_mem_eq(d->name, want[i], strlen(want[i]));
+		ck_assert_ptr_nonnull(d->node);
+	}
+	ck_assert_uint_eq(i, VC_ARRAY_SIZE(want));
+	ck_assert_uint_eq(t.root->dir->nr_names, 3);
+	tree_fini(&t);
+}
+END_TEST
+
 START_TEST(a_bound_link_is_one_name)
 {
 	struct tree_place p;
@@ -206,6 +266,8 @@ TEST_SUITE(suite_layer)
 	tcase_add_test(tc, links_are_bound_in_their_layer);
 	tcase_add_test(tc, layers_are_limited);
 	tcase_add_test(tc, empty_directory_of_many_names);
+	tcase_add_test(tc, layers_do_not_look_at_what_is_gone);
+	tcase_add_test(tc, what_comes_back_is_listed);
 	tcase_add_test(tc, a_bound_link_is_one_name);
 	return s;
 }
