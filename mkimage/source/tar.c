@@ -12,6 +12,10 @@
  * stream is read all the same, so that a compressed stream's checksum is
  * verified and a writer to the pipe does not die.
  *
+ * Behind an archive of cpio, and zeroes, there may be a compressed one: the initrd
+ * of a distribution is the microcode, as it is, and then all the rest. From there
+ * on the bytes of the stream are those that a decoder makes of it.
+ *
  * libarchive does not tell all that it reads. So the headers it has just read are
  * looked at once more, see headers.c: in the piece they came in or, when they go
  * on in the next one, in a copy.
@@ -28,10 +32,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
+#include "mkimage/source/decode.h"
 #include "mkimage/source/headers.h"
 #include "mkimage/source/source.h"
 #include "mkimage/source/tar.h"
 
+#define UNPACKED_BYTES (512 * 1024)
 #define TAR_MAX_REST (64 * 1024 * 1024) /* behind the end of an archive */
 
 /* --- the stream, for libarchive ------------------------------------------- */
@@ -123,10 +129,18 @@ static void keep_headers(struct tar *t, struct archive *a)
 	t->kept_len += len;
 }
 
+static int get_piece(struct tar *t)
+{
+	t->cur = t->unpacked;
+	return t->decoder ? decoder_read(t->decoder, t->unpacked,
+					 UNPACKED_BYTES, &t->cur_len, &t->err)
+			  : stream_next(t->s, &t->cur, &t->cur_len, &t->err);
+}
+
 static int next_piece(struct tar *t)
 {
 	t->cur_fed = 0;
-	if (stream_next(t->s, &t->cur, &t->cur_len, &t->err)) {
+	if (get_piece(t)) {
 		t->cur_len = 0;
 		return -1;
 	}
@@ -247,6 +261,68 @@ static bool is_cpio(const uint8_t *p, size_t len)
 	       (len < 6 || p[5] == '1' || p[5] == '2' || p[5] == '7');
 }
 
+/* For the decoder: what there is of a piece or two, and those that follow. */
+static int feed_packed(void *opaque, const uint8_t **ret, size_t *ret_len,
+		       struct vc_error *err)
+{
+	struct tar *t = opaque;
+
+	if (t->magic_len) {
+		*ret = t->magic;
+		*ret_len = t->magic_len;
+		t->magic_len = 0;
+	} else if (t->packed_len) {
+		*ret = t->packed;
+		*ret_len = t->packed_len;
+		t->packed_len = 0;
+	} else {
+		return stream_next(t->s, ret, ret_len, err);
+	}
+	return 0;
+}
+
+/* Is what comes `at` this piece compressed? Then a decoder makes the stream from
+ * there on, the first piece of which is there. Else of a few bytes at its end no
+ * more is known than that: the next piece is there. */
+static int unpack(struct tar *t, size_t at, bool *ret, struct vc_error *err)
+{
+	uint8_t magic[TAR_MAGIC];
+	size_t len = vc_min_u64(t->cur_len - at, sizeof(magic)), first = len, n;
+
+	*ret = false;
+	if (!t->may_unpack || t->decoder || stream_is_compressed(t->s))
+		return 0;
+	memcpy(magic, t->cur + at, len);
+	if (len < sizeof(magic)) {
+		if (next_piece(t)) {
+			*err = t->err;
+			return -1;
+		}
+		n = vc_min_u64(sizeof(magic) - len, t->cur_len);
+		if (n)
+			memcpy(magic + len, t->cur, n);
+		len += n;
+		memcpy(t->magic, magic, first);
+		t->magic_len = first;
+		at = 0;
+	}
+	*ret = decode_is_compressed(magic, len);
+	if (!*ret)
+		return 0;
+	t->packed = t->cur + at;
+	t->packed_len = t->cur_len - at;
+	t->unpacked = malloc(UNPACKED_BYTES);
+	if (!t->unpacked)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "decompress");
+	if (decoder_open(magic, len, feed_packed, t, &t->decoder, err))
+		return -1;
+	if (next_piece(t)) {
+		*err = t->err;
+		return -1;
+	}
+	return 0;
+}
+
 /* Look at what follows the end of an archive at `pos`, up to the next one;
  * *ret_more if there is one, where cur_fed then points. Archives of tar fill
  * blocks, those of cpio need not. */
@@ -255,6 +331,7 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 {
 	size_t at = pos >= t->total ? t->cur_len
 				    : t->cur_len - (size_t)(t->total - pos);
+	bool is_packed;
 	const uint8_t *p;
 	size_t n;
 
@@ -273,6 +350,13 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 				t->cur_fed = at;
 				t->base = t->total - t->cur_len + at;
 				return 0;
+			}
+			if (!*ret_garbage && !in_blocks) {
+				if (unpack(t, at, &is_packed, err))
+					return -1;
+				at = n = 0;
+				if (is_packed)
+					continue;
 			}
 			*ret_garbage = true;
 		}
@@ -383,9 +467,12 @@ int tar_each(struct tar *t,
 		rc = read_one(t, a, fn, opaque, &more, err);
 		archive_read_free(a);
 	}
-	if (!rc && stream_has_rest(t->s))
+	if (!rc && (stream_has_rest(t->s) ||
+		    (t->decoder && decoder_has_rest(t->decoder))))
 		rc = warn_add(&t->b->warn, err,
 			      "what follows the compressed data is left out");
+	t->decoder = decoder_close(t->decoder);
+	free(vc_steal_ptr(&t->unpacked));
 	free(vc_steal_ptr(&t->kept));
 	t->kept_len = 0;
 	return rc;
@@ -406,5 +493,7 @@ static int one_to_tree(void *opaque, struct tar *t, struct archive *a,
 
 int tar_to_tree(struct tar *t, bool is_layer, struct vc_error *err)
 {
+	/* a layer is compressed as a whole */
+	t->may_unpack = !is_layer;
 	return tar_each(t, one_to_tree, &is_layer, err);
 }

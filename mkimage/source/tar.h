@@ -9,6 +9,7 @@
 #include "mkimage/source/stream.h"
 
 #define TAR_BLOCK 512
+#define TAR_MAGIC 16 /* bytes by which any kind of compression is known */
 /* Of one entry: the headers, and the runs of data in the map of a sparse file,
  * which is one of them. libarchive has 80 bytes of memory for a run, and some 20
  * of its text are kept: 13 MiB, which leaves room for all the rest in the 48 MiB
@@ -23,6 +24,13 @@ struct tar {
 	struct build *b;	 /* borrowed */
 	struct stream *s;	 /* borrowed */
 	struct digest *digest;	 /* of what the stream gives; may be NULL */
+	struct decoder *decoder; /* of what follows in it, see unpack() */
+	uint8_t *unpacked;	 /* what it makes */
+	bool may_unpack;
+	/* what it gets first of the stream */
+	uint8_t magic[TAR_MAGIC];
+	const uint8_t *packed;
+	size_t magic_len, packed_len;
 	struct vc_error err;	 /* of the stream */
 	const uint8_t *cur;	 /* what the parser has now */
 	size_t cur_len, cur_fed; /* cur_fed: already handed out of it */

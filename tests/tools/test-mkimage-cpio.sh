@@ -113,3 +113,67 @@ X
 grep -q "entry 'large': .*4 GiB" err.log || fail "$(cat err.log)"
 [ ! -e c.cpio ] || fail "an output is left"
 [ -z "$(find . -name '.vmmkit*')" ] || fail "temporary files are left"
+
+# an initrd as distributions have it: microcode in a plain archive, which the
+# kernel reads first, and the rest in a compressed one behind it
+mkdir -p early/kernel/x86 main/bin main/kernel
+image_size=+4M
+echo microcode >early/kernel/x86/code.bin
+echo 'a program' >main/bin/init
+head -c 700000 /dev/urandom >main/kernel/module
+pack_cpio() {
+	(cd "$1" && find . | sort | cpio -o -H newc --quiet -R 0:0)
+}
+pack_cpio early >early.cpio
+pack_cpio main >main.cpio
+cat early.cpio main.cpio >plain.cpio
+build --strict plain.cpio
+cp image.raw plain.raw
+for c in 'gzip -9' 'xz --check=crc32' 'zstd -q' 'lz4 -l -q' 'xz --format=lzma' \
+	bzip2; do
+	command -v "${c%% *}" >/dev/null || continue
+	$c -c main.cpio >main.c
+	# also where its first bytes are in two pieces, of a file and of a pipe
+	ats=$((256 * 1024 - 3))
+	[ "$c" != 'gzip -9' ] || ats="0 $ats $((512 * 1024 - 1))"
+	for at in $ats; do
+		size=$(stat -c %s early.cpio)
+		pad=0
+		[ "$at" -lt "$size" ] || pad=$((at - size))
+		{
+			cat early.cpio
+			head -c $pad /dev/zero
+			cat main.c
+		} >initrd
+		build --strict initrd
+		cmp image.raw plain.raw || fail "$c at $at: another image"
+		mkimage -q --force --strict --size $image_size -o image.raw - \
+			<initrd
+		cmp image.raw plain.raw || fail "$c at $at, a pipe: another image"
+	done
+	# cut off, and what is no archive
+	head -c $(($(stat -c %s initrd) - 100)) initrd >cut
+	refuses 'cut: ' 1 cut
+	{
+		cat early.cpio
+		echo garbage | $c -c
+	} >initrd
+	refuses 'what follows the end-of-archive mark is left' 1 --strict initrd
+done
+if command -v unmkinitramfs >/dev/null; then
+	{
+		cat early.cpio
+		gzip -c main.cpio
+	} >initrd
+	unmkinitramfs initrd unpacked
+	cat unpacked/main/bin/init unpacked/early/kernel/x86/code.bin >want
+	mkimage -q --force -o all.cpio initrd
+	rm -rf all
+	mkdir all
+	(cd all && cpio -i --quiet <../all.cpio)
+	cat all/bin/init all/kernel/x86/code.bin | cmp - want ||
+		fail "not what unmkinitramfs finds"
+	(cd unpacked && find early/* main/* | sed 's,[a-z]*/,,' | sort -u) >want
+	(cd all && find ./* | sed 's,./,,' | sort) | cmp - want ||
+		fail "unmkinitramfs finds more or less"
+fi
