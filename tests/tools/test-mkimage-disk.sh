@@ -223,15 +223,20 @@ unsquashfs -s root.squashfs >un.log 2>&1 || fail "$(cat un.log)"
 
 # of a seed, whatever the content
 ids() {
-	mkimage -q --force --seed "$1" --esp grub.cfg:x --size 100M -o s.raw "$2"
+	mkimage -q --force --seed "$1" --esp grub.cfg:x --size 100M -t "${3-ext4}" \
+		-o s.raw "$2"
 	sfdisk -d s.raw | grep -o 'uuid=[^,]*\|label-id:.*'
+	part s.raw 1 esp.img
+	blkid -p -o value -s UUID esp.img
 }
 ids me a.tar >ids.log
-[ "$(grep -c . ids.log)" -eq 3 ] || fail "$(cat ids.log)"
+[ "$(grep -c . ids.log)" -eq 4 ] || fail "$(cat ids.log)"
 tar -cf seed.tar grub.cfg
 ids me seed.tar | diff ids.log - || fail "one seed, other GUIDs"
-[ "$(ids you a.tar | sort - ids.log | uniq | grep -c .)" -eq 6 ] ||
+[ "$(ids you a.tar | sort - ids.log | uniq | grep -c .)" -eq 8 ] ||
 	fail "another seed, the same GUIDs"
+ids me a.tar squashfs >ids.log
+ids me seed.tar squashfs | diff ids.log - || fail "squashfs: other GUIDs"
 rm s.raw
 
 # sizes: of the disk, FAT16 and FAT32

@@ -66,6 +66,8 @@ X
 build --hostname h --root-password-hash "$hash" --network dhcp a.tar
 has 'cat /outside/hostname' '^h$'
 has 'cat /outside/hosts' '^127.0.0.1	localhost$'
+has 'stat /outside/hostname' 'Mode: +0644'
+has 'stat /outside/hosts' 'Mode: +0644'
 has 'cat /outside/shadow' '^root:\$6\$salt'
 has 'stat /outside/shadow' 'Mode: +0600'
 has 'cat /outside/network/interfaces' '^iface eth0 inet dhcp$'

@@ -212,6 +212,36 @@ START_TEST(an_exact_size_is_laid_out_until_it_is_right)
 }
 END_TEST
 
+/* One more block, and the length would say that there is nothing in it yet. */
+START_TEST(long_extents_are_cut)
+{
+	static const uint32_t lens[] = { 32767, 32768, 32769, 65536, 65537 };
+	static const uint32_t want[] = { 1, 1, 2, 2, 3 };
+	uint8_t root[E4_IBLOCK];
+	size_t i;
+
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		const struct e4_extent *e = (void *)(root + 12);
+		struct extents ext = { 0 };
+		uint64_t sum = 0;
+		uint32_t n;
+
+		ck_assert_int_eq(extents_append(&ext, 7, 1000, lens[i], &err),
+				 0);
+		ck_assert_uint_eq(e4_count_extents(&ext), want[i]);
+		e4_root_of(&ext, root);
+		for (n = 0; n < want[i]; n++) {
+			ck_assert_uint_le(le16_get(e[n].len), 32768);
+			ck_assert_uint_eq(le32_get(e[n].block), 7 + sum);
+			ck_assert_uint_eq(le32_get(e[n].start_lo), 1000 + sum);
+			sum += le16_get(e[n].len);
+		}
+		ck_assert_uint_eq(sum, lens[i]);
+		extents_fini(&ext);
+	}
+}
+END_TEST
+
 /* Where mke2fs takes a larger one. */
 START_TEST(journals_are_those_of_mke2fs)
 {
@@ -243,6 +273,7 @@ TEST_SUITE(suite_layout)
 	tcase_add_loop_test(tc, an_automatic_size_outgrows_its_descriptors, 2,
 			    4);
 	tcase_add_test(tc, an_exact_size_is_laid_out_until_it_is_right);
+	tcase_add_test(tc, long_extents_are_cut);
 	tcase_add_test(tc, journals_are_those_of_mke2fs);
 	return s;
 }
