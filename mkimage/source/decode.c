@@ -473,6 +473,13 @@ bool decode_is_compressed(const uint8_t *head, size_t len)
 	return find_kind(head, len) != NULL;
 }
 
+bool decode_has_end(const uint8_t *head, size_t len)
+{
+	const struct kind *kind = find_kind(head, len);
+
+	return kind && kind->is != is_compress;
+}
+
 int decoder_open(const uint8_t *head, size_t len, decode_feed *feed,
 		 void *opaque, struct decoder **ret, struct vc_error *err)
 {

@@ -23,6 +23,8 @@ typedef int decode_feed(void *opaque, const uint8_t **ret, size_t *ret_len,
 
 /* Does an input that begins so need a decoder? */
 bool decode_is_compressed(const uint8_t *head, size_t len);
+/* Is it of a kind that has a mark at its end, without which it is refused? */
+bool decode_has_end(const uint8_t *head, size_t len);
 /* `head` is the beginning of what `feed` gives, and only looked at. */
 int decoder_open(const uint8_t *head, size_t len, decode_feed *feed,
 		 void *opaque, struct decoder **ret,

@@ -46,7 +46,7 @@ struct piece {
 
 struct stream {
 	int fd, stop_fd;
-	bool is_sequential, is_compressed, is_named;
+	bool is_sequential, is_compressed, has_end, is_named;
 	bool has_thread, has_rest; /* behind compressed data; once is_end */
 	bool has_range;		   /* of `fd`, which is borrowed then */
 	uint64_t start;		   /* of the input in a file */
@@ -250,6 +250,7 @@ static int look(struct stream *s, struct vc_error *err)
 	if (!len)
 		return vc_fail(err, VC_E_CORRUPT, 0, "it is empty");
 	s->is_compressed = decode_is_compressed(head, len);
+	s->has_end = decode_has_end(head, len);
 	return 0;
 }
 
@@ -351,6 +352,11 @@ bool stream_is_file(const struct stream *s)
 bool stream_is_compressed(const struct stream *s)
 {
 	return s->is_compressed;
+}
+
+bool stream_has_end(const struct stream *s)
+{
+	return s->has_end || s->digest;
 }
 
 bool stream_has_rest(const struct stream *s)

@@ -27,6 +27,9 @@ int stream_open_range(const struct stream_range *range, struct digest *digest,
 bool stream_is_file(const struct stream *s);
 /* Is the input compressed? After the first stream_next(). */
 bool stream_is_compressed(const struct stream *s);
+/* Would it be an error if the input were cut off? After the first
+ * stream_next(). */
+bool stream_has_end(const struct stream *s);
 /* Did anything but zeroes follow the compressed data? After stream_next() has
  * told the end. */
 bool stream_has_rest(const struct stream *s);
