@@ -2,8 +2,8 @@
 /*
  * A manifest: one step a line, in words. Words are separated by blanks; double
  * quotes keep blanks in one; \n, \t and \xHH, and \ before anything else that
- * is no letter or digit, stand for a byte. The number of words each verb has is
- * in the table; mode= and owner= may follow.
+ * is no letter or digit, stand for a byte. What words a verb has is in op_kinds,
+ * in ops.c; mode= and owner= may follow.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,29 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
-#include "mkimage/mode.h"
 #include "mkimage/ops.h"
 
 struct line {
 	char *w[MANIFEST_MAX_WORDS]; /* point into buf */
 	size_t nr;
 	char buf[MANIFEST_MAX_LINE + MANIFEST_MAX_WORDS];
-};
-
-static const struct {
-	const char *name;
-	enum op_verb verb;
-	size_t nr_words; /* beside the verb */
-	bool takes_mode, takes_owner;
-} verbs[] = {
-	{ "add", OP_ADD, 2, true, true },
-	{ "mkdir", OP_MKDIR, 1, true, true },
-	{ "symlink", OP_SYMLINK, 2, false, true },
-	{ "chmod", OP_CHMOD, 2, false, false },
-	{ "chmod-all", OP_CHMOD_ALL, 2, false, false },
-	{ "chown", OP_CHOWN, 2, false, false },
-	{ "chown-all", OP_CHOWN_ALL, 2, false, false },
-	{ "remove", OP_REMOVE, 1, false, false },
 };
 
 /* --- words ---------------------------------------------------------------- */
@@ -129,21 +112,20 @@ static int split_line(const char *p, size_t len, struct line *l,
 
 /* --- steps ---------------------------------------------------------------- */
 
-static int get_keys(const struct line *l, size_t v, struct op *op,
+/* Words of the form KEY=VALUE, from number `i` on. */
+static int get_keys(const struct line *l, size_t i, struct op *op,
 		    struct vc_error *err)
 {
-	size_t i;
+	const struct op_kind *kind = &op_kinds[op->verb];
 
-	for (i = 1 + verbs[v].nr_words; i < l->nr; i++) {
+	for (; i < l->nr; i++) {
 		const char *w = l->w[i];
 
-		if (verbs[v].takes_mode && !strncmp(w, "mode=", 5)) {
-			op->has_mode = true;
-			if (mode_parse(w + 5, &op->mode, err))
+		if (kind->takes_mode && !strncmp(w, "mode=", 5)) {
+			if (op_set(op, OP_ARG_MODE, w + 5, err))
 				return vc_prefix(err, "mode");
-		} else if (verbs[v].takes_owner && !strncmp(w, "owner=", 6)) {
-			op->has_owner = true;
-			if (op_parse_owner(w + 6, &op->uid, &op->gid, err))
+		} else if (kind->takes_owner && !strncmp(w, "owner=", 6)) {
+			if (op_set(op, OP_ARG_OWNER, w + 6, err))
 				return vc_prefix(err, "owner");
 		} else {
 			return vc_fail(err, VC_E_ARG, 0, "unknown word '%s'",
@@ -167,48 +149,45 @@ static char *host_path(const char *manifest, const char *path)
 	return ret;
 }
 
-static int fill_op(const struct line *l, const char *name, struct op *op,
+static int get_arg(const char *text, const char *name, struct op *op,
 		   struct vc_error *err)
 {
-	const bool is_chmod = op->verb == OP_CHMOD || op->verb == OP_CHMOD_ALL;
+	const enum op_arg arg = op_kinds[op->verb].arg;
+	vc_auto_free char *path = NULL;
 
-	if (op->verb == OP_ADD)
-		op->arg = host_path(name, l->w[1]);
-	else if (op->verb == OP_SYMLINK || is_chmod)
-		op->arg = strdup(l->w[1]);
-	if ((op->verb == OP_ADD || op->verb == OP_SYMLINK || is_chmod) &&
-	    !op->arg)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
-	if (is_chmod)
-		return op_check_mode(op->arg, err);
-	if (op->verb == OP_CHOWN || op->verb == OP_CHOWN_ALL) {
-		op->has_owner = true;
-		return op_parse_owner(l->w[1], &op->uid, &op->gid, err);
+	if (arg == OP_ARG_HOST) {
+		text = path = host_path(name, text);
+		if (!path)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "manifest");
 	}
-	return 0;
+	return op_set(op, arg, text, err);
 }
 
 static int add_step(const struct line *l, const char *name, uint32_t nr,
 		    struct ops *o, struct vc_error *err)
 {
 	struct op op = { .line = nr, .file = name };
-	size_t v;
+	const struct op_kind *kind;
+	size_t v, last;
 
-	for (v = 0; v < VC_ARRAY_SIZE(verbs); v++)
-		if (!strcmp(l->w[0], verbs[v].name))
+	for (v = 0; v < OP_NR_VERBS; v++)
+		if (!strcmp(l->w[0], op_kinds[v].name))
 			break;
-	if (v == VC_ARRAY_SIZE(verbs))
+	if (v == OP_NR_VERBS)
 		return vc_fail(err, VC_E_ARG, 0, "unknown verb '%s'",
 			       tree_show(l->w[0]).s);
-	if (l->nr < 1 + verbs[v].nr_words)
+	kind = &op_kinds[v];
+	last = kind->arg == OP_ARG_NONE ? 1 : 2;
+	if (l->nr <= last)
 		return vc_fail(err, VC_E_ARG, 0, "%s: words are missing",
-			       verbs[v].name);
-	op.verb = verbs[v].verb;
-	if (fill_op(l, name, &op, err) || get_keys(l, v, &op, err)) {
-		free(op.arg);
-		return vc_prefix(err, "%s", verbs[v].name);
+			       kind->name);
+	op.verb = (enum op_verb)v;
+	if (get_arg(l->w[1], name, &op, err) ||
+	    get_keys(l, last + 1, &op, err)) {
+		op_fini(&op);
+		return vc_prefix(err, "%s", kind->name);
 	}
-	op.guest = strdup(l->w[verbs[v].nr_words]);
+	op.guest = strdup(l->w[last]);
 	return ops_add(o, &op, err);
 }
 

@@ -6,7 +6,7 @@
 
 #define SET_IDS 06000
 
-int mode_parse(const char *text, uint16_t *ret, struct vc_error *err)
+static int parse_octal(const char *text, uint16_t *ret, struct vc_error *err)
 {
 	size_t len = strlen(text);
 
@@ -104,7 +104,7 @@ int mode_change(const char *text, bool is_dir, uint16_t *mode,
 	const char *p = text;
 
 	if (*p >= '0' && *p <= '9')
-		return mode_parse(text, mode, err);
+		return parse_octal(text, mode, err);
 	for (;; p++) {
 		if (apply_clause(&p, is_dir, mode) || (*p && *p != ','))
 			return vc_fail(err, VC_E_ARG, 0,

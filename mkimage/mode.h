@@ -7,10 +7,7 @@
 #include <stdint.h>
 #include <vmmcore/error.h>
 
-/* "755", octal, to the bits a mode has. */
-int mode_parse(const char *text, uint16_t *ret,
-	       struct vc_error *err) VC_MUST_CHECK;
-/* The same, or "u=rwX,go-w": what `mode` becomes by it. There is no umask: no
+/* What `mode` becomes by "755", octal, or "u=rwX,go-w". There is no umask: no
  * letter in front is "a". VC_E_ARG if it is neither. */
 int mode_change(const char *text, bool is_dir, uint16_t *mode,
 		struct vc_error *err) VC_MUST_CHECK;

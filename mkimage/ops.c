@@ -14,23 +14,24 @@
 
 #define MAX_ID (UINT32_MAX - 1)
 
-static const char *const verbs[] = {
-	[OP_ADD] = "add",
-	[OP_MKDIR] = "mkdir",
-	[OP_SYMLINK] = "symlink",
-	[OP_CHMOD] = "chmod",
-	[OP_CHMOD_ALL] = "chmod-all",
-	[OP_CHOWN] = "chown",
-	[OP_CHOWN_ALL] = "chown-all",
-	[OP_REMOVE] = "remove",
+const struct op_kind op_kinds[OP_NR_VERBS] = {
+	[OP_ADD] = { "add", OP_ARG_HOST, true, true },
+	[OP_MKDIR] = { "mkdir", OP_ARG_NONE, true, true },
+	[OP_SYMLINK] = { "symlink", OP_ARG_TARGET, false, true },
+	[OP_CHMOD] = { "chmod", OP_ARG_MODE, false, false },
+	[OP_CHMOD_ALL] = { "chmod-all", OP_ARG_MODE, false, false },
+	[OP_CHOWN] = { "chown", OP_ARG_OWNER, false, false },
+	[OP_CHOWN_ALL] = { "chown-all", OP_ARG_OWNER, false, false },
+	[OP_REMOVE] = { "remove", OP_ARG_NONE, false, false },
 };
 
 /* --- the list ------------------------------------------------------------- */
 
-static void op_fini(struct op *op)
+void op_fini(struct op *op)
 {
 	free(op->guest);
 	free(op->arg);
+	free(op->mode);
 	*op = (struct op){ 0 };
 }
 
@@ -40,7 +41,8 @@ int ops_add(struct ops *o, struct op *op, struct vc_error *err)
 	int rc = 0;
 
 	if (!op->guest)
-		rc = vc_fail(err, VC_E_SYS, ENOMEM, "%s", verbs[op->verb]);
+		rc = vc_fail(err, VC_E_SYS, ENOMEM, "%s",
+			     op_kinds[op->verb].name);
 	else if (!*op->guest)
 		rc = vc_fail(err, VC_E_ARG, 0, "no name in the image");
 	else if (o->nr == OPS_MAX)
@@ -99,11 +101,35 @@ int op_parse_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid,
 	return parse_id(text + len + 1, strlen(text + len + 1), ret_gid, err);
 }
 
-int op_check_mode(const char *text, struct vc_error *err)
+/* Whether it can be said of any file is known before there is one. */
+static int set_mode(struct op *op, const char *text, struct vc_error *err)
 {
 	uint16_t mode = 0;
 
+	free(op->mode);
+	op->mode = strdup(text);
+	if (!op->mode)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "mode");
 	return mode_change(text, false, &mode, err);
+}
+
+int op_set(struct op *op, enum op_arg arg, const char *text,
+	   struct vc_error *err)
+{
+	switch (arg) {
+	case OP_ARG_MODE:
+		return set_mode(op, text, err);
+	case OP_ARG_OWNER:
+		op->has_owner = true;
+		return op_parse_owner(text, &op->uid, &op->gid, err);
+	case OP_ARG_HOST:
+	case OP_ARG_TARGET:
+		op->arg = strdup(text);
+		return op->arg ? 0 : vc_fail(err, VC_E_SYS, ENOMEM, "name");
+	case OP_ARG_NONE:
+	default:
+		return 0;
+	}
 }
 
 /* Where the name in the image begins: behind the last ":/", else behind the
@@ -120,30 +146,25 @@ static const char *split(const char *text)
 int ops_add_option(struct ops *o, enum op_verb verb, const char *text,
 		   struct vc_error *err)
 {
+	const enum op_arg arg = op_kinds[verb].arg;
+	vc_auto_free char *first = NULL;
 	struct op op = { .verb = verb };
 	const char *at = NULL;
-	int rc = 0;
 
-	if (verb != OP_MKDIR && verb != OP_REMOVE) {
+	if (arg != OP_ARG_NONE) {
 		at = split(text);
 		if (!at || at == text)
 			return vc_fail(err, VC_E_ARG, 0, "no ':'");
-		op.arg = strndup(text, (size_t)(at - text));
-		if (!op.arg)
+		first = strndup(text, (size_t)(at - text));
+		if (!first)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "option");
 		text = at + 1;
 	}
-	op.guest = strdup(text);
-	if (verb == OP_CHMOD || verb == OP_CHMOD_ALL) {
-		rc = op_check_mode(op.arg, err);
-	} else if (verb == OP_CHOWN || verb == OP_CHOWN_ALL) {
-		op.has_owner = true;
-		rc = op_parse_owner(op.arg, &op.uid, &op.gid, err);
-	}
-	if (rc) {
+	if (op_set(&op, arg, first, err)) {
 		op_fini(&op);
 		return -1;
 	}
+	op.guest = strdup(text);
 	return ops_add(o, &op, err);
 }
 
@@ -187,15 +208,15 @@ static int change_mode(struct build *b, struct node *n, uint16_t mode,
 	return build_set_acl(b, n, false, acl, nr, err);
 }
 
-/* By the words of `op`. A symbolic link has no mode of its own. */
+/* By the words of `op`, if it has any. A symbolic link has no mode of its own. */
 static int change_mode_by(struct build *b, struct node *n, const struct op *op,
 			  struct vc_error *err)
 {
 	uint16_t mode = n->mode;
 
-	if (n->type == NODE_SYMLINK)
+	if (!op->mode || n->type == NODE_SYMLINK)
 		return 0;
-	if (mode_change(op->arg, node_is_dir(n), &mode, err))
+	if (mode_change(op->mode, node_is_dir(n), &mode, err))
 		return -1;
 	return change_mode(b, n, mode, err);
 }
@@ -203,13 +224,11 @@ static int change_mode_by(struct build *b, struct node *n, const struct op *op,
 static int set_given(struct build *b, const struct op *op, struct node *n,
 		     struct vc_error *err)
 {
-	if (op->verb == OP_CHMOD || op->verb == OP_CHMOD_ALL)
-		return change_mode_by(b, n, op, err);
 	if (op->has_owner) {
 		n->uid = op->uid;
 		n->gid = op->gid;
 	}
-	return op->has_mode ? change_mode(b, n, op->mode, err) : 0;
+	return change_mode_by(b, n, op, err);
 }
 
 /* No deeper than TREE_MAX_DEPTH; links in there are changed, not followed. */
@@ -375,10 +394,8 @@ static int add_from_host(struct build *b, const struct op *op,
 	b->exclude = &none;
 	rc = source_dir(b, op->arg, guest, &o, err);
 	b->exclude = exclude;
-	if (rc || !op->has_mode)
-		return rc;
-	n = tree_find(&b->tree, guest);
-	return n ? change_mode(b, n, op->mode, err) : 0;
+	n = rc ? NULL : tree_find(&b->tree, guest);
+	return n ? change_mode_by(b, n, op, err) : rc;
 }
 
 static int apply(struct build *b, const struct op *op,
@@ -412,7 +429,8 @@ int ops_apply(struct build *b, const struct ops *o,
 		op = &o->v[i];
 		if (!apply(b, op, opts, err))
 			continue;
-		vc_prefix(err, "%s%s", op->file ? "" : "--", verbs[op->verb]);
+		vc_prefix(err, "%s%s", op->file ? "" : "--",
+			  op_kinds[op->verb].name);
 		return op->file ? vc_prefix(err, "%s: line %u", op->file,
 					    op->line)
 				: -1;

@@ -15,21 +15,39 @@
 #define MANIFEST_MAX_WORDS 8
 
 enum op_verb {
-	OP_ADD, /* `arg` is the name on the host */
+	OP_ADD,
 	OP_MKDIR,
-	OP_SYMLINK,   /* `arg` is the target */
-	OP_CHMOD,     /* `arg` is what mode_change() takes */
+	OP_SYMLINK,
+	OP_CHMOD,
 	OP_CHMOD_ALL, /* what is below as well */
 	OP_CHOWN,
 	OP_CHOWN_ALL, /* what is below as well */
 	OP_REMOVE,
 };
+#define OP_NR_VERBS (OP_REMOVE + 1)
+
+/* What stands before the name in the image. */
+enum op_arg {
+	OP_ARG_NONE,
+	OP_ARG_HOST,
+	OP_ARG_TARGET,
+	OP_ARG_MODE,
+	OP_ARG_OWNER
+};
+
+struct op_kind {
+	const char *name;
+	enum op_arg arg;
+	bool takes_mode, takes_owner; /* in a manifest */
+};
+extern const struct op_kind op_kinds[OP_NR_VERBS];
 
 struct op {
 	enum op_verb verb;
-	char *guest, *arg; /* owned; arg may be NULL */
-	bool has_mode, has_owner;
-	uint16_t mode;
+	char *guest; /* owned, as the two below, which may be NULL */
+	char *arg;   /* the name on the host, or the target */
+	char *mode;  /* that mode_change() takes */
+	bool has_owner;
 	uint32_t uid, gid;
 	uint32_t line;	  /* of `file`, or 0 */
 	const char *file; /* borrowed: the manifest; NULL: an option */
@@ -48,8 +66,10 @@ int ops_apply(struct build *b, const struct ops *o,
 	      const struct source_opts *opts,
 	      struct vc_error *err) VC_MUST_CHECK;
 
-/* Whether mode_change() takes it. */
-int op_check_mode(const char *text, struct vc_error *err) VC_MUST_CHECK;
+/* What `arg` is of a step, from `text`. */
+int op_set(struct op *op, enum op_arg arg, const char *text,
+	   struct vc_error *err) VC_MUST_CHECK;
+void op_fini(struct op *op);
 /* "UID:GID", numbers. */
 int op_parse_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid,
 		   struct vc_error *err) VC_MUST_CHECK;

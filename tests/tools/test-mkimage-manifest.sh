@@ -154,6 +154,14 @@ has 'stat /s' 'User: +9 +Group: +9'
 build --manifest m/manifest a.tar
 has 'stat /h' 'Mode: +0600'
 has 'stat /h' 'User: +7 +Group: +8'
+# a mode in the words of chmod, from that of the host or what a directory has
+chmod 640 m/hello
+printf '%s\n' 'add hello /h mode=u+x,o=w' 'mkdir /new mode=g+ws,o-x' \
+	'mkdir /new/sub mode=a=X' >m/manifest
+build --manifest m/manifest a.tar
+has 'stat /h' 'Mode: +0742'
+has 'stat /new' 'Mode: +02774'
+has 'stat /new/sub' 'Mode: +0111'
 
 # what is refused
 refuses "--add: 'missing': No such file" 1 --add missing:/x a.tar
@@ -184,6 +192,8 @@ bad 'add: words are missing' 'add x'
 bad "add: unknown word 'time=3'" 'add x y time=3'
 bad "symlink: unknown word 'mode=3'" 'symlink x y mode=3'
 bad 'mkdir: mode: not an octal' 'mkdir x mode=9'
+bad 'mkdir: mode: neither an octal mode nor one like' 'mkdir x mode=u+q'
+bad 'add: mode: neither an octal mode nor one like' 'add x y mode='
 bad 'mkdir: owner: not of the form' 'mkdir x owner=root'
 bad 'a quote without an end' 'mkdir "x'
 bad 'unknown escape' 'mkdir \q'
