@@ -51,6 +51,16 @@ have_tool() {
 	}
 }
 
+# gen: a.tar, from the description on standard input
+gen() {
+	"$gentar" >a.tar || fail gentar
+}
+
+# many N [LETTER]: so many of it
+many() {
+	head -c "$1" /dev/zero | tr '\0' "${2:-n}"
+}
+
 # clean IMAGE: nothing for e2fsck to say
 clean() {
 	e2fsck -fn "$1" >fsck.log 2>&1 || {

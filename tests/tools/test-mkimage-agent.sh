@@ -6,9 +6,6 @@ need e2fsck debugfs
 
 printf '\177ELF-agent' >agent
 printf '\177ELF-init' >init
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
 agent() {
 	rm -f image.raw
 	mkimage -o image.raw --agent-binary agent --init-binary init "$@" \

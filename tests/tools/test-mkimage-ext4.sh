@@ -5,9 +5,6 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs dumpe2fs
 
-many() {
-	head -c "$1" /dev/zero | tr '\0' n
-}
 field() {
 	dumpe2fs -h image.raw 2>/dev/null | sed -n "s/^$1: *//p"
 }

@@ -34,9 +34,6 @@
 need e2fsck debugfs tar cpio gzip zstd
 image_size=+4M
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
 long=$(printf '%0120d' 0)
 
 # --- dialects, by tar: each gives the same image as the first --------------

@@ -5,9 +5,6 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
 hasnot() {
 	debugfs -R "stat $1" image.raw 2>&1 | grep -q 'Type:' &&
 		fail "$1 is there" || :

@@ -40,12 +40,6 @@
 need e2fsck debugfs tar zstd
 image_size=+4M
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
-many() {
-	head -c "$1" /dev/zero | tr '\0' "${2:-n}"
-}
 # value FILE NAME BYTES-AS-PRINTF
 value() {
 	debugfs -R "ea_get -f value $1 $2" image.raw >/dev/null 2>&1

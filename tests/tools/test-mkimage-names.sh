@@ -6,12 +6,6 @@
 need e2fsck debugfs setfattr
 image_size=+4M
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
-many() {
-	head -c "$1" /dev/zero | tr '\0' "${2:-n}"
-}
 # lines TABLE-FIELD: the entries of a case, ';' between them
 lines() {
 	printf '%s\n' "$1" | sed 's/ *; */\n/g'

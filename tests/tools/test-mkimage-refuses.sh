@@ -20,12 +20,6 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck tar gzip xz zstd cpio
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
-many() {
-	head -c "$1" /dev/zero | tr '\0' n
-}
 
 # usage
 refuses 'no input' 2

@@ -5,9 +5,6 @@
 image_size=+4M # there is much to compare
 need e2fsck debugfs tar setfattr getfattr setfacl getfacl
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
 
 # a folder with one of everything
 mkdir -p d/sub/deep d/empty

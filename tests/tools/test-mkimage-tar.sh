@@ -6,9 +6,6 @@
 need e2fsck debugfs tar gzip bzip2 xz zstd
 image_size=+4M # there is much to compare
 
-gen() {
-	"$gentar" >a.tar || fail gentar
-}
 
 # compression, by several members as well
 gen <<'X'
