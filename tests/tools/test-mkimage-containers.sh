@@ -114,6 +114,12 @@ if have_tool script; then
 		>tty.log </dev/null || fail "$(cat tty.log)"
 	tr '\r' '\n' <tty.log | grep -q '^100%  digest' ||
 		fail "nothing of the digest: $(cat tty.log)"
+	# of a pipe nobody knows how much there is
+	script -qec "cat a.tar | mkimage --size 40M -o p.raw -" /dev/null \
+		>tty.log </dev/null || fail "$(cat tty.log)"
+	tr '\r' '\n' <tty.log | grep -q '^[0-9]* MiB  [0-9]* entries' ||
+		fail "nothing of a pipe: $(cat tty.log)"
+	rm p.raw
 	script -qec "mkimage -q -o u.qcow2 -c zstd --size 40M a.tar" /dev/null \
 		>tty.log </dev/null
 	[ ! -s tty.log ] || fail "not quiet: $(cat tty.log)"
@@ -161,7 +167,7 @@ for kind in $kinds; do
 		kill -s $sig $pid
 		rc=0
 		wait $pid || rc=$?
-		kill $feeder 2>/dev/null
+		kill $feeder 2>/dev/null || : # it may have ended
 		wait $feeder 2>/dev/null || :
 		rm pipe
 		[ $rc -eq 1 ] || fail "$kind: SIG$sig: status $rc"

@@ -220,6 +220,10 @@ has 'stat /lost+found' 'Links: 3'
 has 'ea_get /lost+found user.l' '= "v"'
 has 'cat /lost+found/f' '^1$'
 
+# a link on the way to a name that there cannot be
+printf 'pax linkpath %s/y\nsymlink x y\nfile x/f text=1\nend\n' "$(many 256 n)" | gen
+refuses "entry 'x/f': a symbolic link on its way: File name too long" 1 a.tar
+
 # --- the order of entries -----------------------------------------------------------
 # entries ';' | what debugfs is asked | what it says | names that neither tar has so:
 # they unpack no link to what comes later, and follow others
