@@ -73,6 +73,7 @@ static bool is_number(struct text t, bool is_time)
 	return n + more && !t.len;
 }
 
+/* "1e5" is 1 to GNU tar, to bsdtar and to libarchive here: they say nothing. */
 static int check_number(struct pax_entry *p, struct text key, struct text value,
 			struct vc_error *err)
 {
