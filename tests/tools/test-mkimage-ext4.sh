@@ -106,6 +106,22 @@ for g in 1 3; do
 		fail "superblock of group $g"
 done
 
+# names tell the kind of what they are of, which nobody else misses
+"$gentar" >a.tar <<'X'
+file d/file
+dir d/dir
+char d/char 1 3
+block d/block 1 3
+fifo d/fifo
+symlink d/link file
+end
+X
+build a.tar
+debugfs -R 'ls -l /d' image.raw 2>/dev/null | tr -s ' ' |
+	sed -n 's/^ [0-9]* [0-9]* (\([0-9]\)) .* \([a-z]*\) *$/\2 \1/p' | sort >kinds
+printf '%s\n' 'block 4' 'char 3' 'dir 2' 'fifo 5' 'file 1' 'link 7' |
+	cmp - kinds || fail "kinds: $(debugfs -R 'ls -l /d' image.raw)"
+
 # half as many inodes again as there are files, where the ratio gives less
 printf 'repeat 8000\nfile n#\nend\n' | "$gentar" >a.tar
 build --size 64M a.tar
