@@ -294,10 +294,20 @@ done
 } | gen
 refuses "entry 'd/three-hundred': its attributes are larger" 1 a.tar
 mkimage -q -o many.squashfs --strict a.tar || fail "squashfs: 300 attributes"
-if have_tool unsquashfs; then
-	unsquashfs -q -n -xattrs -d many many.squashfs >un.log 2>&1 ||
-		fail "$(cat un.log)"
-	getfattr -d many/d/three-hundred >have
+# by the kernel, or where the host's file system has room for so many
+: >have
+if can_mount && mount -o loop,ro many.squashfs "$mnt" 2>/dev/null; then
+	(cd "$mnt" && getfattr -d d/three-hundred) >have
+	umount "$mnt"
+elif have_tool unsquashfs; then
+	if unsquashfs -q -n -xattrs -d many many.squashfs >un.log 2>&1; then
+		getfattr -d many/d/three-hundred >have
+	else
+		grep -q 'no extended attribute space remaining' un.log ||
+			fail "$(cat un.log)"
+	fi
+fi
+if [ -s have ]; then
 	for i in 0 1 150 299; do
 		grep -qx "user.attribute-$i=\"$i\"" have || fail "attribute $i"
 	done
