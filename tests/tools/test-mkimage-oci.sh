@@ -633,3 +633,5 @@ tar -C root -c index.json bin |
 build root
 has 'cat /index.json' '^1$'
 refuses 'no container image' 1 --source-type oci root
+
+judged umoci 4

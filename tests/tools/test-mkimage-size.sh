@@ -20,6 +20,7 @@ field() {
 
 # auto: a GiB to live in, and inodes
 build a.tar
+judge=${VMMKIT_JUDGE-}
 VMMKIT_JUDGE= # the same content from here on
 [ "$(field image.raw 'Free blocks')" -ge 262144 ] || fail "less than 1 GiB free"
 [ "$(field image.raw 'Free inodes')" -ge 60000 ] || fail "too few inodes"
@@ -51,6 +52,9 @@ for o in '' '--size exact' '--size 129M --journal-size 0' '--size 20G' \
 done
 build --size +100M a.tar
 [ "$(field image.raw 'Free blocks')" -ge 25600 ] || fail "less than 100M free"
+VMMKIT_JUDGE=$judge
+build --size 20G a.tar
+VMMKIT_JUDGE=
 for size in 64M 100M 129M 257M 1G 3G 20G 300G 2T 15T; do
 	build --size $size --journal-size 4M a.tar
 	[ "$(stat -c %s image.raw)" -eq \

@@ -276,3 +276,5 @@ X
 refuses "entry 'b': hard link to 'a', which --exclude leaves out" 2 \
 	--exclude a a.tar
 refuses 'empty pattern' 2 --exclude / a.tar
+
+judged "the folder" 3
