@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hard links: to what is there, and to what comes later. */
+/* Hard links: to what is there, and to what comes later. The names of these are
+ * kept, so that a layer which has a few is not a walk over all that is there. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +37,34 @@ static int check_link(const struct node *n, const char *target,
 	return 0;
 }
 
+/* The name at `place` waits for `target`. */
+static int add_pending(struct tree *t, const struct tree_place *place,
+		       const char *target, struct vc_error *err)
+{
+	struct tree_meta meta = { 0 };
+	struct dent **more;
+	struct node *n;
+	size_t max;
+
+	if (t->nr_pending == t->max_pending) {
+		max = t->max_pending ? t->max_pending * 2 : 64;
+		more = realloc(t->pending, max * sizeof(struct dent *));
+		if (!more)
+			return vc_fail(err, VC_E_SYS, ENOMEM, "hard link");
+		t->pending = more;
+		t->max_pending = max;
+	}
+	if (tree_add(t, place, NODE_PENDING, &meta, &n, err))
+		return -1;
+	t->pending[t->nr_pending++] =
+		tree_find_dent(t, place->dir, place->name, place->len);
+	return tree_set_target(t, n, target, err);
+}
+
 int tree_link(struct tree *t, const struct tree_place *place,
 	      const char *target, struct node **ret, struct vc_error *err)
 {
-	struct tree_meta meta = { 0 };
-	struct node *n, *pending;
+	struct node *n;
 	struct dent *d;
 
 	*ret = NULL;
@@ -53,10 +77,7 @@ int tree_link(struct tree *t, const struct tree_place *place,
 		if (n &&
 		    tree_child(t, place->dir, place->name, place->len) == n)
 			return 0; /* to itself */
-		t->nr_pending++;
-		if (tree_add(t, place, NODE_PENDING, &meta, &pending, err))
-			return -1;
-		return tree_set_target(t, pending, target, err);
+		return add_pending(t, place, target, err);
 	}
 	d = tree_get_dent(t, place->dir, place->name, place->len, err);
 	if (!d)
@@ -139,23 +160,19 @@ static int resolve_dent(struct tree *t, struct dent *d, uint32_t visit,
 
 int tree_resolve(struct tree *t, struct vc_error *err)
 {
-	uint32_t visit = 0;
-	struct node *dir;
 	struct dent *d;
+	size_t i;
 
-	if (!t->nr_pending)
-		return 0;
-	t->nr_pending = 0;
-	for (dir = t->root; dir; dir = dir->next) {
-		if (!node_is_dir(dir) || !dir->nr_links)
-			continue;
-		for (d = dir->dir->first; d; d = d->next)
-			if (d->node &&
-			    (d->node->type == NODE_PENDING ||
-			     d->node->type == NODE_BOUND) &&
-			    resolve_dent(t, d, ++visit, err))
-				return vc_prefix(err, "entry '%s'",
-						 tree_show_path(t, d).s);
+	for (i = 0; i < t->nr_pending; i++) {
+		d = t->pending[i];
+		if (d->node &&
+		    (d->node->type == NODE_PENDING ||
+		     d->node->type == NODE_BOUND) &&
+		    resolve_dent(t, d, (uint32_t)i + 1, err))
+			return vc_prefix(err, "entry '%s'",
+					 tree_show_path(t, d).s);
 	}
+	free(vc_steal_ptr(&t->pending));
+	t->nr_pending = t->max_pending = 0;
 	return 0;
 }

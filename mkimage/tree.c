@@ -181,6 +181,7 @@ void tree_fini(struct tree *t)
 		extents_fini(&n->ext);
 	free(t->slots);
 	free(t->tags);
+	free(t->pending);
 	xset_table_fini(&t->xsets);
 	arena_fini(&t->arena);
 	*t = (struct tree){ 0 };

@@ -124,7 +124,9 @@ struct tree {
 	struct dent **slots;
 	uint8_t *tags; /* of the slots: 0 where there is nothing */
 	size_t nr_slots, nr_dents;
-	size_t nr_pending; /* hard links to what has not come yet; at most */
+	/* owned: names of hard links to what has not come yet; some have gone */
+	struct dent **pending;
+	size_t nr_pending, max_pending;
 	uint32_t nr_nodes, nr_implicit;
 	uint16_t layer;	     /* that arrives now, from 1 */
 	uint64_t nr_pruned;  /* names that whiteouts have looked at */
