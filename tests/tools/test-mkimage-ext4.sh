@@ -39,6 +39,11 @@ for f in casefold verity project quota ea_inode orphan_file metadata_csum_seed \
 	features | grep -qw "$f" && fail "$f is on"
 done
 [ "$(field 'Reserved block count')" -eq 0 ] || fail "blocks are reserved"
+# room to live in; and a size that is no number of blocks is rounded up
+[ "$(field 'Free blocks')" -ge 262144 ] || fail "less than 1 GiB free"
+build --size 20000001 a.tar
+[ "$(field 'Block count')" -eq 4883 ] || fail "$(field 'Block count') blocks"
+[ "$(stat -c %s image.raw)" -eq $((4883 * 4096)) ] || fail "not 4883 blocks"
 for f in casefold verity project quota ea_inode; do
 	build --fs-option "$f" a.tar
 	features | grep -qw "$f" || fail "$f is not on"
