@@ -36,12 +36,15 @@ mkdir "$MKIMAGE_CORPUS"
 # --- the images of the tests, those of every test that makes one for e2fsck to look
 # at, the longest first
 with="size same programs disk debian large interop tree refuses oci exact names cut \
-	formats meta packed containers ext4 sources manifest guest tar examples agent"
+	formats meta packed containers ext4 sources manifest guest grub tar \
+	examples agent"
 # no ext4 that is not in an image of the others: what these look at is something else
 without="cpio interrupt memory report same-out squashfs"
+# shellcheck disable=SC2086 # lists
+known=" $(printf '%s ' $with $without)"
 for f in "$top_srcdir"/tests/tools/test-mkimage-*.sh; do
 	t=${f##*/test-mkimage-}
-	[[ " $with $without " == *" ${t%.sh} "* ]] ||
+	[[ $known == *" ${t%.sh} "* ]] ||
 		fail "$t is neither with these nor without"
 done
 # shellcheck disable=SC2016,SC2086 # for the other shell; a list
