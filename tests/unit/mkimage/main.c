@@ -8,6 +8,7 @@ Suite *suite_boot(void);
 Suite *suite_csum(void);
 Suite *suite_digest(void);
 Suite *suite_dirhash(void);
+Suite *suite_fat(void);
 Suite *suite_layer(void);
 Suite *suite_layout(void);
 Suite *suite_machine(void);
@@ -17,5 +18,5 @@ Suite *suite_tree(void);
 Suite *suite_xset(void);
 
 TEST_MAIN(suite_accounts, suite_acl, suite_ahead, suite_boot, suite_csum,
-	  suite_digest, suite_dirhash, suite_layer, suite_layout, suite_machine,
-	  suite_part, suite_pattern, suite_tree, suite_xset)
+	  suite_digest, suite_dirhash, suite_fat, suite_layer, suite_layout,
+	  suite_machine, suite_part, suite_pattern, suite_tree, suite_xset)

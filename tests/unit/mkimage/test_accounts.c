@@ -64,6 +64,7 @@ START_TEST(comes_in_pieces)
 	ck_assert_int_eq(find("a"), 1);
 	ck_ok(accounts_put(&acc, 5, "2:\n", 3, &err), &err);
 	ck_assert_int_eq(find("a"), 12);
+	ck_assert_uint_eq(acc.nr, 1);
 	/* a hole is zeroes */
 	ck_ok(accounts_put(&acc, 10, "\nb:x:3:\n", 8, &err), &err);
 	ck_assert_int_eq(find("b"), 3);

@@ -31,10 +31,14 @@ START_TEST(computes)
 		digest_init(&d, known[i].alg);
 		digest_update(&d, "a", 1);
 		digest_update(&d, "bc", 2);
+		memset(&have, '?', sizeof(have));
 		digest_final(&d, &have);
 		ck_assert(digest_id_equal(&want, &have));
 		have.hex[3] ^= 1;
 		ck_assert(!digest_id_equal(&want, &have));
+		/* what is behind it is not touched */
+		if (strlen(have.hex) < DIGEST_MAX_HEX)
+			ck_assert_int_eq(have.hex[strlen(have.hex) + 1], '?');
 	}
 }
 END_TEST
@@ -47,6 +51,8 @@ START_TEST(takes_nothing_else_as_a_name)
 		"sha256:",
 		"sha256:00",
 		"sha256:" ABC256 "0",
+		"sha256:" ABC256 "g",
+		"sha256:" ABC256 "/../x",
 		"sha256:" ABC512,
 		"sha256:BA7816bf8f01cfea414140de5dae2223"
 		"b00361a396177a9cb410ff61f20015ad",

@@ -202,6 +202,24 @@ START_TEST(links_to_what_comes_later)
 }
 END_TEST
 
+/* A link to a name that waits waits with it; to itself it changes nothing. */
+START_TEST(links_to_what_waits)
+{
+	struct node *n;
+
+	begin();
+	ck_ok(link_to("a", "b"), &err);
+	ck_ok(link_to("a", "a"), &err);
+	ck_ok(link_to("c", "a"), &err);
+	n = add("b", NODE_FILE);
+	ck_ok(tree_resolve(&t, &err), &err);
+	ck_assert_ptr_eq(tree_find(&t, "a"), n);
+	ck_assert_ptr_eq(tree_find(&t, "c"), n);
+	ck_assert_uint_eq(n->nr_links, 3);
+	tree_fini(&t);
+}
+END_TEST
+
 START_TEST(refuses_links_to_nothing)
 {
 	static const char *const pairs[][4] = {
@@ -282,6 +300,7 @@ TEST_SUITE(suite_tree)
 	tcase_add_test(tc, later_entries_replace);
 	tcase_add_test(tc, links_to_what_is_there);
 	tcase_add_test(tc, links_to_what_comes_later);
+	tcase_add_test(tc, links_to_what_waits);
 	tcase_add_loop_test(tc, refuses_links_to_nothing, 0, 4);
 	tcase_add_test(tc, counts_links);
 	tcase_add_test(tc, joins_extents);
