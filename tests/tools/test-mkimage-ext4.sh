@@ -149,6 +149,31 @@ has 'stat /lost+found' 'Size: 16384'
 # leaves of an index an eighth empty: ten of them
 has 'stat /many' 'Size: 45056'
 
+# names that have the same hash, of which the second begins a leaf: its entry of
+# the index says that the hash goes on; and one whose hash would be that of the
+# end, which the kernel looks for under the one before
+long=$(many 224)
+{
+	# 12 names before the two, 12 behind them: two leaves of 13
+	for i in 38 8 26 1 39 14 19 33 13 34 6 30 29300 72700 9 2 3 7 23 17 27 \
+		29 32 21 11 5; do
+		printf '%s%031d\n' "$long" $i
+	done
+	echo "${long}the-last-hash-there-is-aikhpehd"
+} >hashed
+{
+	while read -r name; do
+		printf 'pax path d/%s\nfile x text=%s\n' "$name" "$name"
+	done <hashed
+	echo end
+} | "$gentar" >hashed.tar
+build --seed htree hashed.tar
+[ "$(field 'Directory Hash Seed')" = 758e63b3-9da2-9216-7022-43518bd65c5a ] ||
+	fail "another hash seed: $(field 'Directory Hash Seed')"
+has 'htree_dump /d' 'Entry #1: Hash 0x58b3b99b, block 2$'
+has 'htree_dump /d' 'Entry #2: Hash 0xfffffffc, block 3$'
+cp --sparse=always image.raw hashed.raw
+
 # quota: e2fsck counts again; many ids, spread over the whole tree of a file
 {
 	echo 'repeat 300'
@@ -221,6 +246,11 @@ end" | "$gentar" >many.tar
 refuses "entry 'x'" 1 --fs-option ea-inode many.tar
 
 can_mount || exit 0
+mount -o loop,ro hashed.raw "$mnt"
+while read -r name; do
+	[ "$(cat "$mnt/d/$name")" = "$name" ] || fail "no name is $name"
+done <hashed
+umount "$mnt"
 build --fs-option ea-inode big.tar
 mount -o loop image.raw "$mnt" || fail "the kernel does not mount ea_inode"
 [ "$(getfattr -n user.huge --only-values "$mnt/d/three" 2>/dev/null | md5sum)" = \

@@ -21,6 +21,9 @@ START_TEST(agrees_with_debugfs)
 		{ 'z', 255, NULL, 0x3b4d55ea, 0xa08c3c2e },
 		/* characters are signed */
 		{ 0, 0, "\303\251t\303\251", 0xa69a4d3a, 0x22bac128 },
+		/* would have the hash that stands for the end */
+		{ 0, 0, "the-last-hash-there-is--dalcibdn", 0xfffffffc,
+		  0x55a0903f },
 	};
 	static const uint32_t no_seed[4];
 	uint32_t major, minor;
@@ -55,7 +58,7 @@ TEST_SUITE(suite_dirhash)
 	Suite *s = suite_create("mkimage/dirhash");
 	TCase *tc = test_case(s, "dirhash");
 
-	tcase_add_loop_test(tc, agrees_with_debugfs, 0, 8);
+	tcase_add_loop_test(tc, agrees_with_debugfs, 0, 9);
 	tcase_add_test(tc, takes_a_seed);
 	return s;
 }
