@@ -231,8 +231,11 @@ int boot_copy(const struct boot_found *b, struct writer *w,
 	      const struct boot_opts *o, struct boot_files *ret,
 	      struct vc_error *err)
 {
-	if (vc_outfile_create_folder(o->dir, &ret->folder, err) ||
-	    (!b->initrd && check_no_initrd(o->dir, err)) ||
+	if (vc_outfile_create_folder(o->dir, &ret->folder, err))
+		return -1;
+	if (ret->folder)
+		vc_outfile_set_sync(ret->folder, o->sync);
+	if ((!b->initrd && check_no_initrd(o->dir, err)) ||
 	    copy(b->kernel, w, o, "vmlinuz", &ret->kernel, err))
 		return -1;
 	return b->initrd ? copy(b->initrd, w, o, "initrd", &ret->initrd, err)

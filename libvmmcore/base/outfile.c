@@ -534,7 +534,6 @@ static int create_folder(struct vc_outfile *of, bool *ret_is_there,
 	for (len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
 		path[len - 1] = '\0';
 	of->is_folder = true;
-	of->sync = false;
 	if (!strcmp(path, "/")) {
 		*ret_is_there = true;
 		return 0;
@@ -646,7 +645,7 @@ static int commit_all(struct vc_outfile **files, size_t nr,
 
 int vc_outfile_sync(struct vc_outfile *of, struct vc_error *err)
 {
-	if ((!of->sync && !of->sync_data) || of->is_synced)
+	if ((!of->sync && !of->sync_data) || of->is_synced || of->is_folder)
 		return 0;
 	if (fsync(of->fd) < 0)
 		return fail_commit(of, "write", err);

@@ -109,7 +109,7 @@ run x.raw:--sync:--extract-boot=boot error:$EIO:1
 nothing "fsync of the kernel" "'boot/vmlinuz': write: Input/output error"
 run x.raw:--sync once:$EIO:2
 nothing "fsync of the folder" "'x.raw': write: Input/output error"
-run x.raw:--sync:--extract-boot=boot once:$EIO:6
+run x.raw:--sync:--extract-boot=boot once:$EIO:7
 nothing "fsync of the last folder" "'x.raw': write: Input/output error"
 export WRITE_SHIM_CALLS=link
 run x.qcow2:--extract-boot=boot once:$EIO:3

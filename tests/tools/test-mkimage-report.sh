@@ -172,4 +172,27 @@ if have_tool strace && { strace -o /dev/null true 2>/dev/null ||
 		--sync*) fail "$o: $(cat trace)" ;;
 		esac
 	done
+	# so are kernel and initrd; then the names, of a new folder too: of each the
+	# folder that it is in
+	mkdir of
+	"$gentar" <<'X' >a.tar
+file boot/vmlinuz-6.1 text=kernel
+file boot/initrd.img-6.1 text=initrd
+end
+X
+	# synced FILES FOLDERS: so many files, then the folders, without $work
+	synced() {
+		ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace -f -y \
+			-o trace -e trace=fsync,linkat,renameat2 \
+			mkimage -q --force --size 40M --sync -o synced.raw \
+			--extract-boot of/boot a.tar
+		here=$(readlink -f "$work")
+		sed -n "s|.*fsync([0-9]*<$here\(/*[^>]*\)>.*= 0\$|\1|p
+			s/^[0-9]* *\(linkat\|renameat2\)(.*= 0\$/name/p" trace |
+			sed 's|/[.#][^/]*$|/file|' | uniq >have
+		printf '%s\n' "$@" | diff - have ||
+			fail "kernel and initrd, --sync: $(cat trace)"
+	}
+	synced /of/boot/file /file name /of /of/boot ''
+	synced /of/boot/file /file name /of/boot ''
 fi
