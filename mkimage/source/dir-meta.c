@@ -82,8 +82,12 @@ static int map_value(const struct source_opts *o, const char *name,
 
 	if (!strcmp(name, "security.capability") && len == CAPS_V3_BYTES &&
 	    value[3] == CAPS_V3_REVISION) {
-		if (map_id(&o->uids, get_id(value + 20), &id))
-			put_id(value + 20, id);
+		if (!map_id(&o->uids, get_id(value + 20), &id))
+			return vc_fail(err, VC_E_CONFIG, 0,
+				       "capabilities for the root %u: no map "
+				       "names it",
+				       get_id(value + 20));
+		put_id(value + 20, id);
 		return 0;
 	}
 	if (strcmp(name, ACL_XATTR_ACCESS) != 0 &&

@@ -89,6 +89,49 @@ if [ "$(id -u)" -eq 0 ]; then
 	build --map-uid 0:100000:65536 --map-gid 0:200000:65536 d
 	has 'stat /sub/deep' 'User: 101000 +Group: 201001'
 fi
+# ids in ACLs, of users and of groups, and in the third kind of capabilities, which
+# are of a user namespace: each by its own map, from the first id of it to the last
+if [ "$(id -u)" -eq 0 ]; then
+	mkdir ids
+	: >ids/f
+	setfacl -m u:1000:r,u:1009:w,g:1000:x,g:1009:rw ids/f
+	setfacl -d -m u:1001:r,g:1001:x ids
+	map='--map-uid 1000:50:10 --map-gid 1000:70:10 --owner 0:0'
+	# attribute FILE NAME HEX
+	attribute() {
+		has "ea_get -V -x $1 $2" "^$3 *\$"
+	}
+	# shellcheck disable=SC2086
+	build $map ids
+	attribute /f system.posix_acl_access "02 00 00 00 \
+01 00 06 00 00 00 00 00 02 00 04 00 32 00 00 00 02 00 02 00 3b 00 00 00 \
+04 00 04 00 00 00 00 00 08 00 01 00 46 00 00 00 08 00 06 00 4f 00 00 00 \
+10 00 07 00 00 00 00 00 20 00 04 00 00 00 00 00"
+	attribute / system.posix_acl_default "02 00 00 00 \
+01 00 07 00 00 00 00 00 02 00 04 00 33 00 00 00 \
+04 00 05 00 00 00 00 00 08 00 01 00 47 00 00 00 \
+10 00 05 00 00 00 00 00 20 00 05 00 00 00 00 00"
+	refuses "entry 'f': ACL for 1009: no map names it" 1 \
+		--map-uid 1000:50:9 --map-gid 1000:70:10 --owner 0:0 ids
+	refuses "entry 'f': ACL for 1009: no map names it" 1 \
+		--map-uid 1000:50:10 --map-gid 1000:70:9 --owner 0:0 ids
+	# root of the namespace is user 1004, here 0x3ec, there 0x36
+	cap=0100000300200000000000000000000000000000
+	if setfattr -n security.capability -v 0x${cap}ec030000 ids/f; then
+		cap=$(echo $cap | sed 's/../& /g')
+		# shellcheck disable=SC2086
+		build $map ids
+		attribute /f security.capability "${cap}36 00 00 00"
+		# without a map it is everybody's owner that changes, not the ids
+		build --owner 0:0 ids
+		attribute /f security.capability "${cap}ec 03 00 00"
+		setfacl -b -k ids ids/f
+		refuses "entry 'f': capabilities for the root 1004: no map names it" \
+			1 --map-uid 1000:50:4 --owner 0:0 ids
+	else
+		left_out "no capabilities of a namespace here"
+	fi
+fi
 refuses 'HOST:GUEST:COUNT' 2 --map-uid 1:2 d
 refuses 'past the last id' 2 --map-uid 1:4294967290:10 d
 refuses 'UID:GID' 2 --owner 1 d
