@@ -58,6 +58,8 @@ for k in $kinds; do
 		'interrupted by SIGTERM: no output is left$'
 	run "$k" error:$EIO:$((nr / 2 + 1))
 	nothing "errors from the middle on" '.*Input/output error$'
+	run "$k" once:$EIO:$((nr / 2 + 1))
+	nothing "one error in the middle" '.*Input/output error$'
 	run "$k" once:$ENOSPC:"$nr"
 	nothing "a full disk at the last write" '.*No space left on device$'
 done

@@ -10,11 +10,14 @@
  *	WRITE_SHIM=signal:NR:N		signal NR comes before the Nth
  *	WRITE_SHIM_CALLS=link		linkat() counts in place of them
  *	WRITE_SHIM_CALLS=sync		fsync() does
+ *	WRITE_SHIM_CALLS=read		the calls that read from one do
+ *	WRITE_SHIM_CALLS=temp		open() of a file without a name does
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +31,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-enum kind { WRITES, LINKS, SYNCS };
+enum kind { WRITES, LINKS, SYNCS, READS, TEMPS, NR_KINDS };
 
 static atomic_int count;
 static enum kind counted;
@@ -47,9 +50,17 @@ __attribute__((constructor)) static void start(void)
 	const struct sock_fprog prog = { 4, code };
 	const char *what = getenv("WRITE_SHIM");
 	const char *calls = getenv("WRITE_SHIM_CALLS");
+	static const char *const kinds[NR_KINDS] = {
+		[LINKS] = "link",
+		[SYNCS] = "sync",
+		[READS] = "read",
+		[TEMPS] = "temp",
+	};
+	enum kind k;
 
-	if (calls)
-		counted = strcmp(calls, "link") ? SYNCS : LINKS;
+	for (k = LINKS; calls && k < NR_KINDS; k++)
+		if (!strcmp(calls, kinds[k]))
+			counted = k;
 	if (what && sscanf(what, "%15[a-z]:%d:%d", action, &value, &when) < 1)
 		abort();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
@@ -136,4 +147,50 @@ int fsync(int fd)
 	if (fails(SYNCS))
 		return -1;
 	return NEXT(int, "fsync", int)(fd);
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+	if (fails(READS))
+		return -1;
+	return NEXT(ssize_t, "read", int, void *, size_t)(fd, buf, len);
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t at)
+{
+	if (fails(READS))
+		return -1;
+	return NEXT(ssize_t, "pread", int, void *, size_t, off_t)(fd, buf, len,
+								  at);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int nr, off_t at)
+{
+	if (fails(READS))
+		return -1;
+	return NEXT(ssize_t, "preadv", int, const struct iovec *, int,
+		    off_t)(fd, iov, nr, at);
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t at, int flags)
+{
+	if (fails(READS))
+		return -1;
+	return NEXT(ssize_t, "preadv2", int, const struct iovec *, int, off_t,
+		    int)(fd, iov, nr, at, flags);
+}
+
+int open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	if (flags & (O_CREAT | __O_TMPFILE)) {
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	if ((flags & O_TMPFILE) == O_TMPFILE && fails(TEMPS))
+		return -1;
+	return NEXT(int, "open", const char *, int, mode_t)(path, flags, mode);
 }
