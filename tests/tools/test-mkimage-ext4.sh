@@ -3,7 +3,7 @@
 # What the ext4 writer puts on the disk, option by option: e2fsck, dumpe2fs,
 # GRUB and the kernel are the judges.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-need e2fsck debugfs dumpe2fs
+need e2fsck debugfs dumpe2fs mke2fs resize2fs
 
 field() {
 	dumpe2fs -h image.raw 2>/dev/null | sed -n "s/^$1: *//p"
@@ -131,6 +131,46 @@ printf '%s\n' 'block 4' 'char 3' 'dir 2' 'fifo 5' 'file 1' 'link 7' |
 printf 'repeat 8000\nfile n#\nend\n' | "$gentar" >a.tar
 build --size 64M a.tar
 [ "$(field 'Inode count')" -ge 12000 ] || fail "$(field 'Inode count') inodes"
+
+# a last group that has no more room than for its tables and 50 blocks is left out,
+# as mke2fs and resize2fs do it: with a superblock copy, and without one
+printf 'repeat 3000\nfile n#\nend\n' | "$gentar" >a.tar
+# last BLOCKS: the number of them, by us and by mke2fs
+last() {
+	build --size $(($1 * 4096)) --fs-option inode-ratio=64M a.tar
+	rm -f other.img
+	mke2fs -q -F -t ext4 -b 4096 -O 64bit,^has_journal -N "$(field 'Inode count')" \
+		-E resize=$((64 * 32768 * ($(field 'Reserved GDT blocks') + 1))) \
+		other.img "$1" 2>mke2fs.log || fail "$(cat mke2fs.log)"
+	[ "$(field 'Block count')" -eq "$(super other.img 'Block count')" ] ||
+		fail "$1 blocks: $(field 'Block count'), of mke2fs $(super \
+			other.img 'Block count')"
+	[ "$(stat -c %s image.raw)" -eq $(($1 * 4096)) ] ||
+		fail "$1 blocks: a disk of another size"
+}
+for group in 1 2; do
+	end=$((group * 32768))
+	last $((end + 2000))
+	least=$((2 + $(field 'Inode blocks per group') + 50))
+	[ $group -ne 1 ] ||
+		least=$((least + 2 + $(field 'Reserved GDT blocks')))
+	[ "$(field 'Block count')" -eq $((end + 2000)) ] || fail "not all"
+	last $((end + least))
+	[ "$(field 'Block count')" -eq $((end + least)) ] ||
+		fail "group $group of $least blocks is left out"
+	last $((end + least - 1))
+	[ "$(field 'Block count')" -eq $end ] ||
+		fail "group $group of $((least - 1)) blocks is kept"
+done
+# 2: it has more of the inodes when there is one group less
+least=$((2 + $(field 'Inode blocks per group') + 50))
+for blocks in $((end + least - 1)) $((end + least)); do
+	resize2fs -f image.raw "$blocks" >resize.log 2>&1 ||
+		fail "$(cat resize.log)"
+	clean image.raw
+	[ "$(field 'Block count')" -eq $((blocks < end + least ? end : blocks)) ] ||
+		fail "resize2fs: $(cat resize.log)"
+done
 
 # where the attributes of an inode have just room, and where they share a block
 {
