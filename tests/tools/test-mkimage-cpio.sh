@@ -114,6 +114,22 @@ grep -q "entry 'large': .*4 GiB" err.log || fail "$(cat err.log)"
 [ ! -e c.cpio ] || fail "an output is left"
 [ -z "$(find . -name '.vmmkit*')" ] || fail "temporary files are left"
 
+# a path of as many bytes as there may be, and one more
+name=$(many 255)
+long=$(for i in $(seq 255); do printf '%s/' "$name"; done)
+for end in "$name" "$(many 253)/of"; do
+	printf 'pax path %s\nfile x text=deep\nend\n' "$long$end" | gen
+	case $end in
+	*/*) refuses ': its path is longer than 65535 bytes' 1 -t cpio a.tar ;;
+	*)
+		mkimage -q -o deep.cpio a.tar
+		[ "$(cpio -it --quiet <deep.cpio | wc -L)" -eq 65535 ] ||
+			fail "not the whole path"
+		;;
+	esac
+done
+rm deep.cpio
+
 # an initrd as distributions have it: microcode in a plain archive, which the
 # kernel reads first, and the rest in a compressed one behind it
 mkdir -p early/kernel/x86 main/bin main/kernel
@@ -160,7 +176,7 @@ for c in 'gzip -9' 'xz --check=crc32' 'zstd -q' 'lz4 -l -q' 'xz --format=lzma' \
 	} >initrd
 	refuses 'what follows the end-of-archive mark is left' 1 --strict initrd
 done
-if command -v unmkinitramfs >/dev/null; then
+if have_tool unmkinitramfs; then
 	{
 		cat early.cpio
 		gzip -c main.cpio

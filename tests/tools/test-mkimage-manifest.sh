@@ -196,7 +196,18 @@ bad 'mkdir: mode: neither an octal mode nor one like' 'mkdir x mode=u+q'
 bad 'add: mode: neither an octal mode nor one like' 'add x y mode='
 bad 'mkdir: owner: not of the form' 'mkdir x owner=root'
 bad 'a quote without an end' 'mkdir "x'
-bad 'unknown escape' 'mkdir \q'
+# letters and digits may mean something one day, up to the last; the rest is itself
+for c in q a z A Z 0 9; do
+	bad 'unknown escape' "mkdir \\$c"
+done
+bad 'unknown escape' 'mkdir x\'
+bad 'unknown escape' 'mkdir \x'
+bad 'unknown escape' 'mkdir \x4'
+cat >m/manifest <<'X'
+mkdir /\:\@\[\`\{\/\\
+X
+mkimage -q --force --manifest m/manifest -o odd.cpio m
+cpio -it --quiet <odd.cpio | grep -qxF ':@[`{/\' || fail "$(cpio -it <odd.cpio)"
 bad '\x: not two hex' 'mkdir \x0g'
 bad '\x: not two hex' 'mkdir \x00'
 bad 'more than 8 words' 'mkdir 1 2 3 4 5 6 7 8'

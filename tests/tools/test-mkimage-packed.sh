@@ -111,8 +111,11 @@ refuses decompress 1 2.c
 # a window that would take more memory than it may
 xz -c --lzma2=dict=64MiB b.tar >w.xz
 build w.xz
-xz -c --format=lzma --lzma1=dict=128MiB b.tar >w.xz
-build w.xz
+for dict in --lzma2=dict=128MiB --format=lzma\ --lzma1=dict=128MiB; do
+	# shellcheck disable=SC2086
+	xz -c $dict b.tar >w.xz
+	build w.xz
+done
 xz -c --lzma2=dict=192MiB b.tar >w.xz
 refuses 'a window of more than 128 MiB' 1 w.xz
 xz -c --format=lzma --lzma1=dict=192MiB b.tar >w.xz
@@ -122,3 +125,11 @@ zstd -qc --long=27 <b.tar >w.zst
 build w.zst
 zstd -qc --long=28 <b.tar >w.zst
 refuses 'a window of more than 128 MiB' 1 w.zst
+# lzip's is in a byte of its own: 128 MiB, and 16 more
+if have_tool lzip; then
+	lzip -qc b.tar >w.lz
+	printf '\033' | dd of=w.lz bs=1 seek=5 conv=notrunc status=none
+	build w.lz
+	printf '\374' | dd of=w.lz bs=1 seek=5 conv=notrunc status=none
+	refuses 'a window of more than 128 MiB' 1 w.lz
+fi
