@@ -175,6 +175,17 @@ for c in 'gzip -9' 'xz --check=crc32' 'zstd -q' 'lz4 -l -q' 'xz --format=lzma' \
 		echo garbage | $c -c
 	} >initrd
 	refuses 'what follows the end-of-archive mark is left' 1 --strict initrd
+	# nor is what is behind the compressed one passed over in silence
+	{
+		cat early.cpio main.c
+		echo garbage
+	} >initrd
+	why='what follows the compressed data is left out'
+	case $c in
+	xz*format=lzma) ;;
+	xz* | zstd*) why='initrd: decompress: ' ;;
+	esac
+	refuses "$why" 1 --strict initrd
 done
 if have_tool unmkinitramfs; then
 	{

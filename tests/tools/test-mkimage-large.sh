@@ -63,6 +63,28 @@ has 'stat /tail' 'Size: 5000000000'
 	sed -n 's/.*Blockcount: \([0-9]*\).*/\1/p')" -eq $((3010 * 8)) ] ||
 	fail "not 3000 blocks and 10 of the map"
 
+# quotas of so many owners, no two of which share a block of the tree's lowest
+# level, that the extents of the file do not fit in its inode; e2fsck counts again
+{
+	echo 'repeat 42000'
+	echo 'fifo a# uid=#00000'
+	echo 'repeat 410000'
+	echo 'fifo b# uid=#500'
+	echo 'file far size=5000 uid=4294967294'
+	echo 'file near size=9000 uid=1500'
+	echo end
+} | "$gentar" >a.tar
+build --fs-option quota a.tar
+debugfs -R 'list_quota user' image.raw 2>/dev/null |
+	awk '$1 ~ /^[0-9]+$/ { print $1, $2, $5 }' >quota.log
+for want in '4294967294 8192 1' '1500 12288 2' '4199900000 0 1' '409999500 0 1'; do
+	grep -qx "$want" quota.log || fail "quota: no $want"
+done
+# and root's
+[ "$(grep -c . quota.log)" -eq 452001 ] ||
+	fail "quota: $(grep -c . quota.log) users"
+has 'dump_extents <3>' '^ 0/ 1 '
+
 # contents across several superblock copies, through a pipe
 "$gentar" <<'X' | { mkimage -q --force -o image.raw - && clean image.raw; }
 file big size=1500000000
