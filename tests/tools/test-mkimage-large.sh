@@ -85,6 +85,35 @@ done
 	fail "quota: $(grep -c . quota.log) users"
 has 'dump_extents <3>' '^ 0/ 1 '
 
+# all of the 16 TiB, which has no bit in the low half of the number of blocks, and
+# a file of nothing but a hole before its end, where it can be
+if can_mount && mount -t tmpfs -o size=1G tmpfs "$mnt" 2>/dev/null; then
+	{
+		printf 'pax GNU.sparse.name y\npax GNU.sparse.size 3000000000000\n'
+		printf 'pax GNU.sparse.map 2999999999990,10\nfile y size=10\nend\n'
+	} | "$gentar" >a.tar
+	mkimage -q --size 16T -o "$mnt/x.raw" a.tar
+	ln -s "$mnt/x.raw" max.raw
+	[ "$(stat -Lc %s max.raw)" -eq $((1 << 44)) ] || fail "not 16 TiB"
+	[ "$(blocks max.raw)" -eq $((1 << 32)) ] ||
+		fail "$(blocks max.raw) blocks in 16 TiB"
+	[ "$(super max.raw 'Free blocks')" -gt $((9 << 28)) ] ||
+		fail "$(super max.raw 'Free blocks') free blocks in 16 TiB"
+	debugfs -R 'stat /y' max.raw >debugfs.log 2>&1
+	for what in ' Size: 3000000000000' ' Blockcount: 8' '(732421874):[0-9]*'; do
+		grep -q -- "$what\$" debugfs.log || {
+			cat debugfs.log
+			fail "a file of 3 TB: no '$what'"
+		}
+	done
+	# the last group has its place in the descriptors and the bitmaps
+	debugfs -R "testb $(((1 << 32) - 1))" max.raw 2>&1 | grep -q 'not in use' ||
+		fail "the last block is in use"
+	umount "$mnt"
+else
+	left_out "no tmpfs for a file of 16 TiB"
+fi
+
 # contents across several superblock copies, through a pipe
 "$gentar" <<'X' | { mkimage -q --force -o image.raw - && clean image.raw; }
 file big size=1500000000

@@ -130,21 +130,27 @@ static void add_all(struct image *im)
 	each(im, add_file);
 }
 
-static void finish(struct image *im, uint64_t nr_more)
+/* What e2fsck has nothing to say of. */
+static void commit(struct image *im)
 {
 	char command[200];
 	struct vc_outfile *file;
 
-	ck_ok(im->w->ops->finish(im->w, &im->tree, 1, &im->report, &err), &err);
-	each(im, check_file);
-	if (nr_more)
-		check_file(im, "more", 6, nr_more * E4_BLOCK);
 	ck_ok(out_finish(im->out, im->report.size, &err), &err);
 	file = out_take_file(im->out);
 	ck_ok(vc_outfile_commit_all(&file, 1, &err), &err);
 	snprintf(command, sizeof(command),
 		 "PATH=$PATH:/sbin:/usr/sbin e2fsck -fn %s >&2", path);
 	ck_assert_int_eq(system(command), 0);
+}
+
+static void finish(struct image *im, uint64_t nr_more)
+{
+	ck_ok(im->w->ops->finish(im->w, &im->tree, 1, &im->report, &err), &err);
+	each(im, check_file);
+	if (nr_more)
+		check_file(im, "more", 6, nr_more * E4_BLOCK);
+	commit(im);
 }
 
 static void close_image(struct image *im)
@@ -264,6 +270,38 @@ START_TEST(journals_are_those_of_mke2fs)
 }
 END_TEST
 
+/* More than 32 bits of sectors: contents that are there, of zeroes that nobody has
+ * written. */
+START_TEST(a_file_of_more_than_2_tib)
+{
+	const struct ext4_opts opts = {
+		.size_bytes = UINT64_C(5) << 39,
+		.journal_bytes = EXT4_JOURNAL_AUTO,
+	};
+	const uint32_t nr = (1u << 29) + 5;
+	char command[300];
+	struct image im;
+	struct node *n;
+
+	open_image(&im, &opts, 0);
+	add_file(&im, "huge", 1, 0);
+	n = tree_find(&im.tree, "huge");
+	n->size_bytes = (uint64_t)nr * E4_BLOCK;
+	ck_ok(e4_alloc_extents(to_e4(im.w), &n->ext, 0, nr, &err), &err);
+	to_e4(im.w)->nr_data += nr;
+	ck_ok(im.w->ops->finish(im.w, &im.tree, 1, &im.report, &err), &err);
+	commit(&im);
+	/* and the blocks of its map: 16,385 extents and those that are cut */
+	snprintf(command, sizeof(command),
+		 "PATH=$PATH:/sbin:/usr/sbin debugfs -R 'stat /huge' %s |"
+		 " grep -Ec ' Size: 2199023276032$|"
+		 " Blockcount: 4294967[0-9]{3}$' | grep -qx 2",
+		 path);
+	ck_assert_int_eq(system(command), 0);
+	close_image(&im);
+}
+END_TEST
+
 TEST_SUITE(suite_layout)
 {
 	Suite *s = suite_create("layout");
@@ -274,6 +312,7 @@ TEST_SUITE(suite_layout)
 			    4);
 	tcase_add_test(tc, an_exact_size_is_laid_out_until_it_is_right);
 	tcase_add_test(tc, long_extents_are_cut);
+	tcase_add_test(tc, a_file_of_more_than_2_tib);
 	tcase_add_test(tc, journals_are_those_of_mke2fs);
 	return s;
 }
