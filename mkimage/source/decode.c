@@ -23,6 +23,7 @@
 #include <zstd_errors.h>
 #include "mkimage/source/decode.h"
 
+#define FILTER_AHEAD 32 /* a filter looks less far for another stream */
 #define LZMA_OVERHEAD (4 * 1024 * 1024) /* of a decoder beside its window */
 
 struct kind;
@@ -45,6 +46,8 @@ struct decoder {
 	struct archive *a;
 	const uint8_t *piece; /* what libarchive got last */
 	size_t piece_len;
+	uint8_t tail[FILTER_AHEAD]; /* what it got before that, the end of it */
+	size_t tail_len;
 	uint64_t fed;
 	struct vc_error feed_err;
 };
@@ -359,10 +362,24 @@ static bool is_compress(const uint8_t *p, size_t len)
 	return len >= 3 && p[0] == 0x1f && p[1] == 0x9d;
 }
 
+static void add_to_tail(struct decoder *d, const uint8_t *p, size_t len)
+{
+	const size_t kept = vc_min_u64(d->tail_len, FILTER_AHEAD - len);
+
+	memmove(d->tail, d->tail + d->tail_len - kept, kept);
+	memcpy(d->tail + kept, p, len);
+	d->tail_len = kept + len;
+}
+
 static ssize_t filter_feed(struct archive *a, void *opaque, const void **ret)
 {
 	struct decoder *d = opaque;
+	const size_t len = vc_min_u64(d->piece_len, FILTER_AHEAD);
+	uint8_t end[FILTER_AHEAD];
 
+	/* the piece goes when there is another */
+	if (len)
+		memcpy(end, d->piece + d->piece_len - len, len);
 	if (fetch(d, &d->feed_err)) {
 		archive_set_error(a, EIO, "read failed");
 		return -1;
@@ -370,6 +387,7 @@ static ssize_t filter_feed(struct archive *a, void *opaque, const void **ret)
 	*ret = d->in;
 	if (!d->in_len)
 		return 0;
+	add_to_tail(d, end, len);
 	d->piece = d->in;
 	d->piece_len = d->in_len;
 	d->fed += d->in_len;
@@ -403,26 +421,30 @@ static int filter_start(struct decoder *d, struct vc_error *err)
 	return d->is_done || rc == ARCHIVE_OK ? 0 : filter_fail(d, err);
 }
 
-/* What the filter had no use for goes back. */
+/* What the filter had no use for goes back; it may begin before the last piece. */
 static int filter_end(struct decoder *d, struct vc_error *err)
 {
 	const uint64_t used = (uint64_t)archive_filter_bytes(d->a, -1);
+	uint8_t head[FILTER_AHEAD + 3] = { 0 };
+	uint64_t left;
+	size_t before, i;
 
 	d->is_done = true;
 	/* compress has no end but that of the input */
 	if (used >= d->fed || d->kind->is == is_compress)
 		return 0;
-	if (d->fed - used > d->piece_len) {
-		d->has_rest = true;
-		return 0;
-	}
-	d->in_len = (size_t)(d->fed - used);
+	left = d->fed - used;
+	d->in_len = vc_min_u64(left, d->piece_len);
 	d->in = d->piece + d->piece_len - d->in_len;
+	before = vc_min_u64(left - d->in_len, d->tail_len);
+	memcpy(head, d->tail + d->tail_len - before, before);
+	for (i = 0; i < before; i++)
+		d->has_rest |= head[i] != 0;
+	memcpy(head + before, d->in, vc_min_u64(d->in_len, 3));
 	/* so short that the filter has not seen another stream in it */
-	if (d->kind->is == is_bzip2 && d->in_len >= 3 &&
-	    !memcmp(d->in, "BZh", 3))
-		return fail_cut(err);
-	return 0;
+	return d->kind->is == is_bzip2 && !memcmp(head, "BZh", 3)
+		       ? fail_cut(err)
+		       : 0;
 }
 
 static int filter_step(struct decoder *d, uint8_t *out, size_t len,

@@ -108,6 +108,34 @@ bzip2 -c b.tar >2.c
 head -c 10 empty.c >>2.c
 refuses decompress 1 2.c
 
+# what follows begins where a piece of what is read ends: streams with nothing in
+# them fill it up
+head -c 250000 /dev/urandom >random
+tar --format=ustar -cf b2.tar random
+build --strict b2.tar
+cp image.raw pieces.raw
+bzip2 -c b2.tar >piece.c
+bzip2 -c </dev/null >empty.c
+size=$(stat -c %s piece.c)
+while [ $((size + 14)) -lt 262144 ]; do
+	cat empty.c
+	size=$((size + 14))
+done >>piece.c
+head -c 3000 /dev/zero | cat piece.c - >rest
+build --strict rest
+cmp image.raw pieces.raw || fail "zeroes from piece to piece: another image"
+for rest in x 'garbage that is long enough for the next piece'; do
+	{
+		cat piece.c
+		printf %s "$rest"
+		head -c 3000 /dev/zero
+	} >rest
+	refuses 'what follows the compressed data is left out' 1 --strict rest
+done
+printf BZh9 >>piece.c
+head -c 9 /dev/zero >>piece.c
+refuses decompress 1 piece.c
+
 # a window that would take more memory than it may
 xz -c --lzma2=dict=64MiB b.tar >w.xz
 build w.xz
