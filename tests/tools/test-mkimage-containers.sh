@@ -81,7 +81,17 @@ has_the_size_of_its_content -o no.cpio --size +1G
 --uuid:_cpio_has_none -o no.cpio -U 01234567-89ab-cdef-0123-456789abcdef
 neither_auto,_tar -o no.raw --source-type zip
 more_than_3_numbers -o no.raw --map-uid 1:2:3:4
+HOST:GUEST:COUNT -o no.raw --map-uid 1:2
+HOST:GUEST:COUNT -o no.raw --map-gid 1:2:0
+past_the_last_id -o no.raw --map-uid 4294967294:0:2
+past_the_last_id -o no.raw --map-gid 0:4294967294:2
+--map-uid -o no.raw --map-uid 4294967295:0:1
+not_a_number -o no.raw --map-gid 00000000000000000000000000000001:0:1
+UID:GID -o no.raw --owner 1
+--owner -o no.raw --owner 0:4294967295
 not_of_the_form_OS -o no.raw --platform linux/
+not_of_the_form_OS -o no.raw --platform /amd64
+not_of_the_form_OS -o no.raw --platform amd64
 X
 for c in none zstd:3; do
 	mkimage -q -o "c.$c.qcow2" -c $c --size 40M a.tar

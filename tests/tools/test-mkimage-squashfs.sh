@@ -251,3 +251,27 @@ for more in '' 'file d/f7 text=again' 'file d/blocks size=200000'; do
 	diff -r many out >diff.log || fail "many, $more: $(head diff.log)"
 	[ out/d/link -ef out/d/f8 ] || fail "many, $more: no link"
 done
+
+# where the ends of files that can be found again are too many, and forgotten:
+# before and after it is as it was
+{
+	echo 'repeat 266000'
+	echo 'file d/f# text=number-#,'
+	echo 'file d/twin text=number-7,'
+	echo end
+} | "$gentar" | mkimage -q --fs squashfs --force -o many.squashfs - ||
+	fail "very many"
+{
+	seq 0 60000 240000
+	seq 262138 262148
+	seq 262500 1000 265500
+	echo 265999
+} >numbers
+# shellcheck disable=SC2046
+unsquashfs -cat many.squashfs $(sed 's,^,d/f,' numbers) d/twin >cat.log ||
+	fail "very many: not read"
+{
+	sed 's/.*/number-&,/' numbers
+	echo number-7,
+} | tr -d '\n' | cmp - cat.log || fail "very many: other contents"
+rm many.squashfs cat.log
