@@ -131,7 +131,8 @@ shim=$top_builddir/tests/tools/.libs/libwrite-shim.so
 shimmed() {
 	fault=$1
 	shift
-	env WRITE_SHIM="$fault" LD_PRELOAD="$shim" \
+	# who started the tests may have had SIGINT ignored, as shells do
+	env --default-signal=INT WRITE_SHIM="$fault" LD_PRELOAD="$shim" \
 		ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$@"
 }
 
