@@ -25,7 +25,8 @@
 #define HEADER_BYTES 110
 #define MAX_FILE UINT32_MAX
 #define COPY_BYTES ((size_t)256 * 1024)
-#define BLOCK_BYTES 512 /* archives are whole blocks */
+#define BLOCK_BYTES 512	     /* archives are whole blocks */
+#define KERNEL_MAX_PATH 4095 /* Linux passes over what has a longer one */
 
 struct cpio {
 	struct writer base;
@@ -43,6 +44,7 @@ struct cpio {
 	uint64_t nr_data;
 	/* what the format cannot say */
 	uint64_t nr_xattrs, nr_clamped, nr_fractions;
+	uint64_t nr_deep; /* what the kernel will not unpack */
 	struct tree_shown first_xattr;
 };
 
@@ -217,6 +219,7 @@ static int put_dir(struct cpio *c, struct node *dir, size_t len,
 				       "bytes",
 				       tree_show_path(c->tree, d).s,
 				       TREE_MAX_PATH - 1);
+		c->nr_deep += n > KERNEL_MAX_PATH;
 		if (len)
 			c->path[len] = '/';
 		memcpy(c->path + n - d->len, d->name, d->len);
@@ -260,6 +263,12 @@ static int tell(struct cpio *c, struct vc_error *err)
 	    warn_add(c->warn, err,
 		     "%llu times cut to whole seconds: cpio has no others",
 		     (unsigned long long)c->nr_fractions))
+		return -1;
+	if (c->nr_deep &&
+	    warn_add(c->warn, err,
+		     "%llu paths of more than %d bytes: as an initramfs, the "
+		     "kernel passes over them",
+		     (unsigned long long)c->nr_deep, KERNEL_MAX_PATH))
 		return -1;
 	return 0;
 }

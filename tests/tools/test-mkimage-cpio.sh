@@ -129,6 +129,14 @@ for end in "$name" "$(many 253)/of"; do
 	esac
 done
 rm deep.cpio
+# of those, what the kernel does not unpack is told
+long=$(for i in $(seq 15); do printf '%s/' "$name"; done)
+printf 'pax path %s\nfile x text=deep\nend\n' "$long$name" | gen
+mkimage -q --strict -o deep.cpio a.tar
+rm deep.cpio
+printf 'pax path %s\nfile x text=deep\nend\n' "$long$(many 253)/of" | gen
+refuses ': 1 paths of more than 4095 bytes: as an initramfs, the kernel passes' 1 \
+	--strict -t cpio a.tar
 
 # an initrd as distributions have it: microcode in a plain archive, which the
 # kernel reads first, and the rest in a compressed one behind it
