@@ -35,6 +35,7 @@ accel=tcg
 [ "$("$testbed" how)" = tcg ] || accel=kvm
 mkfifo in
 exec 5<>in
+: >console
 timeout -k 5 150 qemu-system-x86_64 -accel $accel -m 1024 -nodefaults \
 	-no-user-config -display none -no-reboot -kernel "$kernel" \
 	-initrd initrd.cpio.zst -append "root=PARTUUID=$partuuid ro quiet \
@@ -78,7 +79,8 @@ echo "EN""D"; systemctl poweroff
 X
 await '^END$'
 wait $qemu || fail "QEMU: status $?"
-tr -d '\r' <console | sed -n '/^BEGIN$/,/^END$/p' >said
+# the first mark may stand behind a prompt
+tr -d '\r' <console | sed -n '/BEGIN$/,/^END$/p' >said
 cat said
 says() {
 	grep -qxE -- "$1" said || fail "not said: $1"
