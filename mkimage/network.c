@@ -226,7 +226,8 @@ static bool has_nm(struct build *b, bool is_dhcp)
 	return guest_has(b, nm);
 }
 
-/* Without a word of ours it asks for an address on each card. */
+/* Then it asks for an address on each card, without a word of ours. That there is
+ * to be none it is told in any case, as has_nm() says. */
 static bool has_started_nm(struct build *b, bool is_dhcp)
 {
 	static const char *const enabled[] = {
@@ -238,7 +239,7 @@ static bool has_started_nm(struct build *b, bool is_dhcp)
 		"/etc/runlevels/default/networkmanager", NULL
 	};
 
-	return has_nm(b, is_dhcp) && guest_has(b, enabled);
+	return is_dhcp && has_nm(b, is_dhcp) && guest_has(b, enabled);
 }
 
 static int put_nm(struct build *b, bool is_dhcp, struct vc_error *err)

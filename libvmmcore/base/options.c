@@ -185,7 +185,6 @@ int vc_stdout_flush(struct vc_error *err)
 int vc_program_end(const char *program, int status)
 {
 	struct vc_error err = { 0 };
-
 	int rc;
 
 	if (!vc_stdout_flush(&err))

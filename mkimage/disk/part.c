@@ -23,49 +23,46 @@
 
 /* --- types --------------------------------------------------------------------- */
 
-/* The Discoverable Partitions Specification, and three more. */
+/* The Discoverable Partitions Specification, and three more. A machine that finds
+ * one of those with is_mounted mounts it, and does not start if it cannot. */
 static const struct {
 	const char *name, *guid;
+	bool is_mounted;
 } types[] = {
-	{ "root-x86-64", "4f68bce3-e8cd-4db1-96e7-fbcaf984b709" },
-	{ "root-arm64", "b921b045-1df0-41c3-af44-4c6f280d3fae" },
-	{ "root-riscv64", "72ec70a6-cf74-40e6-bd49-4bda08e8f224" },
-	{ "root-x86", "44479540-f297-41b2-9af7-d131d5f0458a" },
-	{ "root-arm", "69dad710-2ce4-4e3c-b16c-21a1d49abed3" },
-	{ "root-loongarch64", "77055800-792c-4f94-b39a-98c91b762bb6" },
-	{ "root-ppc64-le", "c31c45e6-3f39-412e-80fb-4809c4980599" },
-	{ "root-s390x", "5eead9a9-fe09-4a1e-a1d7-520d00531306" },
-	{ "usr-x86-64", "8484680c-9521-48c6-9c11-b0720656f69e" },
-	{ "usr-arm64", "b0e01050-ee5f-4390-949a-9101b17104e9" },
-	{ "usr-riscv64", "beaec34b-8442-439b-a40b-984381ed097d" },
-	{ "home", "933ac7e1-2eb4-4f13-b844-0e14e2aef915" },
-	{ "srv", "3b8f8425-20e0-4f3b-907f-1a25a76f98e8" },
-	{ "var", "4d21b016-b534-45c2-a9fb-5c16e091fd2d" },
-	{ "tmp", "7ec6f557-3bc5-4aca-b293-16ef5df639d1" },
-	{ "swap", "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f" },
-	{ "esp", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" },
-	{ "xbootldr", "bc13c2ff-59e6-4262-a352-b275fd6f7172" },
-	{ "linux", "0fc63daf-8483-4772-8e79-3d69d8477de4" },
-	{ "bios-boot", "21686148-6449-6e6f-744e-656564454649" },
+	{ "root-x86-64", "4f68bce3-e8cd-4db1-96e7-fbcaf984b709", false },
+	{ "root-arm64", "b921b045-1df0-41c3-af44-4c6f280d3fae", false },
+	{ "root-riscv64", "72ec70a6-cf74-40e6-bd49-4bda08e8f224", false },
+	{ "root-x86", "44479540-f297-41b2-9af7-d131d5f0458a", false },
+	{ "root-arm", "69dad710-2ce4-4e3c-b16c-21a1d49abed3", false },
+	{ "root-loongarch64", "77055800-792c-4f94-b39a-98c91b762bb6", false },
+	{ "root-ppc64-le", "c31c45e6-3f39-412e-80fb-4809c4980599", false },
+	{ "root-s390x", "5eead9a9-fe09-4a1e-a1d7-520d00531306", false },
+	{ "usr-x86-64", "8484680c-9521-48c6-9c11-b0720656f69e", false },
+	{ "usr-arm64", "b0e01050-ee5f-4390-949a-9101b17104e9", false },
+	{ "usr-riscv64", "beaec34b-8442-439b-a40b-984381ed097d", false },
+	{ "home", "933ac7e1-2eb4-4f13-b844-0e14e2aef915", true },
+	{ "srv", "3b8f8425-20e0-4f3b-907f-1a25a76f98e8", true },
+	{ "var", "4d21b016-b534-45c2-a9fb-5c16e091fd2d", true },
+	{ "tmp", "7ec6f557-3bc5-4aca-b293-16ef5df639d1", true },
+	{ "swap", "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f", true },
+	{ "esp", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", false },
+	{ "xbootldr", "bc13c2ff-59e6-4262-a352-b275fd6f7172", false },
+	{ "linux", "0fc63daf-8483-4772-8e79-3d69d8477de4", false },
+	{ "bios-boot", "21686148-6449-6e6f-744e-656564454649", false },
 };
 
 /* Of the types that have one, bit 63: not to be mounted without being told to. */
 #define ATTRIBUTE_NO_AUTO (UINT64_C(1) << 63)
 
-/* A machine that finds one of these mounts it, and does not start if it cannot. */
 static bool is_mounted_when_found(const struct vc_guid *type)
 {
-	static const char *const names[] = { "home", "srv", "var", "tmp",
-					     "swap" };
 	char text[VC_GUID_TEXT];
-	size_t i, n;
+	size_t i;
 
 	vc_guid_format(type, text);
 	for (i = 0; i < VC_ARRAY_SIZE(types); i++)
-		for (n = 0; n < VC_ARRAY_SIZE(names); n++)
-			if (!strcmp(types[i].name, names[n]) &&
-			    !strcmp(types[i].guid, text))
-				return true;
+		if (!strcmp(types[i].guid, text))
+			return types[i].is_mounted;
 	return false;
 }
 

@@ -367,35 +367,30 @@ bool stream_has_rest(const struct stream *s)
 /* Under `lock`, which is let go of meanwhile. */
 static void wait_for_batch(struct stream *s)
 {
-	bool has_read = !s->is_sequential;
+	bool has_read;
 
 	while (!is_batch(s)) {
-		if (has_read) {
-			pthread_mutex_unlock(&s->lock);
-			has_read = ahead_help(&s->in);
-			pthread_mutex_lock(&s->lock);
-		} else {
+		pthread_mutex_unlock(&s->lock);
+		has_read = !s->is_sequential && ahead_help(&s->in);
+		pthread_mutex_lock(&s->lock);
+		if (!has_read && !is_batch(s))
 			pthread_cond_wait(&s->changed, &s->lock);
-			has_read = !s->is_sequential;
-		}
 	}
 }
 
 static int next_decoded(struct stream *s, const uint8_t **ret_data,
 			size_t *ret_len, struct vc_error *err)
 {
-	bool wake = false;
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
 	if (s->is_looking) {
 		s->is_looking = false;
-		wake = !s->nr_idle;
+		if (!s->nr_idle)
+			pthread_cond_signal(&s->changed);
 		s->idle[s->nr_idle++] = s->piece[s->taken % NR_BUFS].buf;
 		s->taken++;
 	}
-	if (wake)
-		pthread_cond_signal(&s->changed);
 	if (s->made == s->taken)
 		wait_for_batch(s);
 	*ret_data = NULL;

@@ -95,8 +95,8 @@ static inline uint32_t sq_number(const struct node *n)
 	return n->ino & ~SQ_NUMBERED;
 }
 
-/* Where its inode is: block and offset, once it has been written. It has a place in the
- * node: a table would be in memory beside the names of a folder. */
+/* Where its inode is: block and offset, once it has been written. It has a place
+ * in the node: a table would be in memory beside the names of a folder. */
 #define SQ_NOT_WRITTEN UINT64_MAX
 static inline uint64_t sq_ref(const struct node *n)
 {
@@ -146,6 +146,7 @@ int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 /* `sec` in the range of squashfs; counts what is not. */
 uint32_t sq_time(struct sq_fs *fs, int64_t sec);
 int sq_write_tree(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
+
 /* --- dir.c: a directory. Its inode lacks what those of all kinds have, and is
  * the caller's to free */
 int sq_write_names(struct sq_fs *fs, const struct node *dir,
