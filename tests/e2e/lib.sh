@@ -6,6 +6,15 @@ testbed=$top_srcdir/tests/lib/testbed
 e2e=$top_builddir/tests/e2e/work
 kernel=$("$testbed" kernel)
 
+need() { # PROGRAM...
+	for p in "$@"; do
+		command -v "$p" >/dev/null || {
+			echo "SKIP: no $p"
+			exit 77
+		}
+	done
+}
+
 # A busybox root file system without an init of its own: mkimage --agent puts
 # vmm-init and the agent in. Made once a build tree.
 guest_image() {

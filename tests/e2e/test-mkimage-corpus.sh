@@ -11,9 +11,7 @@
 # has a machine of its own that goes on from there: it finds the disk, mounts it,
 # makes it its root and runs the init.
 . "$top_srcdir/tests/e2e/lib.sh"
-for p in e2fsck debugfs dumpe2fs resize2fs setfattr sfdisk jq qemu-system-x86_64; do
-	command -v "$p" >/dev/null || { echo "SKIP: no $p"; exit 77; }
-done
+need e2fsck debugfs dumpe2fs resize2fs setfattr sfdisk jq qemu-system-x86_64
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mkimage-corpus.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 fail() {

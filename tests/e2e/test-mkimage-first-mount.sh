@@ -6,9 +6,7 @@
 # journal. An image of mke2fs that does leave that to the kernel is seen to be changed.
 . "$top_srcdir/tests/e2e/lib.sh"
 PATH=$PATH:/usr/sbin:/sbin
-for p in mke2fs debugfs dumpe2fs qemu-system-x86_64; do
-	command -v "$p" >/dev/null || { echo "SKIP: no $p"; exit 77; }
-done
+need mke2fs debugfs dumpe2fs qemu-system-x86_64
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mkimage-first-mount.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 fail() {

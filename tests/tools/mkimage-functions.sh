@@ -61,6 +61,19 @@ many() {
 	head -c "$1" /dev/zero | tr '\0' "${2:-n}"
 }
 
+# file_of_runs N SIZE: for gentar, the file "holes" with a byte at every 8 KiB, N of
+# them, in the format called 0.1
+file_of_runs() {
+	printf 'pax GNU.sparse.name holes\npax GNU.sparse.size %d\n' "$2"
+	printf 'pax GNU.sparse.map 0,1'
+	i=1
+	while [ $i -lt "$1" ]; do
+		printf ',%d,1' $((i * 8192))
+		i=$((i + 1))
+	done
+	printf '\nfile x size=%d\n' "$1"
+}
+
 # clean IMAGE: nothing for e2fsck to say
 clean() {
 	e2fsck -fn "$1" >fsck.log 2>&1 || {

@@ -44,15 +44,7 @@ has 'ea_list /f2499' 'user.label \(90\)'
 
 # a file with more extents than its inode, a leaf, an index node hold
 {
-	# the format called 0.1
-	printf 'pax GNU.sparse.name holes\npax GNU.sparse.size 1000000000\n'
-	printf 'pax GNU.sparse.map 0,1'
-	i=1
-	while [ $i -lt 3000 ]; do
-		printf ',%d,1' $((i * 8192))
-		i=$((i + 1))
-	done
-	printf '\nfile x size=3000\n'
+	file_of_runs 3000 1000000000
 	printf 'pax GNU.sparse.name tail\npax GNU.sparse.size 5000000000\n'
 	printf 'pax GNU.sparse.map 4999999990,10\nfile y size=10\nend\n'
 } | "$gentar" >a.tar
