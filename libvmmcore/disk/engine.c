@@ -144,9 +144,7 @@ static void fill_with_zeroes(struct eng_io *io)
 bool eng_io_advance(struct eng_io *io, int res)
 {
 	io->res = res;
-	/* cancelled: by a kernel that does so when the thread ends that gave
-	 * it to the ring */
-	if (res == -EINTR || res == -EAGAIN || res == -ECANCELED)
+	if (res == -EINTR || res == -EAGAIN)
 		return false;
 	if (res < 0 || io->op == ENG_SYNC || io->op == ENG_FALLOCATE)
 		return true;

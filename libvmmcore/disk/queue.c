@@ -29,8 +29,8 @@
  * plain system calls the I/O itself is done with the lock held.
  *
  * A thread may end while the kernel still does what it gave to a ring, which may
- * be what others asked for. Kernels that cancel it then are met by
- * eng_io_advance(), which has it done anew by somebody else.
+ * be what others asked for. Kernels that cancel it then are met by the engine, see
+ * uring.c.
  */
 #include <errno.h>
 #include <poll.h>

@@ -8,6 +8,10 @@
  * What does not fit in the submission ring waits in `waiting`; no more than
  * the completion ring holds is ever in the kernel, so completions cannot be
  * dropped.
+ *
+ * A kernel may cancel what it was given: some do when the thread ends that gave
+ * it, all do where a limit of the host (of processes, RLIMIT_NPROC) leaves them
+ * no thread to do it with, and would again. Then it is done by system calls.
  */
 #include <errno.h>
 #include <limits.h>
@@ -105,7 +109,9 @@ static void take(struct uring_engine *u, struct io_uring_cqe *cqe)
 
 	io_uring_cqe_seen(&u->ring, cqe);
 	u->nr_in_kernel--;
-	if (eng_io_advance(io, res))
+	if (res == -ECANCELED)
+		eng_io_run(io);
+	if (res == -ECANCELED || eng_io_advance(io, res))
 		eng_queue_put(&u->base.finished, io);
 	else
 		eng_queue_put(&u->waiting, io);

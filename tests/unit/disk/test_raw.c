@@ -325,6 +325,51 @@ START_TEST(takes_what_the_host_allows)
 }
 END_TEST
 
+/* Where the kernel may not start a thread either, to do what it was given.
+ * Returns a status. */
+static int run_without_workers(void)
+{
+	const struct rlimit none = { 1, 1 };
+	struct vc_disk_open_opts oo = { .format = VC_DISK_FORMAT_RAW,
+					.writable = true,
+					.io = VC_DISK_IO_URING };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct vc_disk *d = NULL;
+	char a[512] = "text", b[512];
+
+	/* there is no such limit for root */
+	if (ftruncate(fd, MIB) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0 ||
+	    (!geteuid() && setresuid(54321, 54321, 54321) < 0))
+		return 1;
+	if (vc_disk_open_fd(fd, &oo, NULL, &d, &err) < 0)
+		return 0; /* no ring here */
+	alarm(20);
+	if (vc_disk_write(d, 0, a, 512, &err) < 0 ||
+	    vc_disk_write(d, MIB / 2, a, 512, &err) < 0 ||
+	    vc_disk_zero(d, MIB / 2, 4096, &err) < 0 ||
+	    vc_disk_flush(d, &err) < 0 ||
+	    vc_disk_read(d, 0, b, 512, &err) < 0 || memcmp(a, b, 512) != 0)
+		return 2;
+	memset(a, 0, sizeof(a));
+	if (vc_disk_read(d, MIB / 2, b, 512, &err) < 0 ||
+	    memcmp(a, b, 512) != 0 || vc_disk_close(d, &err) < 0)
+		return 3;
+	return 0;
+}
+
+START_TEST(does_without_the_kernels_threads)
+{
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid)
+		_exit(run_without_workers());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(direct_takes_any_alignment)
 {
 	char path[] = "/var/tmp/disk-XXXXXX";
@@ -401,6 +446,7 @@ TEST_SUITE(suite_raw)
 	tcase_add_loop_test(tc, no_space_is_reported_and_passes, 0, NR_ENGINES);
 	tcase_add_test(tc, locks_out_a_second_writer);
 	tcase_add_test(tc, takes_what_the_host_allows);
+	tcase_add_test(tc, does_without_the_kernels_threads);
 	tcase_add_loop_test(tc, direct_takes_any_alignment, 0, NR_ENGINES);
 	tcase_add_loop_test(tc, changes_its_size, 0, NR_ENGINES);
 	tcase_add_test(tc, refuses_what_is_no_file);
