@@ -70,13 +70,14 @@ static ssize_t read_next(const struct ahead *a, uint8_t *buf, size_t len)
 	ssize_t n;
 
 	do {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return -1;
-		if (p[1].revents) {
+		n = poll(p, 2, -1);
+		if (n > 0 && p[1].revents) {
 			errno = ECANCELED;
 			return -1;
 		}
-		n = read(a->in.fd, buf, len);
+		/* not without having waited: nothing ends a wait in read() */
+		if (n > 0)
+			n = read(a->in.fd, buf, len);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	return n;
 }

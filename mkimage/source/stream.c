@@ -120,7 +120,9 @@ static int feed(void *opaque, const uint8_t **ret, size_t *ret_len,
 	return ahead_next(&s->in, ret, ret_len, err);
 }
 
-static int decompress(struct stream *s, struct vc_error *err)
+/* All of the input, which a decoder reads to its end; `err` has a code if that
+ * fails. */
+static void decompress(struct stream *s, struct vc_error *err)
 {
 	vc_auto(decoder) struct decoder *d = NULL;
 	const uint8_t *head;
@@ -129,26 +131,15 @@ static int decompress(struct stream *s, struct vc_error *err)
 
 	if (ahead_peek(&s->in, &head, &len, err) ||
 	    decoder_open(head, len, feed, s, &d, err))
-		return -1;
+		return;
 	len = BUF_BYTES;
 	while (len == BUF_BYTES && (buf = get_idle(s))) {
 		if (decoder_read(d, buf, BUF_BYTES, &len, err))
-			return -1;
+			return;
 		if (len)
 			put_piece(s, buf, len);
 	}
 	s->has_rest = decoder_has_rest(d);
-	return 0;
-}
-
-/* What is behind the end belongs to the digest too. */
-static void read_rest(struct stream *s, struct vc_error *err)
-{
-	const uint8_t *p;
-	size_t n;
-
-	while (!feed(s, &p, &n, err) && n)
-		;
 }
 
 static void *decode(void *arg)
@@ -156,8 +147,7 @@ static void *decode(void *arg)
 	struct stream *s = arg;
 	struct vc_error err = { 0 };
 
-	if (!decompress(s, &err) && s->digest)
-		read_rest(s, &err);
+	decompress(s, &err);
 	pthread_mutex_lock(&s->lock);
 	s->err = err;
 	s->is_end = true;
@@ -299,9 +289,10 @@ static int stream_start(struct stream *s, struct vc_error *err)
 		return -1;
 	rc = pthread_create(&s->thread, NULL,
 			    s->is_compressed ? decode : read_on, s);
-	if (rc)
+	s->has_thread = !rc;
+	/* what is not compressed the caller can read alone */
+	if (rc && s->is_compressed)
 		return vc_fail(err, VC_E_SYS, rc, "start a thread");
-	s->has_thread = true;
 	if (!s->is_sequential && s->is_compressed)
 		step_back(s);
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -186,6 +187,30 @@ START_TEST(is_stopped_in_a_wait)
 }
 END_TEST
 
+static void on_signal(int nr)
+{
+	(void)nr;
+}
+
+/* Signals end its wait, but it waits again and not for the bytes alone. */
+START_TEST(is_stopped_behind_a_signal)
+{
+	const struct sigaction sa = { .sa_handler = on_signal };
+	int fd[2], i;
+
+	ck_assert(!sigaction(SIGUSR1, &sa, NULL));
+	ck_assert(!pipe2(fd, O_CLOEXEC));
+	start((struct ahead_input){ .fd = fd[0], .is_sequential = true }, true);
+	for (i = 0; i < 3; i++) {
+		usleep(30000);
+		pthread_kill(helper, SIGUSR1);
+	}
+	usleep(30000);
+	stop();
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(gives_nothing_once_stopped)
 {
 	const uint8_t *p;
@@ -284,6 +309,7 @@ TEST_SUITE(suite_ahead)
 	tcase_add_loop_test(tc, reads_for_its_digest_in_order, 0, 2);
 	tcase_add_loop_test(tc, gives_a_pipe, 0, 2);
 	tcase_add_test(tc, is_stopped_in_a_wait);
+	tcase_add_test(tc, is_stopped_behind_a_signal);
 	tcase_add_test(tc, gives_nothing_once_stopped);
 	tcase_add_test(tc, shows_the_first_before_it_is_used);
 	tcase_add_test(tc, helps_as_long_as_there_is_room);
