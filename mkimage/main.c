@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ static int read_epoch(struct build *b, struct vc_error *err)
 static int fill(const struct settings *s, struct build *b, struct report *p,
 		struct vc_error *err)
 {
+	char shown[PATH_MAX];
 	const char *name;
 	int i;
 
@@ -37,8 +39,10 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 		name = s->sources[i];
 		if (source_add(b, name, &s->source, err))
 			return vc_prefix(err, "%s",
-					 strcmp(name, "-") ? name
-							   : "standard input");
+					 strcmp(name, "-")
+						 ? vc_printable(name, shown,
+								sizeof(shown))
+						 : "standard input");
 	}
 	if (build_settle(b, err) || ops_apply(b, &s->ops, &s->source, err))
 		return -1;

@@ -232,7 +232,8 @@ int manifest_parse(const char *text, size_t len, const char *name,
 int manifest_read(const char *path, struct ops *o, struct patterns *exclude,
 		  struct vc_error *err)
 {
-	vc_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* no waiting for the writer of a fifo, which is refused */
+	vc_auto_fd int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	vc_auto_free char *text = NULL;
 	struct stat st;
 	int rc;

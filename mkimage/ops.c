@@ -250,7 +250,12 @@ static int change_below(struct build *b, struct node *dir, const struct op *op,
 static int change(struct build *b, const struct op *op, struct vc_error *err)
 {
 	struct node *n = tree_find(&b->tree, op->guest);
+	struct tree_place place;
 
+	/* of what is wrong with the name itself */
+	if (!n && tree_walk(&b->tree, op->guest, TREE_CHROOT, &place, err) &&
+	    err->code != VC_E_SYS)
+		return vc_prefix(err, "'%s'", tree_show(op->guest).s);
 	if (!n)
 		return vc_fail(err, VC_E_SYS, ENOENT, "'%s'",
 			       tree_show(op->guest).s);
@@ -328,7 +333,7 @@ static int take_away(struct build *b, const struct op *op, struct vc_error *err)
 		if (err->sys != ENOENT)
 			return vc_prefix(err, "'%s'", tree_show(op->guest).s);
 	} else if (!place.len) {
-		return vc_fail(err, VC_E_ARG, 0, "'%s': the root stays",
+		return vc_fail(err, VC_E_CONFIG, 0, "'%s': the root stays",
 			       tree_show(op->guest).s);
 	} else if (tree_remove(&b->tree, &place)) {
 		return 0;

@@ -191,6 +191,10 @@ static int resolve(struct vc_outfile *of, struct vc_error *err)
 			return vc_fail(err, VC_E_SYS, errno, "resolve");
 	} else if (errno != ENOENT) {
 		return vc_fail(err, VC_E_SYS, errno, "create");
+	} else if (!of->force && lstat(of->path, &st) == 0) {
+		/* a link to nothing: it would be in the way at the end */
+		return vc_fail(err, VC_E_SYS, EEXIST,
+			       "not replaced without --force");
 	} else {
 		real = strdup(of->path);
 		if (!real)

@@ -2,8 +2,9 @@
 /*
  * What a source is, is told by its content: a folder is an image layout if it
  * has one's three names, an archive may be a container image if its first name
- * is one of an image's. An archive that only begins so is read again from its
- * start; a pipe cannot be.
+ * is one of an image's, or one soon after that of a layout. An archive that only
+ * begins so is read again from its start; a pipe cannot be. One that begins with
+ * something else, and has a layout's names after all, is told.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,8 +39,7 @@ static int add_image(struct build *b, struct tar *t,
 
 	if (store_open_tar(t, is_sure, &s, err))
 		return -1;
-	*ret_again = !s || (!is_sure && !store_has(s, "index.json") &&
-			    !store_has(s, "manifest.json"));
+	*ret_again = !s || (!is_sure && !oci_is_image(s));
 	if (!*ret_again)
 		return oci_to_tree(b, s, opts, err);
 	if (stream_is_file(t->s))
@@ -47,6 +47,26 @@ static int add_image(struct build *b, struct tar *t,
 	return vc_fail(err, VC_E_CONFIG, 0,
 		       "it begins as a container image does and is none, and a "
 		       "pipe cannot be read again (--source-type tar)");
+}
+
+/* Nobody wants the files of a layout as the root of a machine. */
+static int check_no_image(struct build *b, struct vc_error *err)
+{
+	static const char *const names[] = { "oci-layout", "index.json",
+					     "blobs" };
+	struct tree_place place;
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(names); i++) {
+		if (tree_walk(&b->tree, names[i], TREE_CHROOT, &place, err))
+			return -1;
+		if (!tree_find(&b->tree, names[i]) ||
+		    tree_is_older(&b->tree, &place))
+			return 0;
+	}
+	return warn_add(&b->warn, err,
+			"the files of a container image are taken as they are "
+			"(--source-type oci for what is in it)");
 }
 
 static int add_archive(struct build *b, const char *path,
@@ -69,7 +89,9 @@ static int add_archive(struct build *b, const char *path,
 		    tar_start(&t, b, s, NULL, err))
 			return -1;
 	}
-	return tar_to_tree(&t, false, err);
+	if (tar_to_tree(&t, false, err))
+		return -1;
+	return opts->kind == SOURCE_AUTO ? check_no_image(b, err) : 0;
 }
 
 int source_add(struct build *b, const char *path,

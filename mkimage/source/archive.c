@@ -302,7 +302,7 @@ static int check_target(struct reader *r, const char *target,
 {
 	if (!patterns_match(r->b->exclude, target))
 		return 0;
-	return vc_fail(err, VC_E_ARG, 0,
+	return vc_fail(err, VC_E_CONFIG, 0,
 		       "hard link to '%s', which --exclude leaves out",
 		       tree_show(target).s);
 }

@@ -32,15 +32,28 @@ static bool part_is(const char *have, const char **want)
 	return ret;
 }
 
+static bool has_variant(const struct image_platform *p)
+{
+	return p->variant && *p->variant;
+}
+
+/* The one that no variant stands for. */
+static const char *usual_variant(const char *arch)
+{
+	return !strcmp(arch, "arm64")	? "v8"
+	       : !strcmp(arch, "arm")	? "v7"
+	       : !strcmp(arch, "amd64") ? "v1"
+					: "";
+}
+
 bool oci_platform_match(const struct image_platform *have, const char *want)
 {
 	if (!part_is(have->os, &want) || !part_is(have->arch, &want))
 		return false;
 	if (!*want)
 		return true;
-	/* 64-bit Arm without a variant is v8 */
-	if (!have->variant && have->arch && !strcmp(have->arch, "arm64"))
-		return !strcmp(want, "v8");
+	if (!has_variant(have))
+		return have->arch && !strcmp(want, usual_variant(have->arch));
 	return part_is(have->variant, &want);
 }
 
@@ -257,6 +270,31 @@ static const char *list(const struct choice *c, bool by_name, char *buf,
 	return buf;
 }
 
+/* Where some have a variant and others have none, these are the ones for every
+ * machine. */
+static void drop_variants(struct choice *c)
+{
+	size_t i, nr = 0;
+
+	for (i = 0; i < c->nr; i++)
+		nr += !has_variant(&c->v[i].platform);
+	for (i = c->nr; nr && i-- > 0;)
+		if (has_variant(&c->v[i].platform))
+			drop(c, i);
+}
+
+/* Is there something in their platforms to choose by? */
+static bool differ_in_platform(const struct choice *c)
+{
+	size_t i;
+
+	for (i = 1; i < c->nr; i++)
+		if (strcmp(oci_platform_show(&c->v[0].platform).s,
+			   oci_platform_show(&c->v[i].platform).s) != 0)
+			return true;
+	return false;
+}
+
 static int choose_platform(struct store *s, struct choice *c, const char *want,
 			   struct vc_error *err)
 {
@@ -270,6 +308,9 @@ static int choose_platform(struct store *s, struct choice *c, const char *want,
 	for (i = c->nr; i-- > 0;)
 		if (!oci_platform_match(&c->v[i].platform, want))
 			drop(c, i);
+	/* "os/architecture" */
+	if (strchr(want, '/') == strrchr(want, '/'))
+		drop_variants(c);
 	if (c->nr)
 		return 0;
 	return vc_fail(err, VC_E_CONFIG, 0,
@@ -306,7 +347,8 @@ static int choose(struct store *s, struct choice *c,
 		return vc_fail(err, VC_E_CONFIG, 0,
 			       "several images, %s: choose one (--image, "
 			       "--platform)",
-			       list(c, true, text, sizeof(text)));
+			       list(c, !differ_in_platform(c), text,
+				    sizeof(text)));
 	return 0;
 }
 

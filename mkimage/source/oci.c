@@ -192,13 +192,16 @@ static const struct image_saved *choose_saved(const struct image_saves *saves,
 	return NULL;
 }
 
-/* "HEX.json", or of late "blobs/sha256/HEX": the digest is in the name. */
+/* "HEX.json", "sha256:HEX", or of late "blobs/sha256/HEX": the digest is in the
+ * name. */
 static bool digest_of_name(const char *name, struct digest_id *ret)
 {
 	const char *last = strrchr(name, '/');
 	char text[DIGEST_MAX_TEXT + 1];
 
 	last = last ? last + 1 : name;
+	if (!strncmp(last, "sha256:", 7))
+		last += 7;
 	snprintf(text, sizeof(text), "sha256:%.*s", (int)strcspn(last, "."),
 		 last);
 	return !digest_id_parse(text, ret, NULL);
@@ -248,6 +251,33 @@ static int save_to_tree(struct build *b, struct store *s,
 	image_config_fini(&p.config);
 	image_saves_fini(&saves);
 	return rc;
+}
+
+/* Does a `manifest.json` name a configuration that is there? */
+static bool is_saved(struct store *s)
+{
+	vc_auto_free char *text = NULL;
+	struct image_saves saves;
+	bool ret = false;
+	size_t len;
+
+	if (store_read(s, "manifest.json", NULL, 0, &text, &len, NULL) ||
+	    image_parse_saves(text, len, &saves, NULL))
+		return false;
+	if (saves.nr)
+		ret = store_has(s, saves.v[0].config);
+	image_saves_fini(&saves);
+	return ret;
+}
+
+bool oci_is_image(struct store *s)
+{
+	if (store_has(s, "oci-layout") && store_has(s, "index.json"))
+		return true;
+	/* many a folder of files has one of these */
+	if (store_has_others(s))
+		return store_has(s, "manifest.json") && is_saved(s);
+	return store_has(s, "index.json") || store_has(s, "manifest.json");
 }
 
 int oci_to_tree(struct build *b, struct store *s,

@@ -7,6 +7,8 @@
 #include "mkimage/source/source.h"
 #include "mkimage/source/store.h"
 
+/* Is it one, and not an archive of files that has a name or two of an image's? */
+bool oci_is_image(struct store *s);
 /* One image out of `s`, chosen by `opts`, layer by layer into the tree. */
 int oci_to_tree(struct build *b, struct store *s,
 		const struct source_opts *opts,

@@ -24,6 +24,10 @@
 #include "mkimage/tree.h"
 
 #define MAX_LINKS 8 /* one after the other */
+/* Names of other kinds that an image may have beside it: a licence, a folder for
+ * what is being written. With more of them it is none, unless one was asked for. */
+#define MAX_OTHERS 64
+#define NR_NAMES_LOOKED_AT 8
 
 struct place {
 	char *name, *target; /* owned; a target makes it a link */
@@ -37,6 +41,7 @@ struct store {
 	uint64_t spooled;
 	void *places; /* of tsearch() */
 	size_t nr;
+	size_t nr_others; /* names in an archive that no image has */
 };
 
 /* --- names ---------------------------------------------------------------- */
@@ -59,9 +64,20 @@ static bool is_image_name(const char *name)
 	for (i = 0; i < VC_ARRAY_SIZE(names); i++)
 		if (!strcmp(name, names[i]))
 			return true;
-	/* a folder of Docker's, a configuration, a layer of skopeo's */
-	return is_hex(name, 64) && (len == 64 || !strcmp(name + 64, ".json") ||
-				    !strcmp(name + 64, ".tar"));
+	/* a configuration of crane's, kaniko's or ko's */
+	if (!strncmp(name, "sha256:", 7))
+		return is_hex(name + 7, 64) && !name[7 + 64];
+	/* a folder of Docker's, a configuration, a layer of skopeo's or jib's */
+	return is_hex(name, 64) &&
+	       (len == 64 || !strcmp(name + 64, ".json") ||
+		!strcmp(name + 64, ".tar") || !strcmp(name + 64, ".tar.gz"));
+}
+
+/* Of a layout, wherever in its archive. */
+static bool is_layout_name(const char *name)
+{
+	return !strcmp(name, "oci-layout") ||
+	       !strncmp(name, "blobs/sha256/", 13);
 }
 
 /* Without "./" in front and "/" at the end; NULL if nothing is left. */
@@ -87,14 +103,14 @@ bool store_is_likely(const void *head, size_t len)
 	struct archive_entry *e;
 	bool ret = false;
 	const char *path;
+	int rc, nr = 0;
 	char *name;
-	int rc;
 
 	if (!a)
 		return false;
 	archive_read_support_format_tar(a);
 	rc = archive_read_open_memory(a, head, len);
-	while (rc == ARCHIVE_OK) {
+	while (rc == ARCHIVE_OK && !ret && nr < NR_NAMES_LOOKED_AT) {
 		rc = archive_read_next_header(a, &e);
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			break;
@@ -102,9 +118,8 @@ bool store_is_likely(const void *head, size_t len)
 		name = path ? clean_name(path) : NULL;
 		if (!name)
 			continue;
-		ret = is_image_name(name);
+		ret = nr++ ? is_layout_name(name) : is_image_name(name);
 		free(name);
-		break;
 	}
 	archive_read_free(a);
 	return ret;
@@ -269,7 +284,8 @@ static int index_entry(struct indexer *x, struct tar *t, struct archive *a,
 
 	if (!name)
 		return 0;
-	if (!x->is_sure && !is_image_name(name)) {
+	if (!is_image_name(name) && ++x->s->nr_others > MAX_OTHERS &&
+	    !x->is_sure) {
 		x->is_other = true;
 		free(name);
 		return 0;
@@ -412,6 +428,11 @@ bool store_has(struct store *s, const char *name)
 		return find_place(s, name) != NULL;
 	fd = open_beneath(s, name);
 	return fd >= 0;
+}
+
+bool store_has_others(const struct store *s)
+{
+	return s->nr_others > 0;
 }
 
 int store_get(struct store *s, const char *name, struct store_file *ret,

@@ -171,7 +171,7 @@ refuses "--symlink: '/etc'" 1 --symlink x:/etc a.tar
 refuses "--chmod: '/nothing': No such file" 1 --chmod 1:/nothing a.tar
 refuses "--remove: '/nothing': No such file" 1 --remove /nothing a.tar
 for root in / . ./ //. /./; do
-	refuses "--remove: '$root': the root stays" 2 --remove $root a.tar
+	refuses "--remove: '$root': the root stays" 1 --remove $root a.tar
 done
 for up in /.. .. etc/../hello; do
 	refuses "--remove: '$up': its name has a '..' component" 1 \
@@ -217,3 +217,24 @@ refuses 'line 1: longer than 65536' 1 --manifest bad a.tar
 printf 'chmod 1 /nothing\n' >bad
 refuses 'bad: line 1: chmod: ' 1 --manifest bad a.tar
 refuses 'No such file' 1 --manifest missing a.tar
+# a step that cannot be taken, of whatever kind, is no error of the command line
+while IFS='|' read -r step want; do
+	printf '# 1\n\n%s\n' "$step" >bad
+	refuses "bad: line 3: $want" 1 --manifest bad a.tar
+done <<'X'
+add missing /x|add: 'missing': No such file
+add hello /etc|add: '/etc' (to put it in there
+mkdir /etc/a|mkdir: '/etc/a': File exists
+mkdir etc/../x|mkdir: 'etc/../x': its name has a '..'
+symlink x /etc|symlink: '/etc'
+chmod 1 /nothing|chmod: '/nothing': No such file
+chmod 1 /etc/../etc/a|chmod: '/etc/../etc/a': its name has a '..'
+chmod-all 1 /nothing|chmod-all: '/nothing': No such file
+chown 1:1 /nothing|chown: '/nothing': No such file
+chown-all 1:1 /nothing|chown-all: '/nothing': No such file
+remove /nothing|remove: '/nothing': No such file
+remove /|remove: '/': the root stays
+X
+# nobody waits for the writer of a fifo
+mkfifo waits
+refuses "--manifest: 'waits': not a file of at most" 1 --manifest waits a.tar

@@ -261,7 +261,31 @@ for v in 6 7; do
 done
 refuses 'no image for linux/arm/v5' 1 --platform linux/arm/v5 l
 refuses 'no image for linux/arm64/v9' 1 --platform linux/arm64/v9 l
-refuses 'several images' 1 --platform linux/arm l
+refuses 'several images, linux/arm/v6, linux/arm/v7: choose' 1 \
+	--platform linux/arm l
+# where there is one without a variant, that is meant; and a first variant by its
+# name
+amd_v() {
+	: >layers
+	: >diffs
+	echo "file v$1 text=v$1
+end" | layer
+	manifest amd64 '' "\"platform\": {\"os\": \"linux\",
+		\"architecture\": \"amd64\"$2}"
+}
+amd_v 3 ', "variant": "v3"' >v3
+amd_v 1 '' >v1
+amd_v 2 ', "variant": "v2"' >v2
+index "$(cat v3)" "$(cat v1)" "$(cat v2)"
+cp index.json l/
+build l
+has 'cat /v1' '^v1$'
+for v in 1 2 3; do
+	build --platform linux/amd64/v$v l
+	has "cat /v$v" "^v$v$"
+done
+build --platform linux/amd64 l
+has 'cat /v1' '^v1$'
 # the platform is only in the configuration; only one of those named is there
 index "$(manifest riscv64)" "$(manifest amd64)"
 cp index.json l/
@@ -495,11 +519,14 @@ saved
 mv s/1 "s/$h"
 sed -i "s|1/layer|$h/layer|" s/manifest.json
 tar -C s -cf s.tar "$h" "$c.json" manifest.json 2
-# ("2" is no such name: a file system like any other)
+# ("2" is no such name, but in manifest.json)
 build s.tar
+cp image.raw saved.raw
+build --source-type oci s.tar
+cmp image.raw saved.raw || fail "docker save, asked for: another image"
+build --source-type tar s.tar
 has 'stat /manifest.json' 'Type: regular'
 build --source-type oci s.tar
-cp image.raw saved.raw
 # what is in manifest.json
 cp s/manifest.json kept.json
 while IFS='|' read -r want json; do
@@ -558,6 +585,32 @@ saved
 sed -i 's|1/layer.tar|9/layer.tar|' s/manifest.json
 refuses 'layer 1 of 2' 1 --source-type oci s
 
+# as crane, ko and kaniko write it: the digest of the configuration with what it
+# is made by, layers compressed; as jib does, with a name for the configuration
+packed() {
+	rm -rf s
+	mkdir s
+	cp config "s/$1"
+	gzip -nc 1.tar >"s/$h.tar.gz"
+	gzip -nc layer.tar >"s/$h2.tar.gz"
+	printf '[{"Config": "%s", "RepoTags": ["x:1"],
+		"Layers": ["%s.tar.gz", "%s.tar.gz"]}]' "$1" "$h" "$h2" \
+		>s/manifest.json
+	(cd s && tar -cf ../s.tar $2)
+}
+for form in "sha256:$c|sha256:$c $h.tar.gz $h2.tar.gz manifest.json" \
+	"config.json|$h.tar.gz $h2.tar.gz config.json manifest.json"; do
+	packed "${form%|*}" "${form#*|}"
+	build s.tar
+	cmp image.raw saved.raw || fail "${form%|*}: another image"
+	mkimage -q --size $image_size --force -o image.raw - <s.tar
+	cmp image.raw saved.raw || fail "${form%|*}: standard input: another"
+	gzip -c s.tar | mkimage -q --size $image_size --force -o image.raw -
+	cmp image.raw saved.raw || fail "${form%|*}: from a pipe: another"
+done
+packed "sha256:$h" .
+refuses 'its digest is sha256' 1 --source-type oci s.tar
+
 # the form of Docker 25 and later: a layout with a manifest.json beside it
 start
 layer gzip <<'X'
@@ -572,6 +625,31 @@ has 'cat /x' '^1$'
 rm l/oci-layout
 build --source-type oci l
 has 'cat /x' '^1$'
+
+# other files beside the layout, also in front of it, do not matter; where many
+# come first it is told
+finish
+echo '{"imageLayoutVersion": "1.0.0"}' >l/oci-layout
+mkdir l/ingest
+: >l/LICENSE
+same_each
+cp image.raw first.raw
+tar -C l -cf l.tar LICENSE ingest blobs index.json oci-layout
+build l.tar
+cmp image.raw first.raw || fail "a licence in front: another image"
+(cd l && touch 1 2 3 4 5 6 7 8 9)
+tar -C l -cf l.tar 1 2 3 4 5 6 7 8 9 blobs index.json oci-layout
+mkimage --force --size $image_size -o image.raw l.tar 2>err.log
+grep -q 'files of a container image .*--source-type oci' err.log ||
+	fail "no word of the image: $(cat err.log)"
+refuses '(--source-type oci for what is in it) (--strict)' 1 --strict l.tar
+build --strict --source-type tar l.tar
+build --source-type oci l.tar
+cmp image.raw first.raw || fail "asked for: another image"
+# nor with something else as the last source
+build --strict --source-type tar l.tar
+printf 'file x\nend\n' | gen
+build --strict --source-type auto l a.tar
 
 # --- docker export: the files of a container, which are no image -----------
 "$gentar" >x.tar <<'X' || fail gentar

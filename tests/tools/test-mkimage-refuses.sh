@@ -44,6 +44,12 @@ head -c 100000 /dev/urandom >random
 refuses random 1 random
 echo text >text
 refuses text 1 text
+# one line, and no word to the terminal, whatever its name is
+odd=$(printf 'a\nb\033[31mc')
+echo text >"$odd"
+refuses 'a\x0ab\x1b[31mc: ' 1 "$odd"
+rm "$odd"
+refuses 'a\x0ab\x1b[31mc: open: No such file' 1 "$odd"
 SOURCE_DATE_EPOCH=soon refuses 'SOURCE_DATE_EPOCH' 2 text
 
 # cut off: everywhere but at the end mark

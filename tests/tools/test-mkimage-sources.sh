@@ -316,7 +316,7 @@ file a text=1
 link b a
 end
 X
-refuses "entry 'b': hard link to 'a', which --exclude leaves out" 2 \
+refuses "entry 'b': hard link to 'a', which --exclude leaves out" 1 \
 	--exclude a a.tar
 refuses 'empty pattern' 2 --exclude / a.tar
 

@@ -100,6 +100,19 @@ START_TEST(keeps_a_file_that_is_there)
 }
 END_TEST
 
+/* When it is opened, not after all the work. */
+START_TEST(keeps_a_link_to_nothing)
+{
+	struct vc_outfile *of;
+	char target[8] = "";
+
+	ck_assert_int_eq(symlink("nowhere", path), 0);
+	ck_fails(vc_outfile_open(path, false, &of, &err), &err, VC_E_SYS);
+	ck_assert_int_eq(err.sys, EEXIST);
+	ck_assert_int_eq(readlink(path, target, sizeof(target)), 7);
+}
+END_TEST
+
 START_TEST(keeps_a_file_that_appears)
 {
 	struct vc_outfile *of;
@@ -335,6 +348,7 @@ static void add_tests(TCase *tc, void (*setup)(void))
 	tcase_add_test(tc, appears_at_commit_only);
 	tcase_add_test(tc, abort_leaves_nothing);
 	tcase_add_test(tc, keeps_a_file_that_is_there);
+	tcase_add_test(tc, keeps_a_link_to_nothing);
 	tcase_add_test(tc, keeps_a_file_that_appears);
 	tcase_add_test(tc, force_replaces_and_keeps_mode);
 	tcase_add_test(tc, refuses_what_is_no_file);
