@@ -182,7 +182,7 @@ static int take_xattrs(const struct dir_meta *d, const char *proc,
 			   x->nr, &m->xset, err);
 }
 
-static int get_xattrs(const struct dir_meta *d, int fd, bool is_symlink,
+static int get_xattrs(const struct dir_meta *d, int fd, mode_t mode,
 		      struct tree_meta *m, struct vc_error *err)
 {
 	vc_auto_free struct xattr *attrs = NULL;
@@ -190,7 +190,8 @@ static int get_xattrs(const struct dir_meta *d, int fd, bool is_symlink,
 	vc_auto_free char *names = NULL;
 	struct meta_xattrs x = {
 		.path = d->path,
-		.is_symlink = is_symlink,
+		.is_symlink = S_ISLNK(mode),
+		.is_dir = S_ISDIR(mode),
 		.has_user = true, /* or it would not be there */
 	};
 	size_t len = 0, max = 0, i;
@@ -234,7 +235,7 @@ int dir_get_meta(const struct dir_meta *d, const struct stat *st, int fd,
 	if ((S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) &&
 	    !ioctl(fd, FS_IOC_GETFLAGS, &flags))
 		m.flags = flags & META_USER_FLAGS;
-	if (get_xattrs(d, fd, S_ISLNK(st->st_mode), &m, err))
+	if (get_xattrs(d, fd, st->st_mode, &m, err))
 		return -1;
 	*ret = m;
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * libarchive takes an entry of a kind it does not know for a file, does not know
- * the two more times of star, and passes over what pax.c reads. Of two pax
+ * libarchive takes an entry of a kind it does not know for a file and what is no
+ * number for one, does not know the two more times of star, and passes over what
+ * pax.c reads. Of two pax
  * headers before one entry it reads only the last.
  */
 #include <archive_entry.h>
@@ -61,6 +62,46 @@ int64_t header_get_number(const uint8_t *p, size_t len)
 	return v;
 }
 
+/* Octal digits between blanks, or nothing at all, which is 0; or in base 256. */
+static bool is_number(const uint8_t *p, size_t len)
+{
+	size_t i = 0;
+
+	if (p[0] & 0x80)
+		return true;
+	while (i < len && p[i] == ' ')
+		i++;
+	while (i < len && p[i] >= '0' && p[i] <= '7')
+		i++;
+	return i == len || !p[i] || p[i] == ' ';
+}
+
+/* libarchive reads as many digits as there are: a size that is none is 0, and
+ * so is an owner. */
+static int check_numbers(const uint8_t *h, struct vc_error *err)
+{
+	static const struct {
+		const char *name;
+		size_t at, len;
+		bool is_device;
+	} fields[] = {
+		{ "mode", 100, 8, false },    { "uid", 108, 8, false },
+		{ "gid", 116, 8, false },     { "size", 124, 12, false },
+		{ "mtime", 136, 12, false },  { "devmajor", 329, 8, true },
+		{ "devminor", 337, 8, true },
+	};
+	const bool has_device = h[156] == '3' || h[156] == '4';
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(fields); i++)
+		if ((has_device || !fields[i].is_device) &&
+		    !is_number(h + fields[i].at, fields[i].len))
+			return vc_fail(err, VC_E_CORRUPT, 0,
+				       "the '%s' of its header is no number",
+				       fields[i].name);
+	return 0;
+}
+
 /* star has the other two times behind a prefix that is shorter by that. */
 static void take_star_times(const uint8_t *h, struct archive_entry *e)
 {
@@ -78,6 +119,8 @@ static int check_type(struct tar *t, const uint8_t *h, struct archive_entry *e,
 {
 	const char text[2] = { (char)h[156], '\0' };
 
+	if (text[0] == '1' && !archive_entry_hardlink(e))
+		return vc_fail(err, VC_E_CORRUPT, 0, "hard link to nothing");
 	if (!text[0] || strchr("01234567SD", text[0]))
 		return 0;
 	if (text[0] == 'M')
@@ -158,7 +201,8 @@ int headers_check(struct tar *t, const uint8_t *all, size_t len,
 	struct pax_entry p = { .b = t->b, .e = e };
 	struct span pax = { 0 };
 
-	if (find_own(t, (struct span){ all, len }, &pax, &p.own, err))
+	if (find_own(t, (struct span){ all, len }, &pax, &p.own, err) ||
+	    check_numbers(p.own, err))
 		return -1;
 	pax_apply_globals(&t->globals, e);
 	if (pax.p && pax_read_records(&p, pax.p, pax.len, err))

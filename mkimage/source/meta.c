@@ -145,22 +145,38 @@ static int get_acl(struct archive_entry *e, bool is_default,
 	return 0;
 }
 
+static int warn_acl(struct build *b, const char *path, bool is_default,
+		    struct vc_error *err)
+{
+	return warn_add(&b->warn, err, "entry '%s': %s left out: %s",
+			tree_show(path).s, is_default ? "default ACL" : "ACL",
+			is_default ? "only a directory has one"
+				   : "a symbolic link has none");
+}
+
 static int get_acls(struct build *b, struct archive_entry *e,
 		    struct entry_meta *m, struct vc_error *err)
 {
-	if (archive_entry_filetype(e) == S_IFLNK)
-		return 0;
-	if (archive_entry_acl_types(e) & ARCHIVE_ENTRY_ACL_TYPE_NFS4)
+	const int types = archive_entry_acl_types(e);
+	const mode_t kind = archive_entry_filetype(e);
+
+	if (kind != S_IFDIR && types & ARCHIVE_ENTRY_ACL_TYPE_DEFAULT &&
+	    warn_acl(b, archive_entry_pathname(e), true, err))
+		return -1;
+	if (kind == S_IFLNK)
+		return types & ARCHIVE_ENTRY_ACL_TYPE_ACCESS
+			       ? warn_acl(b, archive_entry_pathname(e), false,
+					  err)
+			       : 0;
+	if (types & ARCHIVE_ENTRY_ACL_TYPE_NFS4)
 		return warn_add(&b->warn, err, "entry '%s': NFSv4 ACL left out",
 				tree_show(archive_entry_pathname(e)).s);
 	/* without a SCHILY.acl.* record there are only the mode's three */
-	if (archive_entry_acl_types(e) & ARCHIVE_ENTRY_ACL_TYPE_ACCESS &&
+	if (types & ARCHIVE_ENTRY_ACL_TYPE_ACCESS &&
 	    archive_entry_acl_count(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) > 3 &&
 	    get_acl(e, false, m, err))
 		return -1;
-	if (archive_entry_filetype(e) == S_IFDIR && get_acl(e, true, m, err))
-		return -1;
-	return 0;
+	return kind == S_IFDIR ? get_acl(e, true, m, err) : 0;
 }
 
 /* --- attributes ---------------------------------------------------------- */
@@ -184,15 +200,16 @@ static bool is_kept(const char *name)
 }
 
 /* An ACL given as the attribute's bytes: checked here, once. */
-static int check_acl(bool is_symlink, const char *name, const uint8_t *value,
-		     size_t len, struct tree_meta *m, bool *ret_keep,
-		     struct vc_error *err)
+static int check_acl(const struct meta_xattrs *x, const char *name,
+		     const uint8_t *value, size_t len, struct tree_meta *m,
+		     bool *ret_keep, bool *ret_misplaced, struct vc_error *err)
 {
 	bool is_access = !strcmp(name, ACL_XATTR_ACCESS);
 	vc_auto_free struct acl_entry *acl = NULL;
 	size_t nr, given;
 
 	*ret_keep = true;
+	*ret_misplaced = false;
 	if (!is_access && strcmp(name, ACL_XATTR_DEFAULT) != 0)
 		return 0;
 	acl = calloc(ACL_MAX_ENTRIES + 1, sizeof(*acl));
@@ -201,7 +218,8 @@ static int check_acl(bool is_symlink, const char *name, const uint8_t *value,
 	if (acl_from_wire(value, len, acl, ACL_MAX_ENTRIES, &nr, err))
 		return -1;
 	given = nr;
-	*ret_keep = nr > 0 && !is_symlink;
+	*ret_misplaced = nr > 0 && (is_access ? x->is_symlink : !x->is_dir);
+	*ret_keep = nr > 0 && !*ret_misplaced;
 	if (!*ret_keep)
 		return 0;
 	if (acl_normalize(acl, &nr, err))
@@ -238,7 +256,7 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 		   const void *value, size_t len, struct tree_meta *m,
 		   struct vc_error *err)
 {
-	bool keep;
+	bool keep, is_misplaced;
 
 	if (!is_kept(name))
 		return warn_add(&b->warn, err,
@@ -259,8 +277,11 @@ int meta_add_xattr(struct build *b, struct meta_xattrs *x, const char *name,
 				"entry '%s': attribute '%s' left out: not what "
 				"Linux takes for capabilities",
 				tree_show(x->path).s, name);
-	if (check_acl(x->is_symlink, name, value, len, m, &keep, err))
+	if (check_acl(x, name, value, len, m, &keep, &is_misplaced, err))
 		return vc_prefix(err, "attribute '%s'", name);
+	if (is_misplaced)
+		return warn_acl(b, x->path, strcmp(name, ACL_XATTR_ACCESS) != 0,
+				err);
 	if (keep)
 		x->attrs[x->nr++] = (struct xattr){
 			.name = name,
@@ -292,6 +313,7 @@ static int get_xattrs(struct build *b, struct archive_entry *e,
 	struct meta_xattrs x = {
 		.path = archive_entry_pathname(e),
 		.is_symlink = archive_entry_filetype(e) == S_IFLNK,
+		.is_dir = archive_entry_filetype(e) == S_IFDIR,
 		.has_user = archive_entry_filetype(e) == S_IFREG ||
 			    archive_entry_filetype(e) == S_IFDIR,
 	};

@@ -22,7 +22,7 @@ int meta_set_time(struct build *b, const char *path, int64_t sec, long nsec,
 
 struct meta_xattrs {
 	const char *path; /* of the entry */
-	bool is_symlink;
+	bool is_symlink, is_dir;
 	bool has_user; /* a file or directory: Linux has "user." of no other */
 	struct xattr *attrs; /* with room for one more */
 	uint32_t nr;

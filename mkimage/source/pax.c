@@ -259,19 +259,28 @@ static int put_target(struct pax_entry *p, struct text value,
 
 /* --- flags ---------------------------------------------------------------- */
 
+/* libarchive sets those it knows, and tells the first of the others. */
 static int check_flags(struct pax_entry *p, struct text value,
 		       struct vc_error *err)
 {
 	vc_auto_free char *text = strndup(value.p, value.len);
-	const char *unknown;
+	struct archive_entry *scratch = archive_entry_new();
+	char *name, *next;
+	int rc = 0;
 
-	if (!text)
+	if (!text || !scratch) {
+		archive_entry_free(scratch);
 		return no_memory(err);
-	unknown = archive_entry_copy_fflags_text(p->e, text);
-	return unknown ? warn_entry(p, "unknown flag left out",
-				    (struct text){ unknown, strlen(unknown) },
-				    err)
-		       : 0;
+	}
+	archive_entry_copy_fflags_text(p->e, text);
+	for (name = strtok_r(text, ",", &next); name && !rc;
+	     name = strtok_r(NULL, ",", &next))
+		if (archive_entry_copy_fflags_text(scratch, name))
+			rc = warn_entry(p, "unknown flag left out",
+					(struct text){ name, strlen(name) },
+					err);
+	archive_entry_free(scratch);
+	return rc;
 }
 
 /* --- attributes -----------------------------------------------------------

@@ -17,7 +17,8 @@
  * Keys of every entry: mode=, uid=, gid=, mtime=, format=v7|ustar|gnu|star,
  * prefix=TEXT (of the name), declared=N (size in the header other than that of
  * the contents), base256=1 (numbers, which are octal unless too large), signed=1
- * (a checksum of signed bytes, as some have made it). \xHH
+ * (a checksum of signed bytes, as some have made it), at=N,TEXT (bytes of the
+ * header, whatever they are otherwise). \xHH
  * stands for a byte, in a value and a text also for 0.
  */
 #include <stdint.h>
@@ -36,6 +37,8 @@ struct entry {
 	int64_t mtime;
 	uint64_t major, minor;
 	const char *text, *format, *prefix;
+	const char *bytes;
+	size_t bytes_at, bytes_len;
 	int is_zero, has_declared, is_base256, is_signed;
 };
 
@@ -126,6 +129,8 @@ static void put_header(const struct entry *e)
 		put_number(h + 488, 12, 1234567891, 0); /* ctime */
 		memcpy(h + 508, "tar", 4);
 	}
+	if (e->bytes)
+		memcpy(h + e->bytes_at, e->bytes, e->bytes_len);
 	memset(h + 148, ' ', 8);
 	for (i = 0; i < BLOCK; i++)
 		sum += e->is_signed ? (signed char)h[i] : (unsigned char)h[i];
@@ -200,6 +205,19 @@ static size_t unescape(char *s)
 	return (size_t)(to - start);
 }
 
+static void set_bytes(struct entry *e, char *v)
+{
+	char *end;
+
+	e->bytes_at = strtoul(v, &end, 0);
+	if (*end++ != ',')
+		die("at= without a ','");
+	e->bytes_len = unescape(end);
+	e->bytes = end;
+	if (e->bytes_at > BLOCK || e->bytes_len > BLOCK - e->bytes_at)
+		die("at= past the header");
+}
+
 static void set_key(struct entry *e, char *word)
 {
 	char *v = strchr(word, '=');
@@ -231,6 +249,8 @@ static void set_key(struct entry *e, char *word)
 	} else if (!strcmp(word, "declared")) {
 		e->declared = strtoull(v, NULL, 0);
 		e->has_declared = 1;
+	} else if (!strcmp(word, "at")) {
+		set_bytes(e, v);
 	} else if (!strcmp(word, "signed")) {
 		e->is_signed = atoi(v);
 	} else if (!strcmp(word, "base256")) {

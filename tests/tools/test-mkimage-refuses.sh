@@ -182,6 +182,38 @@ for i in $(seq 40); do
 done | gen
 refuses 'directories that have no entry of their own' 1 a.tar
 
+# what is no number in a header with the right checksum, in an entry that is not
+# the first: libarchive takes the digits there are
+while read -r name at; do
+	for value in 'x234567\x00' '12x\x00\x00\x00\x00\x00' '  18  \x00\x00'; do
+		echo "$value" >value
+		printf 'file a\nchar b 1 2 at=%d,%s\nend\n' "$at" \
+			"$(sed 's/ /\\x20/g' value)" | gen
+		refuses "entry 'b': the '$name' of its header is no number" \
+			1 a.tar
+	done
+	# of none, and of blanks around them, it is one
+	for value in '\x00' '     5 \x00' '       5' '\x80\x00\x00\x00\x00\x00\x00\x05'; do
+		echo "$value" >value
+		printf 'file a\nchar b 1 2 at=%d,%s\nend\n' "$at" \
+			"$(sed 's/ /\\x20/g' value)" | gen
+		[ "$name" = mode ] || [ "$at" -ge 124 ] || build --strict a.tar
+	done
+done <<'X'
+mode 100
+uid 108
+gid 116
+size 124
+mtime 136
+devmajor 329
+devminor 337
+X
+# of what is no device, nobody looks at its number
+printf 'file a\nfile b at=329,nonsense\nend\n' | gen
+build --strict a.tar
+printf 'file a\nlink b \\x00\nend\n' | gen
+refuses "entry 'b': hard link to nothing" 1 a.tar
+
 # what libarchive would pass over or change: see pax.c
 printf 'pax path good\\x00name\nfile x text=1\nend\n' | gen
 refuses "its 'path' has a NUL" 1 a.tar
@@ -211,6 +243,39 @@ for key in mtime atime ctime uid gid; do
 done
 printf 'pax SCHILY.fflags nodump,nonsense\nfile x text=1\nend\n' | gen
 refuses "entry 'x': unknown flag left out: 'nonsense'" 1 --strict a.tar
+printf 'pax SCHILY.fflags one,nodump,two\nfile x text=1\nend\n' | gen
+mkimage --force -o flags.raw a.tar >/dev/null 2>err.log
+for flag in one two; do
+	grep -q "entry 'x': unknown flag left out: '$flag'$" err.log ||
+		fail "$(cat err.log)"
+done
+rm flags.raw
+# an ACL where Linux has none, as a text and as an attribute
+acl='user::rw-,user:5:r--:5,group::r--,mask::r--,other::---'
+wire='\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\x05\x00\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x00\x00\xff\xff\xff\xff'
+for key in "SCHILY.acl.default $acl" \
+	"SCHILY.xattr.system.posix_acl_default $wire"; do
+	for kind in 'file x text=1' 'fifo x' 'symlink x y'; do
+		printf '%s\n' "pax $key" "$kind" end | gen
+		refuses "entry 'x': default ACL left out: only a directory" 1 \
+			--strict a.tar
+		build a.tar
+		! debugfs -R 'ea_list /x' image.raw 2>&1 | grep posix_acl ||
+			fail "a default ACL of no directory"
+	done
+	printf '%s\n' "pax $key" 'dir x' end | gen
+	build --strict a.tar
+	has 'ea_list /x' 'system.posix_acl_default \(28\)'
+done
+for key in "SCHILY.acl.access $acl" \
+	"SCHILY.xattr.system.posix_acl_access $wire"; do
+	printf '%s\n' "pax $key" 'symlink x y' end | gen
+	refuses "entry 'x': ACL left out: a symbolic link has none" 1 \
+		--strict a.tar
+	printf '%s\n' "pax $key" 'fifo x' end | gen
+	build --strict a.tar
+	has 'ea_list /x' 'system.posix_acl_access \(28\)'
+done
 printf 'pax SCHILY.fflags nodump,compress\nfile x text=1\nend\n' | gen
 refuses "entry 'x': flags 0x4 left out" 1 --strict a.tar
 for value in x '\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00'; do
