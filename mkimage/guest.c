@@ -274,37 +274,78 @@ static int put_ssh_keys(struct build *b, const struct guest_opts *o,
 	return guest_put_file(b, there[0], 0600, text, len, err);
 }
 
-/* The line of root, with its second field replaced. */
-static int put_password(struct build *b, const char *hash, struct vc_error *err)
+/* The second field of root's line, from *ret_from to *ret_to; false if there is no
+ * such line. */
+static bool find_root(const char *text, size_t len, size_t *ret_from,
+		      size_t *ret_to)
 {
-	vc_auto_free char *text = NULL;
-	const char *old, *at, *end, *rest;
-	size_t len;
-	int n;
+	const char *const end = text + len;
+	const char *at, *rest;
 
-	if (kept(b, "/etc/shadow", &b->shadow, &old, &len, err))
-		return -1;
-	end = old + len;
-	for (at = old; at < end; at = rest + 1) {
+	for (at = text; at < end; at = rest + 1) {
 		if (end - at >= 5 && !memcmp(at, "root:", 5))
 			break;
 		rest = memchr(at, '\n', (size_t)(end - at));
 		if (!rest)
-			rest = end - 1;
+			return false;
 	}
-	if (at < end) {
-		for (rest = at + 5; rest < end; rest++)
-			if (*rest == ':' || *rest == '\n')
-				break;
-		n = asprintf(&text, "%.*sroot:%s%.*s", (int)(at - old), old,
-			     hash, (int)(end - rest), rest);
-	} else {
-		n = asprintf(&text, "root:%s::0:99999:7:::\n%.*s", hash,
-			     (int)len, old);
-	}
+	if (at >= end)
+		return false;
+	for (rest = at + 5; rest < end; rest++)
+		if (*rest == ':' || *rest == '\n')
+			break;
+	*ret_from = (size_t)(at + 5 - text);
+	*ret_to = (size_t)(rest - text);
+	return true;
+}
+
+/* `path`, whose text is `old`, with another word in place of from..to. */
+static int put_field(struct build *b, const char *path, const char *old,
+		     size_t len, size_t from, size_t to, const char *word,
+		     struct vc_error *err)
+{
+	vc_auto_free char *text = NULL;
+	const int n = asprintf(&text, "%.*s%s%.*s", (int)from, old, word,
+			       (int)(len - to), old + to);
+
 	if (n < 0)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s'", path);
+	return rewrite(b, path, 0600, text, (size_t)n, err);
+}
+
+/* What has another word than "x" there, or none, needs no hash. */
+static int look_in_shadow(struct build *b, struct vc_error *err)
+{
+	static const char path[] = "/etc/passwd";
+	const struct accounts *acc = &b->passwd;
+	const struct node *n = tree_find(&b->tree, path);
+	size_t from, to;
+
+	if (!n || n->type != NODE_FILE || !acc->text ||
+	    acc->len != n->size_bytes ||
+	    !find_root(acc->text, acc->len, &from, &to) ||
+	    (to - from == 1 && acc->text[from] == 'x'))
+		return 0;
+	return put_field(b, path, acc->text, acc->len, from, to, "x", err);
+}
+
+static int put_password(struct build *b, const char *hash, struct vc_error *err)
+{
+	static const char path[] = "/etc/shadow";
+	vc_auto_free char *line = NULL;
+	size_t len, from, to;
+	const char *old;
+
+	if (kept(b, path, &b->shadow, &old, &len, err) ||
+	    look_in_shadow(b, err))
+		return -1;
+	if (find_root(old, len, &from, &to))
+		return put_field(b, path, old, len, from, to, hash, err);
+	if (asprintf(&line, "root:%s::0:99999:7:::\n", hash) < 0) {
+		line = NULL;
 		return vc_fail(err, VC_E_SYS, ENOMEM, "shadow");
-	return rewrite(b, "/etc/shadow", 0600, text, (size_t)n, err);
+	}
+	return put_field(b, path, old, len, 0, 0, line, err);
 }
 
 static int put_fstab(struct build *b, const struct guest_opts *o,

@@ -104,6 +104,20 @@ printf 'root:%s::0:99999:7:::\nrooty:x:1::::::\njoe:!:2::::::' "$hash" |
 hasnot /etc/systemd
 hasnot /etc/network
 refuses '--fstab: a label of letters' 2 --fstab --label 'a b' a.tar
+# a root who needed no password, or had it elsewhere: the hash is what counts
+for field in '' '*' '$1$a$b'; do
+	gen <<X
+file etc/passwd text=joe:x:1:1::/:/bin/sh\x0aroot:$field:0:0::/root:/bin/sh\x0a
+file etc/shadow text=root:*:1::::::\x0a
+end
+X
+	build --root-password-hash "$hash" a.tar
+	debugfs -R 'cat /etc/passwd' image.raw 2>/dev/null >passwd
+	printf 'joe:x:1:1::/:/bin/sh\nroot:x:0:0::/root:/bin/sh\n' | cmp - passwd ||
+		fail "$(cat passwd)"
+	has 'stat /etc/passwd' 'Mode: +0644'
+	has 'cat /etc/shadow' '^root:\$6\$salt.*:1::::::$'
+done
 
 # of the same name, but not in /etc
 gen <<'X'
