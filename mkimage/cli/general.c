@@ -6,7 +6,7 @@ static const struct option_def table[] = {
 		    "fail where there would be a warning"),
 	OPTION_FLAG("json", 0, is_json, "report on standard output as JSON"),
 	OPTION_FLAG("quiet", 'q', is_quiet,
-		    "no report, no progress, no warnings"),
+		    "no progress, no warnings, no report but with --json"),
 	OPTION_FLAG("verbose", 'v', is_verbose,
 		    "name every entry on standard error"),
 	OPTION_FLAG("version", 'V', has_version, "print the version"),

@@ -59,7 +59,7 @@ static int parse(struct parse *p, int argc, char **argv, bool *ret_is_done,
 			   "input), folders, container images; later ones go "
 			   "over earlier ones.\nNeeds no root, no mount and, "
 			   "but for "
-			   "some outputs, no temporary copy.",
+			   "some sources and outputs, no temporary copy.",
 		.options = p->table,
 		.nr_options = p->nr,
 		.on_option = on_option,

@@ -130,6 +130,9 @@ static int choose_fs(struct settings *s, struct vc_error *err)
 		return vc_fail(err, VC_E_ARG, 0, "--%s: %s has none",
 			       s->fs.label[0] ? "label" : "uuid",
 			       target_fs_names[i]);
+	if (s->fs.journal_bytes != EXT4_JOURNAL_AUTO)
+		return vc_fail(err, VC_E_ARG, 0, "--journal-size: %s has none",
+			       target_fs_names[i]);
 	return 0;
 }
 
@@ -152,6 +155,17 @@ static int choose_format(struct settings *s, struct vc_error *err)
 	return 0;
 }
 
+static bool is_none(const char *method)
+{
+	return method && !strcmp(method, "none");
+}
+
+static int fail_always(const char *what, struct vc_error *err)
+{
+	return vc_fail(err, VC_E_ARG, 0,
+		       "--compress: %s is compressed in any case", what);
+}
+
 /* METHOD[:LEVEL] */
 static int split_compression(struct settings *s, unsigned *ret_level,
 			     struct vc_error *err)
@@ -167,8 +181,9 @@ static int split_compression(struct settings *s, unsigned *ret_level,
 		if (!s->method)
 			return vc_fail(err, VC_E_SYS, ENOMEM, "options");
 	}
-	if (s->compress && !strcmp(s->compress, "none"))
-		s->compress = NULL;
+	if (colon && is_none(s->compress))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "--compress: none has no level");
 	*ret_level = (unsigned)level;
 	return 0;
 }
@@ -181,7 +196,9 @@ static int compress_disk(struct settings *s, unsigned level,
 	int i;
 
 	s->out.level = level;
-	if (!method ||
+	if (is_none(method) && s->out.format == VC_DISK_FORMAT_ZSTD)
+		return fail_always(s->format, err);
+	if (!method || is_none(method) ||
 	    (s->out.format == VC_DISK_FORMAT_ZSTD && !strcmp(method, "zstd")))
 		return 0;
 	if (s->out.format != VC_DISK_FORMAT_QCOW2)
@@ -206,7 +223,10 @@ static int choose_compression(struct settings *s, struct vc_error *err)
 		return -1;
 	if (s->fs_kind == TARGET_EXT4)
 		return compress_disk(s, level, err);
-	s->squashfs.compress = s->cpio.compress = s->compress;
+	if (is_none(s->compress) && s->fs_kind == TARGET_SQUASHFS)
+		return fail_always("squashfs", err);
+	s->squashfs.compress = s->compress;
+	s->cpio.compress = is_none(s->compress) ? NULL : s->compress;
 	s->squashfs.level = s->cpio.level = level;
 	return 0;
 }

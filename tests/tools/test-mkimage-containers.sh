@@ -79,6 +79,11 @@ has_the_size_of_its_content -o no.sqfs --size 1G
 has_the_size_of_its_content -o no.cpio --size +1G
 --label:_squashfs_has_none -o no.sqfs -L x
 --uuid:_cpio_has_none -o no.cpio -U 01234567-89ab-cdef-0123-456789abcdef
+--journal-size:_squashfs_has_none -o no.sqfs --journal-size 4M
+--journal-size:_cpio_has_none -o no.cpio --journal-size 0
+squashfs_is_compressed_in_any_case -o no.sqfs -c none
+zstd_is_compressed_in_any_case -o no.img.zst -c none
+none_has_no_level -o no.qcow2 -c none:5
 neither_auto,_tar -o no.raw --source-type zip
 more_than_3_numbers -o no.raw --map-uid 1:2:3:4
 HOST:GUEST:COUNT -o no.raw --map-uid 1:2
