@@ -31,16 +31,19 @@ struct target {
 
 /* --- opening ----------------------------------------------------------------------- */
 
-static int set_root_size(struct target *t, struct vc_error *err)
+/* Where there is no room for a root, a block stands for it: that it is too small
+ * is found, as always, when it is known what would be enough. */
+static void set_root_size(struct target *t)
 {
-	if (!t->root_bytes || !t->ext4.size_bytes)
-		return 0;
-	t->ext4.size_bytes = part_root_size(t->ext4.size_bytes, t->root_bytes);
-	if (!t->ext4.size_bytes)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "the partitions before the root take more than "
-			       "the disk");
-	return 0;
+	struct ext4_opts *o = &t->ext4;
+
+	if (!t->root_bytes || !o->size_bytes)
+		return;
+	o->disk_bytes = o->size_bytes;
+	o->around_bytes = part_disk_size(t->root_bytes, 0);
+	o->size_bytes = part_root_size(o->disk_bytes, t->root_bytes);
+	if (!o->size_bytes)
+		o->size_bytes = OUT_BLOCK;
 }
 
 static uint64_t max_bytes(const struct target *t)
@@ -79,9 +82,9 @@ int target_open(const struct target_opts *opts, struct warnings *warn,
 	t->opts = opts;
 	t->warn = warn;
 	t->ext4 = *opts->ext4;
-	if (part_place(opts->parts, &t->root_bytes, err) ||
-	    set_root_size(t, err))
+	if (part_place(opts->parts, &t->root_bytes, err))
 		return -1;
+	set_root_size(t);
 	out.is_plain = opts->fs == TARGET_CPIO;
 	out.base_bytes = t->root_bytes;
 	out.max_bytes = max_bytes(t);

@@ -27,6 +27,9 @@ struct ext4_opts {
 	 * in (a GiB, or half of what is used if that is more) */
 	uint64_t room_bytes;
 	bool is_exact; /* when size_bytes is 0: not a block more than needed */
+	/* for the message that size_bytes is too small: the size of the disk
+	 * around it, and what that takes beside it; 0: there is none */
+	uint64_t disk_bytes, around_bytes;
 	const char *seed;	/* identity is made from this alone; borrowed */
 	uint64_t journal_bytes; /* 0: none; or EXT4_JOURNAL_AUTO */
 	char label[EXT4_MAX_LABEL]; /* not terminated when it is that long */

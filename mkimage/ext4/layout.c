@@ -13,6 +13,7 @@
 #include <string.h>
 #include "mkimage/ext4/fs.h"
 
+#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define MAX_BLOCKS (EXT4_MAX_BYTES / E4_BLOCK)
 #define MAX_RESERVED 1024u /* of a resize inode */
@@ -65,8 +66,9 @@ static uint32_t auto_head_of(uint64_t blocks)
 /* The free space of an automatic size, in blocks. */
 static uint64_t room_of(const struct ext4_opts *o, uint64_t used)
 {
-	return o->room_bytes == UINT64_MAX ? max_u64(GIB / E4_BLOCK, used / 2)
-					   : o->room_bytes / E4_BLOCK;
+	return o->room_bytes == UINT64_MAX
+		       ? max_u64(GIB / E4_BLOCK, used / 2)
+		       : vc_div_round_up(o->room_bytes, E4_BLOCK);
 }
 
 uint32_t e4_first_head(const struct ext4_opts *opts)
@@ -121,13 +123,26 @@ static bool place(const struct e4 *fs, const struct e4_geometry *g, uint64_t at,
 	return true;
 }
 
+/* The resize inode's block and, where the journal that ends at `end` is in more
+ * pieces than its inode can say, the map of these. */
+static uint64_t extra_blocks(const struct e4 *fs, const struct e4_geometry *g,
+			     uint64_t end)
+{
+	uint64_t over = end - fs->next - g->journal_blocks, pieces;
+
+	pieces = 1 + over / fs->head_blocks +
+		 vc_div_round_up(g->journal_blocks, E4_MAX_EXTENT_LEN);
+	return pieces <= E4_ROOT_EXTENTS ? 1 : 8;
+}
+
+/* How many there are when all is placed, never more than that. */
 static uint64_t free_blocks(const struct e4 *fs, const struct e4_geometry *g)
 {
+	const uint64_t end = e4_advance(fs, fs->next, g->journal_blocks);
 	uint64_t used = fs->nr_alloced + g->journal_blocks;
 	uint64_t heads = e4_count_supers(fs, g->nr_groups);
 
-	/* the map of a journal in pieces and the resize inode's block are
-	 * left out: this is for choosing a size */
+	used += extra_blocks(fs, g, end);
 	used += heads * fs->head_blocks;
 	used += (uint64_t)g->nr_groups * (2 + g->table_blocks);
 	return used < g->nr_blocks ? g->nr_blocks - used : 0;
@@ -169,18 +184,6 @@ static uint64_t drop_short_group(const struct e4 *fs,
 	return rest && rest < need ? g->nr_blocks - rest : g->nr_blocks;
 }
 
-/* The resize inode's block and, where the journal that ends at `end` is in more
- * pieces than its inode can say, the map of these. */
-static uint64_t extra_blocks(const struct e4 *fs, const struct e4_geometry *g,
-			     uint64_t end)
-{
-	uint64_t over = end - fs->next - g->journal_blocks, pieces;
-
-	pieces = 1 + over / fs->head_blocks +
-		 vc_div_round_up(g->journal_blocks, E4_MAX_EXTENT_LEN);
-	return pieces <= E4_ROOT_EXTENTS ? 1 : 8;
-}
-
 static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 		     uint64_t nr_blocks, uint64_t nr_inodes)
 {
@@ -213,7 +216,7 @@ uint64_t e4_reserved_blocks(const struct e4 *fs, uint64_t nr_blocks)
 {
 	const struct ext4_opts *o = &fs->opts;
 
-	return max_u64(nr_blocks / 100 * o->reserved_percent,
+	return max_u64(nr_blocks * o->reserved_percent / 100,
 		       vc_div_round_up(o->reserved_bytes, E4_BLOCK));
 }
 
@@ -304,14 +307,23 @@ static int fail_max(struct vc_error *err)
 		       "the content does not fit in the 16 TiB of ext4");
 }
 
+/* More than that no kernel mounts. */
+static int check_reserved(const struct e4 *fs, uint64_t nr_blocks,
+			  struct vc_error *err)
+{
+	if (e4_reserved_blocks(fs, nr_blocks) <= nr_blocks / 2)
+		return 0;
+	return vc_fail(err, VC_E_ARG, 0,
+		       "--fs-option: reserved: more than half of the size");
+}
+
 static int choose_given(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 {
+	const uint64_t around = fs->opts.around_bytes;
 	uint64_t nr_blocks = fs->opts.size_bytes / E4_BLOCK, need;
 
-	if (e4_reserved_blocks(fs, nr_blocks) > nr_blocks / 2)
-		return vc_fail(err, VC_E_ARG, 0,
-			       "--fs-option: reserved: more than half of the "
-			       "size");
+	if (check_reserved(fs, nr_blocks, err))
+		return -1;
 	*ret_head = head_of(nr_blocks);
 	if (fs->next <= fs->limit && try_given(fs, &fs->geo, nr_blocks))
 		return 0;
@@ -321,8 +333,10 @@ static int choose_given(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 	return vc_fail(err, VC_E_LIMIT, 0,
 		       "the content does not fit in %llu bytes: it needs a "
 		       "size of %lluM",
-		       (unsigned long long)fs->opts.size_bytes,
-		       (unsigned long long)vc_div_round_up(need, 256));
+		       (unsigned long long)(around ? fs->opts.disk_bytes
+						   : fs->opts.size_bytes),
+		       (unsigned long long)(vc_div_round_up(need, 256) +
+					    vc_div_round_up(around, MIB)));
 }
 
 static int choose_exact(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
@@ -331,34 +345,57 @@ static int choose_exact(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 
 	if (!nr)
 		return fail_max(err);
+	if (check_reserved(fs, nr, err))
+		return -1;
 	*ret_head = head_of(nr);
 	return try_given(fs, &fs->geo, nr)
 		       ? 0
 		       : vc_fail(err, VC_E_INTERNAL, 0, "layout: exact size");
 }
 
+/* Does what is wanted fit in so many blocks, with so many free ones? */
+static bool try_room(const struct e4 *fs, struct e4_geometry *g,
+		     uint64_t nr_blocks, uint64_t room)
+{
+	uint64_t reserved;
+
+	set_journal(fs, g, nr_blocks);
+	if (!try_size(fs, g, nr_blocks, wanted_inodes(fs, nr_blocks)))
+		return false;
+	reserved = e4_reserved_blocks(fs, g->nr_blocks);
+	return reserved <= g->nr_blocks / 2 &&
+	       free_blocks(fs, g) >= room + reserved;
+}
+
+/* Whole groups; where the room was given, no more of the last one than is needed
+ * for it. */
 static int choose_auto(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)
 {
 	const uint64_t used = fs->next, room = room_of(&fs->opts, used);
 	struct e4_geometry *g = &fs->geo;
-	uint64_t blocks, want;
-	uint32_t nr;
+	uint64_t lo, mid, hi;
+	uint32_t nr = groups_of(used + room);
 
-	set_journal(fs, g, used + room);
-	for (nr = groups_of(used + room);; nr++) {
-		blocks = (uint64_t)nr * E4_GROUP_BLOCKS;
-		if (blocks > MAX_BLOCKS)
+	while (!try_room(fs, g, (uint64_t)nr * E4_GROUP_BLOCKS, room))
+		if ((uint64_t)++nr * E4_GROUP_BLOCKS > MAX_BLOCKS)
 			return vc_fail(err, VC_E_LIMIT, 0,
 				       "the content and the room for it do not "
 				       "fit in the 16 TiB of ext4");
-		want = room + e4_reserved_blocks(fs, blocks);
-		if (try_size(fs, g, blocks, wanted_inodes(fs, blocks)) &&
-		    free_blocks(fs, g) >= want &&
-		    e4_reserved_blocks(fs, blocks) <= blocks / 2)
-			break;
+	hi = (uint64_t)nr * E4_GROUP_BLOCKS;
+	lo = fs->opts.room_bytes == UINT64_MAX
+		     ? hi
+		     : max_u64(used, hi - E4_GROUP_BLOCKS);
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (try_room(fs, g, mid, room))
+			hi = mid;
+		else
+			lo = mid + 1;
 	}
-	*ret_head = auto_head_of(blocks);
-	return 0;
+	*ret_head = auto_head_of(hi);
+	return try_room(fs, g, hi, room)
+		       ? 0
+		       : vc_fail(err, VC_E_INTERNAL, 0, "layout: size");
 }
 
 int e4_choose_geometry(struct e4 *fs, uint32_t *ret_head, struct vc_error *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
 #include <string.h>
+#include <vmmcore/checked.h>
 #include <vmmcore/kv.h>
 #include "mkimage/ext4/ext4.h"
 
@@ -54,7 +55,7 @@ int ext4_set_journal(struct ext4_opts *opts, uint64_t bytes,
 {
 	if (bytes && (bytes < MIN_JOURNAL || bytes > MAX_JOURNAL))
 		return vc_fail(err, VC_E_ARG, 0, "neither 0 nor 4M to 1G");
-	opts->journal_bytes = bytes;
+	opts->journal_bytes = vc_align_up(bytes, OUT_BLOCK);
 	return 0;
 }
 

@@ -343,7 +343,7 @@ no 'by --size' --partition=root,size=1G a.tar
 no "'root' twice" --partition=root --partition=root a.tar
 no 'label' --partition=x,size=1M --partition=x,size=1M a.tar
 no 'larger than its partition' --partition=x,size=1M,file=data.img a.tar
-no 'more than the disk' --partition=x,size=1G --size 512M a.tar
+no 'it needs a size of 1027M' --partition=x,size=1G --size 512M a.tar
 no 'do not fit' --esp data.img:a --esp data.img:b --partition=esp,size=4M a.tar
 no "'.' or '..'" --esp grub.cfg:../grub.cfg a.tar
 no 'there twice' --esp grub.cfg:A --esp grub.cfg:a a.tar

@@ -53,12 +53,15 @@ done
 build --fs-option casefold a.tar
 [ "$(field 'Character encoding')" = utf8-12.1 ] || fail "casefold: encoding"
 build --fs-option reserved=5% --size 1G a.tar
-[ "$(field 'Reserved block count')" -eq $((262144 / 100 * 5)) ] ||
+[ "$(field 'Reserved block count')" -eq $((262144 * 5 / 100)) ] ||
 	fail "not 5% reserved"
 build --fs-option reserved=200M --size +100M a.tar
 [ "$(field 'Reserved block count')" -eq 51200 ] || fail "not 200M reserved"
 [ "$(field 'Free blocks')" -ge 76800 ] || fail "no room beside the reserved"
+build --fs-option reserved=20M --size +100M a.tar
+[ "$(field 'Free blocks')" -eq 30720 ] || fail "$(field 'Free blocks') free"
 refuses 'reserved: more than half' 2 --fs-option reserved=600M --size 1G a.tar
+refuses 'reserved: more than half' 2 --fs-option reserved=600M --size exact a.tar
 build --size 1G --fs-option inode-ratio=64k,label=by-option a.tar
 [ "$(field 'Inode count')" -eq 16384 ] || fail "not an inode to 64 KiB"
 [ "$(field 'Filesystem volume name')" = by-option ] || fail "label"
@@ -67,7 +70,7 @@ build --size 1G --fs-option inode-ratio=4k a.tar
 build --fs-option uuid=01234567-89ab-cdef-0123-456789abcdef a.tar
 [ "$(field 'Filesystem UUID')" = 01234567-89ab-cdef-0123-456789abcdef ] ||
 	fail "uuid"
-build --fs-option journal-size=8M,journal-block-size=4k a.tar
+build --fs-option journal-size=8191k,journal-block-size=4k a.tar
 [ "$(field 'Total journal size')" = 8M ] || fail "journal-size"
 
 # what e2fsck puts right without a word, or does not look at

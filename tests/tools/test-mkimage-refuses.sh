@@ -603,6 +603,16 @@ for opts in '' '--journal-size 0' '--journal-size 8M'; do
 	refuses 'it needs a size of' 1 --size $((${need%M} - 1))M $opts a.tar
 done
 refuses 'does not fit' 1 --size 4k a.tar
+# of the whole disk, if it is one: also where it has no room for any root
+for opts in --partition '--partition=swap,size=9M,type=swap' '-tsquashfs --partition'; do
+	for size in 4096 2097152; do
+		refuses "does not fit in $size bytes" 1 --size $size $opts a.tar
+	done
+	need=$(sed -n 's/.*it needs a size of \([0-9]*\)M.*/\1/p' err.log)
+	mkimage -q --force --size ${need}M -o image.raw $opts a.tar ||
+		fail "$opts: ${need}M is too little"
+	refuses "it needs a size of ${need}M" 1 --size $((need - 1))M $opts a.tar
+done
 
 # a full disk
 if [ "$(id -u)" -eq 0 ] && mkdir -p "$mnt" &&
