@@ -32,9 +32,11 @@
 #define NR_BUFS 3
 #define BUF_BYTES OUT_ALIGN
 #define RESERVE_BYTES (UINT64_C(64) * 1024 * 1024) /* of space, at a time */
-/* A raw disk has this size, and grows by steps when more is written: what it
- * may become can be more than the host has of one file. */
+/* A raw disk has this size, or half of it again and again where the host has no
+ * such files, and grows by steps when more is written: what it may become can be
+ * more than there can be in one file. */
 #define FIRST_BYTES (UINT64_C(2) << 40)
+#define FIRST_MIN_BYTES (UINT64_C(1) << 20)
 #define STEP_BYTES (UINT64_C(64) << 30)
 #define NR_RESERVES_FREE 4 /* as many are left for others */
 /* So much in a row, and more is expected to come. */
@@ -172,16 +174,31 @@ static void trim(struct out *o)
 
 /* --- blocks ---------------------------------------------------------------- */
 
+/* May a file of the host be smaller, if it cannot be as large as that? A file
+ * system without holes fills it at once. */
+static bool is_too_large(const struct vc_error *err)
+{
+	return err->sys == EFBIG || err->sys == ENOSPC;
+}
+
 /* Something is about to be written that ends at `end`. */
 static void make_room(struct out *o, uint64_t end)
 {
+	struct vc_error err = { 0 };
+	uint64_t step, size;
+
 	if (end <= vc_disk_get_size(o->disk) || !is_raw(o))
 		return;
 	vc_disk_drain(o->disk);
-	end = vc_align_up(end, STEP_BYTES);
-	if (vc_disk_set_size(o->disk, vc_min_u64(end, o->opts.max_bytes),
-			     &o->why))
-		o->status = VC_DISK_EIO;
+	for (step = STEP_BYTES; step >= OUT_BLOCK; step /= 2) {
+		size = vc_min_u64(vc_align_up(end, step), o->opts.max_bytes);
+		if (!vc_disk_set_size(o->disk, size, &err))
+			return;
+		if (!is_too_large(&err))
+			break;
+	}
+	o->why = err;
+	o->status = VC_DISK_EIO;
 }
 
 static void send_cur(struct out *o)
@@ -272,6 +289,8 @@ int out_write(struct out *o, uint64_t nr, const void *data, size_t count,
 int out_zero(struct out *o, uint64_t nr, uint64_t count, struct vc_error *err)
 {
 	settle(o);
+	if (o->status == VC_DISK_OK)
+		make_room(o, o->opts.base_bytes + (nr + count) * OUT_BLOCK);
 	if (o->status != VC_DISK_OK)
 		return fail(o, err);
 	return vc_disk_zero(o->disk, o->opts.base_bytes + nr * OUT_BLOCK,
@@ -395,8 +414,13 @@ static int open_disk(struct out *o, struct vc_error *err)
 
 	if (is_raw(o))
 		create.size_bytes = vc_min_u64(create.size_bytes, FIRST_BYTES);
-	if (vc_disk_create(fd, &create, err))
-		return vc_prefix(err, "'%s'", o->shown);
+	while (vc_disk_create(fd, &create, err)) {
+		if (!is_raw(o) || !is_too_large(err) ||
+		    create.size_bytes < 2 * FIRST_MIN_BYTES)
+			return vc_prefix(err, "'%s'", o->shown);
+		create.size_bytes =
+			vc_align_up(create.size_bytes / 2, OUT_BLOCK);
+	}
 	return open_again(o, fd, create.format, true, &o->disk, err);
 }
 

@@ -200,6 +200,32 @@ for kind in $kinds; do
 	rm out/*
 done
 
+# where files cannot be large, as on ext2 or FAT: those that an image needs are
+# enough, and it is the same
+{
+	echo 'file a size=3000000'
+	echo 'file b size=2000000'
+	echo end
+} | "$gentar" >limit.tar
+for opts in '--size 20M --journal-size 0 -o out/x.img' \
+	'--partition --size 20M --journal-size 0 -o out/x.img' \
+	'--size 20M -f android-sparse --journal-size 0 -o out/x.img'; do
+	# shellcheck disable=SC2086
+	mkimage -q $opts limit.tar
+	mv out/x.img first.img
+	# shellcheck disable=SC2086
+	(ulimit -f $((20 * 2048)) && mkimage -q $opts limit.tar) ||
+		fail "$opts: not where files are of 20 MiB"
+	cmp out/x.img first.img || fail "$opts: another image"
+	rm out/x.img
+	# shellcheck disable=SC2086
+	(ulimit -f $((20 * 2048 - 1)) && ! mkimage -q $opts limit.tar 2>&1) \
+		>err.log || fail "$opts: more than a file can have"
+	grep -q "^mkimage: 'out/x.img': .*File too large$" err.log ||
+		fail "$(cat err.log)"
+	nothing_in out "$opts"
+done
+
 # a disk that is full
 [ "$(id -u)" -eq 0 ] || {
 	left_out "a full disk needs root"
