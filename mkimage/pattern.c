@@ -1,39 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A pattern that begins with a slash is held against the whole of a path, any
- * other one also against what follows each of its slashes. It matches a
- * directory together with all that is in it: FNM_LEADING_DIR.
+ * A pattern that begins with a slash, or with "./" as names in many an archive,
+ * is held against the whole of a path, any other one also against what follows
+ * each of its slashes. It matches a directory together with all that is in it:
+ * FNM_LEADING_DIR. Slashes and dots that do not count in a name do not count in a
+ * pattern.
  */
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/util.h>
 #include "mkimage/pattern.h"
-
-int patterns_add(struct patterns *p, const char *text, struct vc_error *err)
-{
-	size_t len = strlen(text);
-	char **texts;
-
-	while (len > 1 && text[len - 1] == '/')
-		len--;
-	if (!len || (len == 1 && *text == '/'))
-		return vc_fail(err, VC_E_ARG, 0, "empty pattern");
-	if (p->nr == PATTERNS_MAX || len > PATTERN_MAX_LEN)
-		return vc_fail(err, VC_E_LIMIT, 0,
-			       "more than %d patterns or %d bytes",
-			       PATTERNS_MAX, PATTERN_MAX_LEN);
-	texts = realloc(p->texts, (p->nr + 1) * sizeof(*texts));
-	if (!texts)
-		return vc_fail(err, VC_E_SYS, ENOMEM, "pattern");
-	p->texts = texts;
-	texts[p->nr] = strndup(text, len);
-	if (!texts[p->nr])
-		return vc_fail(err, VC_E_SYS, ENOMEM, "pattern");
-	p->nr++;
-	return 0;
-}
 
 /* Without what does not count. */
 static char *clean(const char *path)
@@ -55,6 +34,30 @@ static char *clean(const char *path)
 	}
 	*to = '\0';
 	return ret;
+}
+
+int patterns_add(struct patterns *p, const char *text, struct vc_error *err)
+{
+	bool is_rooted = *text == '/' || !strncmp(text, "./", 2);
+	vc_auto_free char *cleaned = clean(text);
+	char **texts, *pattern = NULL;
+
+	if (!cleaned)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "pattern");
+	if (!*cleaned)
+		return vc_fail(err, VC_E_ARG, 0, "empty pattern");
+	if (p->nr == PATTERNS_MAX || strlen(cleaned) > PATTERN_MAX_LEN)
+		return vc_fail(err, VC_E_LIMIT, 0,
+			       "more than %d patterns or %d bytes",
+			       PATTERNS_MAX, PATTERN_MAX_LEN);
+	texts = realloc(p->texts, (p->nr + 1) * sizeof(*texts));
+	if (!texts)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "pattern");
+	p->texts = texts;
+	if (asprintf(&pattern, "%s%s", is_rooted ? "/" : "", cleaned) < 0)
+		return vc_fail(err, VC_E_SYS, ENOMEM, "pattern");
+	texts[p->nr++] = pattern;
+	return 0;
 }
 
 static bool match_one(const char *pattern, const char *path)

@@ -26,6 +26,11 @@ START_TEST(matches_as_the_manual_says)
 		{ "doc/", "usr/doc", true },
 		{ "b/c", "./a//b/./c", true },
 		{ "[ab]", "b", true },
+		{ "./doc/", "doc/x", true },
+		{ "./doc", "usr/doc", false },
+		{ ".//a/./b", "a/b", true },
+		{ "a//b", "x/a/b", true },
+		{ ".*", ".a", true },
 		{ "a", "", false },
 		{ "*", ".", false },
 	};
@@ -49,6 +54,7 @@ START_TEST(refuses_nothing_at_all)
 
 	ck_fails(patterns_add(&p, "", &err), &err, VC_E_ARG);
 	ck_fails(patterns_add(&p, "//", &err), &err, VC_E_ARG);
+	ck_fails(patterns_add(&p, "./", &err), &err, VC_E_ARG);
 	ck_assert(!patterns_match(&p, "a"));
 	patterns_fini(&p);
 }
