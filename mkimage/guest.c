@@ -351,17 +351,11 @@ static int put_password(struct build *b, const char *hash, struct vc_error *err)
 static int put_fstab(struct build *b, const struct guest_opts *o,
 		     struct vc_error *err)
 {
-	char text[120], name[40];
+	char text[120], name[VC_GUID_TEXT];
 	const char *l;
-	int i, at = 0;
 
 	if (o->has_root_uuid) {
-		for (i = 0; i < 16; i++)
-			at += snprintf(name + at, sizeof(name) - (size_t)at,
-				       i == 4 || i == 6 || i == 8 || i == 10
-					       ? "-%02x"
-					       : "%02x",
-				       o->root_uuid[i]);
+		vc_guid_format(&o->root_uuid, name);
 	} else {
 		for (l = o->root_label; *l; l++)
 			if (*l <= ' ' || *l > '~' || strchr("\"\\#", *l))

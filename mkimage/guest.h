@@ -3,6 +3,7 @@
 #ifndef MKIMAGE_GUEST_H
 #define MKIMAGE_GUEST_H
 
+#include <vmmcore/gpt.h>
 #include "mkimage/build.h"
 
 #define GUEST_MAX_SSH_KEYS 32
@@ -23,7 +24,7 @@ struct guest_opts {
 	size_t nr_ssh_keys;
 	const char *password_hash;
 	bool has_fstab, has_root_uuid;
-	uint8_t root_uuid[16];
+	struct vc_guid root_uuid;
 	char root_label[17];
 	enum guest_network network;
 };

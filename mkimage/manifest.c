@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/util.h>
+#include "mkimage/bytes.h"
 #include "mkimage/ops.h"
 
 struct line {
@@ -21,14 +22,6 @@ struct line {
 };
 
 /* --- words ---------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	const char *p = c ? strchr(digits, c) : NULL;
-
-	return p ? (int)(p - digits) & 15 : -1;
-}
 
 /* What follows a backslash at `p`; moves it on. */
 static int unescape(const char **p, const char *end, char *ret,

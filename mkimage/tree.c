@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <vmmcore/checked.h>
 #include "mkimage/hash.h"
 #include "mkimage/tree.h"
@@ -185,6 +186,36 @@ void tree_fini(struct tree *t)
 	xset_table_fini(&t->xsets);
 	arena_fini(&t->arena);
 	*t = (struct tree){ 0 };
+}
+
+uint16_t node_format(const struct node *n)
+{
+	static const uint16_t formats[] = {
+		[NODE_FILE] = S_IFREG,	  [NODE_DIR] = S_IFDIR,
+		[NODE_SYMLINK] = S_IFLNK, [NODE_CHAR] = S_IFCHR,
+		[NODE_BLOCK] = S_IFBLK,	  [NODE_FIFO] = S_IFIFO,
+		[NODE_SOCKET] = S_IFSOCK,
+	};
+
+	return formats[n->type];
+}
+
+uint32_t node_device(const struct node *n)
+{
+	return (n->dev.minor & 0xff) | n->dev.major << 8 |
+	       (n->dev.minor & ~0xffu) << 12;
+}
+
+void tree_count_xset_users(struct tree *t)
+{
+	const struct node *n;
+	uint32_t i;
+
+	for (i = 0; i < t->xsets.nr; i++)
+		t->xsets.sets[i]->nr_users = 0;
+	for (n = t->root; n; n = n->next)
+		if (n->nr_links && n->xset)
+			xset_get(&t->xsets, n->xset)->nr_users++;
 }
 
 /* --- names --------------------------------------------------------------- */

@@ -211,6 +211,13 @@ static inline bool node_is_dir(const struct node *n)
 {
 	return n->type == NODE_DIR;
 }
+/* The kind of file as inode(7) has it in st_mode: S_IFREG and the like. */
+uint16_t node_format(const struct node *n);
+/* The number of a device in 32 bits, as Linux keeps it on disks (in its
+ * new_encode_dev()). */
+uint32_t node_device(const struct node *n);
+/* Set nr_users of every set of attributes. */
+void tree_count_xset_users(struct tree *t);
 
 /* Add a run to the end of `ext`; joins what is contiguous. */
 int extents_append(struct extents *ext, uint32_t logical, uint64_t physical,

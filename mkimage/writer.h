@@ -7,6 +7,7 @@
 #ifndef MKIMAGE_WRITER_H
 #define MKIMAGE_WRITER_H
 
+#include <vmmcore/gpt.h>
 #include "mkimage/tree.h"
 
 struct writer;
@@ -17,7 +18,7 @@ struct writer_report {
 	uint64_t nr_inodes, nr_free_inodes;
 	uint64_t data;	   /* contents of files, holes not counted */
 	uint64_t identity; /* tells it from others; the same of the same */
-	char uuid[37];	   /* "" where there is none */
+	char uuid[VC_GUID_TEXT]; /* "" where there is none */
 };
 
 struct writer_ops {

@@ -25,7 +25,7 @@ struct xattr {
 
 struct xset {
 	uint32_t nr;
-	uint32_t nr_users; /* counted by the writer */
+	uint32_t nr_users; /* files; see tree_count_xset_users() */
 	uint64_t hash;
 	void *priv; /* the writer's; in the arena */
 	struct xattr attr[];

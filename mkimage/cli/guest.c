@@ -58,8 +58,7 @@ int options_check_guest(struct settings *s, struct vc_error *err)
 		return vc_fail(err, VC_E_ARG, 0,
 			       "--fstab: needs an ext4 with --label or --uuid "
 			       "to name it by");
-	if (s->fs.has_uuid)
-		memcpy(s->guest.root_uuid, s->fs.uuid, 16);
+	s->guest.root_uuid = s->fs.uuid;
 	s->guest.has_root_uuid = s->fs.has_uuid;
 	memcpy(s->guest.root_label, s->fs.label, sizeof(s->fs.label));
 	return 0;

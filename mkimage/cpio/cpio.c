@@ -16,17 +16,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
 #include "mkimage/cpio/cpio.h"
 #include "mkimage/cpio/pack.h"
+#include "mkimage/time32.h"
 
-#define HEADER_BYTES 110
+#define MAGIC "070701"
 #define MAX_FILE UINT32_MAX
 #define COPY_BYTES ((size_t)256 * 1024)
 #define BLOCK_BYTES 512	     /* archives are whole blocks */
 #define KERNEL_MAX_PATH 4095 /* Linux passes over what has a longer one */
+
+/* What follows the magic number, each in 8 hexadecimal digits. */
+enum field {
+	FIELD_INO,
+	FIELD_MODE,
+	FIELD_UID,
+	FIELD_GID,
+	FIELD_LINKS,
+	FIELD_MTIME,
+	FIELD_SIZE,
+	FIELD_DEV_MAJOR,
+	FIELD_DEV_MINOR,
+	FIELD_RDEV_MAJOR,
+	FIELD_RDEV_MINOR,
+	FIELD_NAME_SIZE, /* with the NUL */
+	FIELD_CHECKSUM,	 /* of another dialect; 0 */
+	NR_FIELDS
+};
+#define HEADER_BYTES (sizeof(MAGIC) - 1 + 8 * NR_FIELDS)
 
 struct cpio {
 	struct writer base;
@@ -43,7 +62,8 @@ struct cpio {
 	uint32_t nr_inodes;
 	uint64_t nr_data;
 	/* what the format cannot say */
-	uint64_t nr_xattrs, nr_clamped, nr_fractions;
+	uint64_t nr_xattrs;
+	struct time32_losses times;
 	uint64_t nr_deep; /* what the kernel will not unpack */
 	struct tree_shown first_xattr;
 };
@@ -122,13 +142,13 @@ static int pad(struct cpio *c, size_t to, struct vc_error *err)
 	return put(c, zeroes, (size_t)(vc_align_up(c->pos, to) - c->pos), err);
 }
 
-static int put_header(struct cpio *c, const uint32_t field[13],
+static int put_header(struct cpio *c, const uint32_t field[NR_FIELDS],
 		      const char *name, struct vc_error *err)
 {
 	char text[HEADER_BYTES + 1];
-	int i, at = snprintf(text, sizeof(text), "070701");
+	int i, at = snprintf(text, sizeof(text), MAGIC);
 
-	for (i = 0; i < 13; i++)
+	for (i = 0; i < NR_FIELDS; i++)
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%08X",
 			       field[i]);
 	if (put(c, text, HEADER_BYTES, err) ||
@@ -151,32 +171,11 @@ static int put_contents(struct cpio *c, const struct node *n,
 	return pad(c, 4, err);
 }
 
-static uint32_t time_of(struct cpio *c, const struct node *n)
-{
-	c->nr_fractions += n->mtime.nsec != 0;
-	if (n->mtime.sec >= 0 && n->mtime.sec <= UINT32_MAX)
-		return (uint32_t)n->mtime.sec;
-	c->nr_clamped++;
-	return n->mtime.sec < 0 ? 0 : UINT32_MAX;
-}
-
-static uint32_t mode_of(const struct node *n)
-{
-	static const uint32_t bits[] = {
-		[NODE_FILE] = S_IFREG,	  [NODE_DIR] = S_IFDIR,
-		[NODE_SYMLINK] = S_IFLNK, [NODE_CHAR] = S_IFCHR,
-		[NODE_BLOCK] = S_IFBLK,	  [NODE_FIFO] = S_IFIFO,
-		[NODE_SOCKET] = S_IFSOCK,
-	};
-
-	return bits[n->type] | n->mode;
-}
-
 static int put_entry(struct cpio *c, struct node *n, struct vc_error *err)
 {
 	const bool is_dev = n->type == NODE_CHAR || n->type == NODE_BLOCK;
-	const bool is_dir = node_is_dir(n);
 	bool has_contents = n->type == NODE_SYMLINK;
+	uint32_t field[NR_FIELDS] = { 0 };
 	uint32_t size;
 
 	if (!n->ext.first.logical++) {
@@ -187,15 +186,18 @@ static int put_entry(struct cpio *c, struct node *n, struct vc_error *err)
 	if (n->type == NODE_FILE)
 		has_contents = n->ext.first.logical == n->nr_links;
 	size = has_contents ? (uint32_t)n->size_bytes : 0;
-	if (put_header(c,
-		       (const uint32_t[13]){ n->ino, mode_of(n), n->uid, n->gid,
-					     is_dir ? 2 + n->dir->nr_subdirs
-						    : n->nr_links,
-					     time_of(c, n), size, 0, 0,
-					     is_dev ? n->dev.major : 0,
-					     is_dev ? n->dev.minor : 0,
-					     (uint32_t)strlen(c->path) + 1, 0 },
-		       c->path, err))
+	field[FIELD_INO] = n->ino;
+	field[FIELD_MODE] = node_format(n) | n->mode;
+	field[FIELD_UID] = n->uid;
+	field[FIELD_GID] = n->gid;
+	field[FIELD_LINKS] =
+		node_is_dir(n) ? 2 + n->dir->nr_subdirs : n->nr_links;
+	field[FIELD_MTIME] = time32_get(&c->times, n->mtime);
+	field[FIELD_SIZE] = size;
+	field[FIELD_RDEV_MAJOR] = is_dev ? n->dev.major : 0;
+	field[FIELD_RDEV_MINOR] = is_dev ? n->dev.minor : 0;
+	field[FIELD_NAME_SIZE] = (uint32_t)strlen(c->path) + 1;
+	if (put_header(c, field, c->path, err))
 		return -1;
 	if (n->type == NODE_SYMLINK)
 		return put(c, n->target, size, err) ? -1 : pad(c, 4, err);
@@ -234,13 +236,15 @@ static int put_dir(struct cpio *c, struct node *dir, size_t len,
 static int put_all(struct cpio *c, struct tree *t, struct vc_error *err)
 {
 	static const char trailer[] = "TRAILER!!!";
+	static const uint32_t field[NR_FIELDS] = {
+		[FIELD_LINKS] = 1,
+		[FIELD_NAME_SIZE] = sizeof(trailer),
+	};
 
 	strcpy(c->path, ".");
 	if (put_entry(c, t->root, err) || put_dir(c, t->root, 0, err))
 		return -1;
-	if (put_header(c,
-		       (const uint32_t[13]){ [4] = 1, [11] = sizeof(trailer) },
-		       trailer, err))
+	if (put_header(c, field, trailer, err))
 		return -1;
 	return pad(c, BLOCK_BYTES, err);
 }
@@ -253,16 +257,7 @@ static int tell(struct cpio *c, struct vc_error *err)
 		     "none",
 		     c->first_xattr.s, (unsigned long long)c->nr_xattrs - 1))
 		return -1;
-	if (c->nr_clamped &&
-	    warn_add(c->warn, err,
-		     "%llu times before 1970 or after 2106 changed: cpio "
-		     "cannot say them",
-		     (unsigned long long)c->nr_clamped))
-		return -1;
-	if (c->nr_fractions &&
-	    warn_add(c->warn, err,
-		     "%llu times cut to whole seconds: cpio has no others",
-		     (unsigned long long)c->nr_fractions))
+	if (time32_warn(&c->times, "cpio", c->warn, err))
 		return -1;
 	if (c->nr_deep &&
 	    warn_add(c->warn, err,

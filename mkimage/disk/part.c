@@ -16,6 +16,7 @@
 #include <vmmcore/checked.h>
 #include <vmmcore/endian.h>
 #include <vmmcore/kv.h>
+#include "mkimage/bytes.h"
 #include "mkimage/disk/part.h"
 #include "mkimage/hash.h"
 
@@ -338,11 +339,6 @@ static int write_esp(void *opaque, uint64_t offset, const void *data,
 	return out_disk_pwrite(e->out, e->start + offset, data, len, err);
 }
 
-static bool is_zero(const uint8_t *p, size_t len)
-{
-	return !p[0] && !memcmp(p, p + 1, len - 1);
-}
-
 static int copy_file(const struct part_spec *p, struct out *out,
 		     struct vc_error *err)
 {
@@ -365,7 +361,7 @@ static int copy_file(const struct part_spec *p, struct out *out,
 		if (vc_pread_full(fd, buf, (size_t)len, pos))
 			return vc_fail(err, VC_E_SYS, errno, "'%s': read",
 				       p->file);
-		if (!is_zero(buf, (size_t)len) &&
+		if (!is_all_zero(buf, (size_t)len) &&
 		    out_disk_pwrite(out, p->start_bytes + pos, buf, (size_t)len,
 				    err))
 			return -1;

@@ -3,6 +3,7 @@
 #ifndef MKIMAGE_EXT4_H
 #define MKIMAGE_EXT4_H
 
+#include <vmmcore/gpt.h>
 #include "mkimage/out.h"
 #include "mkimage/writer.h"
 
@@ -34,7 +35,7 @@ struct ext4_opts {
 	uint64_t journal_bytes; /* 0: none; or EXT4_JOURNAL_AUTO */
 	char label[EXT4_MAX_LABEL]; /* not terminated when it is that long */
 	bool has_uuid;
-	uint8_t uuid[16];     /* else made from the content */
+	struct vc_guid uuid;  /* else made from the content */
 	uint32_t inode_ratio; /* bytes to an inode; 0: EXT4_INODE_RATIO */
 	/* kept for root: the larger of both, at most half of the whole */
 	uint32_t reserved_percent;

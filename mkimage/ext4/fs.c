@@ -407,21 +407,14 @@ static int lay_out_all(struct e4 *fs, struct vc_error *err)
 
 static void fill_report(const struct e4 *fs, struct writer_report *r)
 {
-	const uint8_t *u = fs->uuid;
-	int i, at = 0;
-
 	r->size = fs->geo.nr_blocks * E4_BLOCK;
 	r->free = e4_count_free(fs) * E4_BLOCK;
 	r->used = r->size - r->free;
 	r->data = fs->nr_data * E4_BLOCK;
 	r->nr_inodes = (uint64_t)fs->geo.nr_groups * fs->geo.inodes_per_group;
-	r->identity = xxh64(u, sizeof(fs->uuid), 0);
+	r->identity = xxh64(fs->uuid.b, sizeof(fs->uuid.b), 0);
 	r->nr_free_inodes = r->nr_inodes - fs->nr_inodes;
-	for (i = 0; i < 16; i++)
-		at += snprintf(r->uuid + at, sizeof(r->uuid) - (size_t)at,
-			       i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x"
-								     : "%02x",
-			       u[i]);
+	vc_guid_format(&fs->uuid, r->uuid);
 }
 
 static int finish(struct writer *w, struct tree *t, int64_t time,

@@ -92,7 +92,7 @@ struct e4 {
 	bool is_lost; /* contents that would fit were not kept */
 
 	/* the layout */
-	uint8_t uuid[16];
+	struct vc_guid uuid;
 	uint32_t csum_seed, hash_seed[4];
 	uint32_t nr_inodes;
 	uint32_t last_node; /* the highest inode number a node has */

@@ -87,15 +87,15 @@ void e4_make_ident(struct e4 *fs)
 
 	for (i = 0; i < 2; i++) {
 		v = le64_put(xxh64(&sum, sizeof(sum), (uint64_t)i));
-		memcpy(fs->uuid + 8 * i, &v, sizeof(v));
+		memcpy(fs->uuid.b + 8 * i, &v, sizeof(v));
 		half = xxh64(&sum, sizeof(sum), (uint64_t)i + 2);
 		fs->hash_seed[2 * i] = (uint32_t)half;
 		fs->hash_seed[2 * i + 1] = (uint32_t)(half >> 32);
 	}
 	/* version 8: made by a rule of our own; the usual variant */
-	fs->uuid[6] = (uint8_t)((fs->uuid[6] & 0x0f) | 0x80);
-	fs->uuid[8] = (uint8_t)((fs->uuid[8] & 0x3f) | 0x80);
+	fs->uuid.b[6] = (uint8_t)((fs->uuid.b[6] & 0x0f) | 0x80);
+	fs->uuid.b[8] = (uint8_t)((fs->uuid.b[8] & 0x3f) | 0x80);
 	if (fs->opts.has_uuid)
-		memcpy(fs->uuid, fs->opts.uuid, sizeof(fs->uuid));
-	fs->csum_seed = e4_crc32c(UINT32_MAX, fs->uuid, sizeof(fs->uuid));
+		fs->uuid = fs->opts.uuid;
+	fs->csum_seed = e4_crc32c(UINT32_MAX, fs->uuid.b, sizeof(fs->uuid.b));
 }

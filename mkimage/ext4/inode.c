@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "mkimage/ext4/fs.h"
-
-static const uint16_t formats[] = {
-	[NODE_FILE] = S_IFREG,	  [NODE_DIR] = S_IFDIR,
-	[NODE_SYMLINK] = S_IFLNK, [NODE_CHAR] = S_IFCHR,
-	[NODE_BLOCK] = S_IFBLK,	  [NODE_FIFO] = S_IFIFO,
-	[NODE_SOCKET] = S_IFSOCK,
-};
 
 int e4_number_inodes(struct e4 *fs, struct vc_error *err)
 {
@@ -46,17 +38,11 @@ static void put_time(struct tree_time t, le32_t *lo, le32_t *extra)
 
 static void put_device(const struct node *n, uint8_t block[E4_IBLOCK])
 {
-	uint32_t major = n->dev.major, minor = n->dev.minor;
-	le32_t v;
+	const bool is_small = n->dev.major < 256 && n->dev.minor < 256;
+	const le32_t v = le32_put(node_device(n));
 
-	if (major < 256 && minor < 256) {
-		v = le32_put(major << 8 | minor);
-		memcpy(block, &v, sizeof(v));
-	} else {
-		v = le32_put((minor & 0xff) | major << 8 |
-			     (minor & ~0xffu) << 12);
-		memcpy(block + 4, &v, sizeof(v));
-	}
+	/* the second word: the first is what old kernels look at */
+	memcpy(block + (is_small ? 0 : sizeof(v)), &v, sizeof(v));
 }
 
 static uint32_t count_links(const struct node *n)
@@ -134,7 +120,7 @@ static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 	uint32_t flags = n->flags;
 	uint64_t acl, nr_blocks;
 
-	in->mode = e4_lo16(formats[n->type] | (n->mode & 07777u));
+	in->mode = e4_lo16(node_format(n) | (n->mode & 07777u));
 	in->uid_lo = e4_lo16(n->uid);
 	in->uid_hi = e4_hi16(n->uid);
 	in->gid_lo = e4_lo16(n->gid);

@@ -25,27 +25,15 @@ int ext4_set_label(struct ext4_opts *opts, const char *text,
 int ext4_set_uuid(struct ext4_opts *opts, const char *text,
 		  struct vc_error *err)
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	const char *digit, *digits = "0123456789abcdef0123456789ABCDEF";
-	static const uint8_t nil[16];
-	uint8_t *uuid = opts->uuid;
-	int i, nr = 0;
+	struct vc_guid uuid;
 
-	memset(uuid, 0, 16);
-	for (i = 0; form[i]; i++) {
-		if (form[i] == '-' && text[i] == '-')
-			continue;
-		digit = text[i] ? strchr(digits, text[i]) : NULL;
-		if (!digit || form[i] == '-')
-			break;
-		uuid[nr / 2] =
-			(uint8_t)(uuid[nr / 2] << 4 | ((digit - digits) & 15));
-		nr++;
-	}
-	if (form[i] || text[i])
-		return vc_fail(err, VC_E_ARG, 0, "not of the form %s", form);
-	if (!memcmp(uuid, nil, sizeof(nil)))
+	if (vc_guid_parse(text, &uuid, NULL))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "not of the form "
+			       "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+	if (vc_guid_is_nil(&uuid))
 		return vc_fail(err, VC_E_ARG, 0, "the nil UUID is none");
+	opts->uuid = uuid;
 	opts->has_uuid = true;
 	return 0;
 }

@@ -158,7 +158,7 @@ static void fill_super(struct e4 *fs, struct e4_super *s)
 	set_features(fs, s);
 	set_sizes(fs, s);
 	set_journal(fs, s);
-	memcpy(s->uuid, fs->uuid, sizeof(s->uuid));
+	memcpy(s->uuid, fs->uuid.b, sizeof(s->uuid));
 	memcpy(s->volume_name, fs->opts.label, sizeof(s->volume_name));
 	for (i = 0; i < 4; i++)
 		s->hash_seed[i] = le32_put(fs->hash_seed[i]);

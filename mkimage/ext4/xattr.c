@@ -354,14 +354,11 @@ static int plan_set(struct e4 *fs, uint32_t id, struct attr *a,
 int e4_write_xattrs(struct e4 *fs, struct vc_error *err)
 {
 	struct xset_table *t = &fs->tree->xsets;
-	struct node *n;
 	struct attr *a;
 	uint32_t id;
 	int rc = 0;
 
-	for (n = fs->tree->root; n; n = n->next)
-		if (n->nr_links && n->xset)
-			xset_get(t, n->xset)->nr_users++;
+	tree_count_xset_users(fs->tree);
 	for (id = 1; id <= t->nr && !rc; id++) {
 		if (!t->sets[id - 1]->nr_users)
 			continue;
@@ -379,10 +376,8 @@ void e4_forget_xattrs(struct e4 *fs)
 	struct xset_table *t = &fs->tree->xsets;
 	uint32_t id;
 
-	for (id = 1; id <= t->nr; id++) {
-		t->sets[id - 1]->nr_users = 0;
+	for (id = 1; id <= t->nr; id++)
 		t->sets[id - 1]->priv = NULL; /* the arena's */
-	}
 }
 
 uint64_t e4_use_xattrs(struct e4 *fs, const struct node *n,

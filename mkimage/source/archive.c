@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <vmmcore/log.h>
+#include "mkimage/bytes.h"
 #include "mkimage/source/meta.h"
 #include "mkimage/source/source.h"
 
@@ -217,11 +218,6 @@ static int add_plain(struct reader *r, const struct tree_place *place,
 #define WHITEOUT ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 #define WHITEOUT_PRIVATE ".wh..wh."
-
-static bool starts_with(const char *text, const char *with)
-{
-	return !strncmp(text, with, strlen(with));
-}
 
 /* Is a folder on the way, or the last name, private? */
 static bool is_private(const char *path)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <vmmcore/bytes.h>
+#include "mkimage/bytes.h"
 #include "mkimage/source/meta.h"
 
 #define NSEC 1000000000L
@@ -180,11 +181,6 @@ static int get_acls(struct build *b, struct archive_entry *e,
 }
 
 /* --- attributes ---------------------------------------------------------- */
-
-static bool starts_with(const char *text, const char *with)
-{
-	return !strncmp(text, with, strlen(with));
-}
 
 static bool is_kept(const char *name)
 {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mkimage/bytes.h"
 #include "mkimage/source/headers.h"
 #include "mkimage/source/text.h"
 
@@ -289,14 +290,6 @@ static int check_flags(struct pax_entry *p, struct text value,
  * "%25" and "%3D"; libarchive writes base64, and names as in a URL.
  */
 
-static int hex_of(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 /* Returns a terminated name, which the caller owns, or NULL. */
 static char *decode_name(struct text t, bool is_url)
 {
@@ -305,9 +298,10 @@ static char *decode_name(struct text t, bool is_url)
 	int c;
 
 	for (i = 0; ret && i < t.len; i++) {
-		c = t.p[i] == '%' && t.len - i > 2 && hex_of(t.p[i + 1]) >= 0 &&
-				    hex_of(t.p[i + 2]) >= 0
-			    ? hex_of(t.p[i + 1]) << 4 | hex_of(t.p[i + 2])
+		c = t.p[i] == '%' && t.len - i > 2 &&
+				    hex_digit(t.p[i + 1]) >= 0 &&
+				    hex_digit(t.p[i + 2]) >= 0
+			    ? hex_digit(t.p[i + 1]) << 4 | hex_digit(t.p[i + 2])
 			    : -1;
 		if (c < 0 || (!is_url && c != '%' && c != '=')) {
 			*to++ = t.p[i];

@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/checked.h>
+#include "mkimage/bytes.h"
 #include "mkimage/source/decode.h"
 #include "mkimage/source/headers.h"
 #include "mkimage/source/source.h"
@@ -187,11 +188,6 @@ uint64_t tar_get_pos(const struct tar *t, struct archive *a)
 
 /* --- blocks --------------------------------------------------------------- */
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
-}
-
 static bool is_tar(struct archive *a)
 {
 	return (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) ==
@@ -341,7 +337,7 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 			p = t->cur + at;
 			n = vc_min_u64(in_blocks ? TAR_BLOCK : 1,
 				       t->cur_len - at);
-			if (all_zero(p, n))
+			if (is_all_zero(p, n))
 				continue;
 			if (!*ret_garbage &&
 			    ((t->cur_len - at >= TAR_BLOCK && header_is(p)) ||

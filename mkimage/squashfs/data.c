@@ -130,11 +130,6 @@ void sq_data_close(struct sq_data *d)
 
 /* --- as they come ------------------------------------------------------------ */
 
-static struct sq_fs *to_sq(struct writer *w)
-{
-	return vc_container_of(w, struct sq_fs, base);
-}
-
 static struct sq_slot *new_slot(struct sq_fs *fs)
 {
 	struct sq_slot **more, *slot;

@@ -25,27 +25,6 @@
 /* as good as no slower: 15, the library's own, takes five times as long */
 #define DEFAULT_ZSTD_LEVEL 9
 
-static struct sq_fs *to_sq(struct writer *w)
-{
-	return vc_container_of(w, struct sq_fs, base);
-}
-
-static int tell_times(struct sq_fs *fs, struct vc_error *err)
-{
-	if (fs->nr_clamped &&
-	    warn_add(fs->warn, err,
-		     "%llu times before 1970 or after 2106 changed: squashfs "
-		     "cannot say them",
-		     (unsigned long long)fs->nr_clamped))
-		return -1;
-	if (fs->nr_fractions &&
-	    warn_add(fs->warn, err,
-		     "%llu times cut to whole seconds: squashfs has no others",
-		     (unsigned long long)fs->nr_fractions))
-		return -1;
-	return 0;
-}
-
 /* The last block in full, and nothing behind it of what was there before. */
 static int pad(struct sq_fs *fs, uint64_t *ret_size, struct vc_error *err)
 {
@@ -77,10 +56,10 @@ static int finish(struct writer *w, struct tree *t, int64_t time,
 
 	fs->tree = t;
 	if (sq_data_finish(fs, err) || sq_write_tree(fs, err) ||
-	    tell_times(fs, err))
+	    time32_warn(&fs->times, "squashfs", fs->warn, err))
 		return -1;
 	used = fs->data.file->size;
-	fs->super.modification_time = sq_time(fs, time);
+	fs->super.modification_time = time32_clamp(&fs->times, time);
 	fs->super.bytes_used = used;
 	if (pad(fs, &size, err))
 		return -1;

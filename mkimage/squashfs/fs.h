@@ -18,6 +18,7 @@
 #include <vmmcore/util.h>
 #include "mkimage/hash.h"
 #include "mkimage/squashfs/squashfs.h"
+#include "mkimage/time32.h"
 
 /* --- file.c: where libsquashfs writes to ---------------------------------- */
 
@@ -81,8 +82,13 @@ struct sq_fs {
 	uint32_t *xattr_ids; /* by xset id - 1 */
 	uint32_t nr_inodes;
 	uint64_t nr_data;
-	uint64_t nr_clamped, nr_fractions; /* times */
+	struct time32_losses times;
 };
+
+static inline struct sq_fs *to_sq(struct writer *w)
+{
+	return vc_container_of(w, struct sq_fs, base);
+}
 
 /* A node.ino that is no slot: where the contents are is in node.ext, as most
  * files have no blocks of their own, only a fragment. */
@@ -143,8 +149,6 @@ int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 
 /* --- tree.c: all but contents ------------------------------------------------ */
 
-/* `sec` in the range of squashfs; counts what is not. */
-uint32_t sq_time(struct sq_fs *fs, int64_t sec);
 int sq_write_tree(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
 
 /* --- dir.c: a directory. Its inode lacks what those of all kinds have, and is

@@ -74,14 +74,6 @@ static int number_dir(struct sq_fs *fs, const struct node *dir,
 
 /* --- inodes -------------------------------------------------------------------- */
 
-uint32_t sq_time(struct sq_fs *fs, int64_t sec)
-{
-	if (sec >= 0 && sec <= UINT32_MAX)
-		return (uint32_t)sec;
-	fs->nr_clamped++;
-	return sec < 0 ? 0 : UINT32_MAX;
-}
-
 /* What all inodes have; writes it. */
 static int write_inode(struct sq_fs *fs, struct node *n,
 		       sqfs_inode_generic_t *in, struct vc_error *err)
@@ -91,9 +83,8 @@ static int write_inode(struct sq_fs *fs, struct node *n,
 	uint32_t offset;
 	int rc;
 
-	fs->nr_fractions += n->mtime.nsec != 0;
 	in->base.mode = n->mode;
-	in->base.mod_time = sq_time(fs, n->mtime.sec);
+	in->base.mod_time = time32_get(&fs->times, n->mtime);
 	in->base.inode_number = number;
 	rc = sqfs_id_table_id_to_index(fs->ids, n->uid, &in->base.uid_idx);
 	if (!rc)
@@ -131,12 +122,6 @@ static int write_file(struct sq_fs *fs, struct node *n, struct vc_error *err)
 	return write_inode(fs, n, in, err);
 }
 
-static uint32_t dev_number(const struct node *n)
-{
-	return (n->dev.minor & 0xff) | n->dev.major << 8 |
-	       (n->dev.minor & ~0xffu) << 12;
-}
-
 static int write_special(struct sq_fs *fs, struct node *n, struct vc_error *err)
 {
 	const size_t len = n->type == NODE_SYMLINK ? (size_t)n->size_bytes : 0;
@@ -156,7 +141,7 @@ static int write_special(struct sq_fs *fs, struct node *n, struct vc_error *err)
 		in->base.type = n->type == NODE_CHAR ? SQFS_INODE_CDEV
 						     : SQFS_INODE_BDEV;
 		in->data.dev.nlink = n->nr_links;
-		in->data.dev.devno = dev_number(n);
+		in->data.dev.devno = node_device(n);
 	} else {
 		in->base.type = n->type == NODE_FIFO ? SQFS_INODE_FIFO
 						     : SQFS_INODE_SOCKET;

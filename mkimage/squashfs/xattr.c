@@ -78,18 +78,6 @@ static int add_of(struct sq_fs *fs, const struct node *n, const struct dent *d,
 	return add_set(fs, n->xset, d, err);
 }
 
-static void count_users(struct tree *t)
-{
-	const struct node *n;
-	uint32_t i;
-
-	for (i = 0; i < t->xsets.nr; i++)
-		t->xsets.sets[i]->nr_users = 0;
-	for (n = t->root; n; n = n->next)
-		if (n->nr_links && n->xset)
-			xset_get(&t->xsets, n->xset)->nr_users++;
-}
-
 int sq_add_xattrs(struct sq_fs *fs, struct vc_error *err)
 {
 	const uint32_t nr = fs->tree->xsets.nr;
@@ -100,7 +88,7 @@ int sq_add_xattrs(struct sq_fs *fs, struct vc_error *err)
 	fs->xattr_ids = calloc(nr + 1, sizeof(*fs->xattr_ids));
 	if (!is_done || !fs->xattr_ids)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "squashfs");
-	count_users(fs->tree);
+	tree_count_xset_users(fs->tree);
 	if (add_of(fs, fs->tree->root, NULL, is_done, err))
 		return -1;
 	for (n = fs->tree->root; n; n = n->next) {
