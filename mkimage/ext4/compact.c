@@ -24,7 +24,8 @@
 #include <unistd.h>
 #include "mkimage/ext4/fs.h"
 
-/* So much may wait in any case; how often to look for what others have then. */
+/* So much may wait in any case. Beyond that, one look a step at how much space
+ * is left to others. */
 #define SPILL_BYTES (UINT64_C(16) << 30)
 #define SPILL_STEP (UINT64_C(64) << 20)
 #define COPY_BLOCKS 256u
@@ -194,7 +195,8 @@ static uint64_t end_of(const struct extents *ext)
 	return last->physical + last->len;
 }
 
-/* How many of the blocks from `at` to `end` stay, or must move. */
+/* How many of the blocks from `at` to `end`, counted from `at`, have one fate:
+ * all stay, or all must move. */
 static uint32_t run_of(const struct mover *m, uint64_t at, uint64_t end,
 		       bool *ret_stays)
 {
@@ -225,7 +227,7 @@ static bool must_move(const struct mover *m, const struct extents *ext)
 	return false;
 }
 
-/* In order of their places: that they came in. */
+/* By their first blocks, which is the order in which they came. */
 static int compare_nodes(const void *a, const void *b)
 {
 	const struct node *x = *(struct node *const *)a,

@@ -42,8 +42,9 @@ struct dir {
 	uint32_t nr_leaves, max_leaves;
 	/* the block being filled */
 	uint8_t *to;
-	uint32_t at, last;    /* next entry, the one before (for its length) */
-	uint32_t ext, in_ext; /* which block that is */
+	uint32_t at;	      /* offset of the next entry */
+	uint32_t last;	      /* of the one before, whose length may grow */
+	uint32_t ext, in_ext; /* the block after it: extent, block of that */
 };
 
 static const uint8_t file_types[] = {
@@ -204,7 +205,6 @@ static int write_nodes(struct dir *x, uint32_t nr_nodes, struct vc_error *err)
 static int compare_slots(const void *a, const void *b)
 {
 	const struct slot *x = a, *y = b;
-	int c;
 
 	if (x->hash != y->hash)
 		return x->hash < y->hash ? -1 : 1;
@@ -212,8 +212,7 @@ static int compare_slots(const void *a, const void *b)
 		return x->minor < y->minor ? -1 : 1;
 	if (x->d->len != y->d->len)
 		return x->d->len < y->d->len ? -1 : 1;
-	c = memcmp(x->d->name, y->d->name, x->d->len);
-	return c;
+	return memcmp(x->d->name, y->d->name, x->d->len);
 }
 
 static uint32_t digit_of(const struct slot *s)
@@ -289,7 +288,8 @@ static int cut_leaves(struct dir *x, struct vc_error *err)
 	return 0;
 }
 
-/* By hash, names and nodes are all over the memory. */
+/* In the order of their hashes, names and nodes lie all over the memory: have
+ * the processor fetch those that come next. */
 static void fetch_ahead(const struct dir *x, uint32_t at)
 {
 	if (at + 2 * FETCH_AHEAD < x->nr)

@@ -90,16 +90,22 @@ static uint32_t put_extents(uint8_t *to, struct reader *r, uint32_t max,
 	return n;
 }
 
-void e4_root_of(const struct extents *ext, uint8_t root[E4_IBLOCK])
+void e4_fill_block(uint8_t block[E4_IBLOCK], const struct extents *ext,
+		   const struct e4_map *map)
 {
 	struct reader r = { .ext = ext };
 	uint32_t first;
 
-	memset(root, 0, E4_IBLOCK);
-	put_extents(root, &r, E4_ROOT_EXTENTS, &first);
+	if (map) {
+		memcpy(block, map->root, E4_IBLOCK);
+		return;
+	}
+	memset(block, 0, E4_IBLOCK);
+	put_extents(block, &r, E4_ROOT_EXTENTS, &first);
 }
 
-/* One block of the level above: where it is, the first block it maps. */
+/* An entry of the level above: a block of the map, and the first block of the
+ * file that it maps. */
 struct child {
 	uint64_t block;
 	uint32_t first;

@@ -7,6 +7,8 @@
 #include <vmmcore/endian.h>
 
 #define E4_BLOCK 4096u
+#define E4_SECTOR 512u /* what an inode counts its blocks in */
+#define E4_BLOCK_SECTORS (E4_BLOCK / E4_SECTOR)
 #define E4_GROUP_BLOCKS 32768u /* what one bitmap block can tell */
 #define E4_MAX_GROUP_INODES 32768u
 #define E4_INODE 256u
@@ -209,6 +211,14 @@ struct e4_dx_entry {
 
 #define E4_XATTR_MAGIC 0xea020000
 #define E4_XATTR_MAX_REFS 1024u
+
+enum { /* e_name_index: the namespace, which the name then lacks */
+       E4_XATTR_USER = 1,
+       E4_XATTR_ACL_ACCESS = 2,
+       E4_XATTR_ACL_DEFAULT = 3,
+       E4_XATTR_TRUSTED = 4,
+       E4_XATTR_SECURITY = 6,
+};
 
 struct e4_xattr_header {
 	le32_t magic, refcount, blocks, hash, checksum, reserved[3];

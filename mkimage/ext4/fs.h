@@ -12,13 +12,13 @@
 
 #define E4_MAX_BACKUPS 32 /* groups with a copy of the superblock, below 2^17 */
 
-/* The map of a file when its inode cannot hold it: made before the inodes are
- * written, in their order. */
+/* The extent map of a file that has too many extents for its inode. Maps are
+ * made before the inodes are written, and in the same order. */
 struct e4_map {
 	struct e4_map *next;
-	const struct node *node;
-	uint8_t root[E4_IBLOCK];
-	uint32_t nr_blocks; /* of the tree */
+	const struct node *node; /* NULL: a file without a name */
+	uint8_t root[E4_IBLOCK]; /* for i_block */
+	uint32_t nr_blocks;	 /* of the map itself */
 };
 
 /* An attribute's value in an inode of its own. */
@@ -169,7 +169,11 @@ int e4_write_maps(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_map(struct e4 *fs, const struct extents *ext, uint32_t ino,
 		 const struct node *node, struct e4_map **ret,
 		 struct vc_error *err) VC_MUST_CHECK;
-void e4_root_of(const struct extents *ext, uint8_t root[E4_IBLOCK]);
+/* i_block: the root of `map` or, if that is NULL, the at most E4_ROOT_EXTENTS
+ * extents themselves. */
+void e4_fill_block(uint8_t block[E4_IBLOCK], const struct extents *ext,
+		   const struct e4_map *map);
+/* How many extents of ext4, and how many blocks. */
 uint32_t e4_count_extents(const struct extents *ext);
 uint64_t e4_count_blocks(const struct extents *ext);
 /* dir.c */
@@ -197,16 +201,22 @@ void e4_fill_quota_inode(const struct e4 *fs, const struct e4_quota *q,
 			 struct e4_inode *in);
 void e4_free_quotas(struct e4 *fs);
 /* inode.c */
-/* In 512 bytes; `map` is the node's or NULL. */
-uint64_t e4_node_blocks(const struct e4 *fs, const struct node *n,
-			const struct e4_map *map);
+/* What a node takes, in units of E4_SECTOR: contents, map and attributes.
+ * `map` is the node's or NULL. */
+uint64_t e4_node_sectors(const struct e4 *fs, const struct node *n,
+			 const struct e4_map *map);
 int e4_number_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_inodes(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 /* journal.c: the two files of the file system itself */
 uint64_t e4_journal_blocks(uint64_t fs_blocks);
 int e4_write_journal(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
 int e4_write_resize(struct e4 *fs, struct vc_error *err) VC_MUST_CHECK;
-/* What these and others of the file system's own have in common. */
+/* Write `len` bytes to new blocks, the contents of a file that no name leads
+ * to; the blocks are added to `ext`. */
+int e4_write_own_file(struct e4 *fs, struct extents *ext, const uint8_t *data,
+		      size_t len, struct vc_error *err) VC_MUST_CHECK;
+/* What the inodes of all such files have in common. `nr_blocks` of the file
+ * and its map. */
 void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
 		       uint64_t size_bytes, uint64_t nr_blocks);
 void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in);

@@ -62,8 +62,8 @@ static bool has_extents(const struct node *n)
 	       (n->type == NODE_SYMLINK && n->size_bytes >= E4_IBLOCK);
 }
 
-uint64_t e4_node_blocks(const struct e4 *fs, const struct node *n,
-			const struct e4_map *map)
+uint64_t e4_node_sectors(const struct e4 *fs, const struct node *n,
+			 const struct e4_map *map)
 {
 	uint64_t nr;
 	uint32_t nr_values;
@@ -73,7 +73,7 @@ uint64_t e4_node_blocks(const struct e4 *fs, const struct node *n,
 		nr += e4_count_blocks(&n->ext);
 	if (map)
 		nr += map->nr_blocks;
-	return nr * (E4_BLOCK / 512);
+	return nr * E4_BLOCK_SECTORS;
 }
 
 static void put_content(const struct node *n, const struct e4_map *map,
@@ -83,10 +83,7 @@ static void put_content(const struct node *n, const struct e4_map *map,
 		put_device(n, in->block);
 	} else if (has_extents(n)) {
 		*flags |= E4_FL_EXTENTS;
-		if (map)
-			memcpy(in->block, map->root, sizeof(in->block));
-		else
-			e4_root_of(&n->ext, in->block);
+		e4_fill_block(in->block, &n->ext, map);
 	} else if (n->type == NODE_SYMLINK) {
 		memcpy(in->block, n->target, (size_t)n->size_bytes);
 	}
@@ -118,7 +115,7 @@ static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 	const struct tree_time now = { .sec = fs->time };
 	vc_auto_free struct e4_map *map = take_map(fs, n);
 	uint32_t flags = n->flags;
-	uint64_t acl, nr_blocks;
+	uint64_t acl, nr_sectors;
 
 	in->mode = e4_lo16(node_format(n) | (n->mode & 07777u));
 	in->uid_lo = e4_lo16(n->uid);
@@ -135,13 +132,13 @@ static void put_node(struct e4 *fs, const struct node *n, struct e4_inode *in)
 	put_time(n->has_btime ? n->btime : now, &in->crtime, &in->crtime_extra);
 	put_content(n, map, in, &flags);
 	put_project(fs, n, in, &flags);
-	nr_blocks = e4_node_blocks(fs, n, map);
+	nr_sectors = e4_node_sectors(fs, n, map);
 	acl = e4_use_xattrs(fs, n, in->xattr);
 	in->file_acl_lo = e4_lo32(acl);
 	in->file_acl_hi = e4_hi16(acl >> 16);
-	/* in 512 bytes: 16 TiB of them fit in the 48 bits */
-	in->blocks_lo = e4_lo32(nr_blocks);
-	in->blocks_hi = e4_lo16(nr_blocks >> 32);
+	/* counted in sectors of 512 bytes: those of 16 TiB fit in 48 bits */
+	in->blocks_lo = e4_lo32(nr_sectors);
+	in->blocks_hi = e4_lo16(nr_sectors >> 32);
 	in->flags = le32_put(flags);
 }
 
@@ -157,13 +154,14 @@ static void seal_inode(const struct e4 *fs, uint32_t ino, struct e4_inode *in)
 
 struct table {
 	struct e4 *fs;
-	struct node *next;	      /* not yet numbered past */
-	const struct e4_value *value; /* likewise */
+	struct node *next;	      /* where the search for `ino` goes on */
+	const struct e4_value *value; /* the next that has no inode yet */
 	uint8_t *to;
 	uint32_t ino; /* to be written now */
 };
 
-/* The node with the number, which go up along the chain. */
+/* The node of inode `ino`, or NULL. Numbers go up along the chain of nodes, so
+ * one walk over it finds them all. */
 static const struct node *take_node(struct table *t, uint32_t ino)
 {
 	if (ino == E4_INO_ROOT)
@@ -177,7 +175,7 @@ static const struct node *take_node(struct table *t, uint32_t ino)
 	return t->next;
 }
 
-/* Those nobody has a name for; false for the ones that are not in use. */
+/* The inodes that no name leads to; false for the ones that are not in use. */
 static bool put_own_inode(struct table *t, uint32_t ino, struct e4_inode *in)
 {
 	struct e4 *fs = t->fs;

@@ -62,6 +62,30 @@ int e4_write_journal(struct e4 *fs, struct vc_error *err)
 	return 0;
 }
 
+int e4_write_own_file(struct e4 *fs, struct extents *ext, const uint8_t *data,
+		      size_t len, struct vc_error *err)
+{
+	const uint32_t nr = (uint32_t)vc_div_round_up(len, E4_BLOCK);
+	const struct extent *e;
+	size_t at = 0, n;
+	uint32_t i, j;
+	uint8_t *to;
+
+	if (e4_alloc_extents(fs, ext, 0, nr, err))
+		return -1;
+	for (i = 0; i < ext->nr; i++) {
+		e = extents_get(ext, i);
+		for (j = 0; j < e->len; j++, at += n) {
+			to = e4_block(fs, e->physical + j, err);
+			if (!to)
+				return -1;
+			n = len - at < E4_BLOCK ? len - at : E4_BLOCK;
+			memcpy(to, data + at, n);
+		}
+	}
+	return 0;
+}
+
 void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
 		       uint64_t size_bytes, uint64_t nr_blocks)
 {
@@ -71,7 +95,7 @@ void e4_fill_own_inode(const struct e4 *fs, struct e4_inode *in,
 	in->links_count = le16_put(1);
 	in->size_lo = e4_lo32(size_bytes);
 	in->size_hi = e4_hi32(size_bytes);
-	in->blocks_lo = e4_lo32(nr_blocks * (E4_BLOCK / 512));
+	in->blocks_lo = e4_lo32(nr_blocks * E4_BLOCK_SECTORS);
 	in->atime = in->ctime = in->mtime = in->crtime = now;
 	in->extra_isize = le16_put(E4_EXTRA_ISIZE_BYTES);
 }
@@ -84,10 +108,7 @@ void e4_fill_journal_inode(struct e4 *fs, struct e4_inode *in)
 			  nr + (fs->journal_map ? fs->journal_map->nr_blocks
 						: 0));
 	in->flags = le32_put(E4_FL_EXTENTS);
-	if (fs->journal_map)
-		memcpy(in->block, fs->journal_map->root, sizeof(in->block));
-	else
-		e4_root_of(&fs->journal, in->block);
+	e4_fill_block(in->block, &fs->journal, fs->journal_map);
 }
 
 /* --- resize inode -------------------------------------------------------- */

@@ -98,8 +98,8 @@ static int count_usage(const struct e4 *fs, enum e4_quota_type type,
 			map = map->next;
 		e4_xattr_usage(fs, n, &nr_blocks, &nr_values);
 		if (charge(u, id_of(fs, n, type),
-			   e4_node_blocks(fs, n, own) * 512, 1 + nr_values,
-			   err))
+			   e4_node_sectors(fs, n, own) * E4_SECTOR,
+			   1 + nr_values, err))
 			return -1;
 	}
 	return 0;
@@ -242,25 +242,10 @@ static int write_file(struct e4 *fs, const struct file *f, struct e4_quota *q,
 		      struct vc_error *err)
 {
 	const size_t len = (size_t)f->nr * E4_QUOTA_BLOCK;
-	const struct extent *e;
-	size_t at = 0, n;
-	uint32_t i, j;
-	uint8_t *to;
 
 	q->size_bytes = len;
-	if (e4_alloc_extents(fs, &q->ext, 0,
-			     (uint32_t)vc_div_round_up(len, E4_BLOCK), err))
+	if (e4_write_own_file(fs, &q->ext, f->data, len, err))
 		return -1;
-	for (i = 0; i < q->ext.nr; i++) {
-		e = extents_get(&q->ext, i);
-		for (j = 0; j < e->len; j++, at += n) {
-			to = e4_block(fs, e->physical + j, err);
-			if (!to)
-				return -1;
-			n = len - at < E4_BLOCK ? len - at : E4_BLOCK;
-			memcpy(to, f->data + at, n);
-		}
-	}
 	if (e4_count_extents(&q->ext) <= E4_ROOT_EXTENTS)
 		return 0;
 	return e4_write_map(fs, &q->ext, q->ino, NULL, &q->map, err);
@@ -301,10 +286,7 @@ void e4_fill_quota_inode(const struct e4 *fs, const struct e4_quota *q,
 			  e4_count_blocks(&q->ext) +
 				  (q->map ? q->map->nr_blocks : 0));
 	in->flags = le32_put(E4_FL_EXTENTS);
-	if (q->map)
-		memcpy(in->block, q->map->root, sizeof(in->block));
-	else
-		e4_root_of(&q->ext, in->block);
+	e4_fill_block(in->block, &q->ext, q->map);
 }
 
 void e4_free_quotas(struct e4 *fs)

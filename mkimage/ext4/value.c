@@ -6,30 +6,7 @@
  * of change, the checksum of the value where that of access is.
  */
 #include <errno.h>
-#include <string.h>
 #include "mkimage/ext4/fs.h"
-
-static int write_value(struct e4 *fs, struct e4_value *v, struct vc_error *err)
-{
-	const uint32_t nr = (uint32_t)vc_div_round_up(v->len, E4_BLOCK);
-	const struct extent *e;
-	uint32_t i, j, at = 0, n;
-	uint8_t *to;
-
-	if (e4_alloc_extents(fs, &v->ext, 0, nr, err))
-		return -1;
-	for (i = 0; i < v->ext.nr; i++) {
-		e = extents_get(&v->ext, i);
-		for (j = 0; j < e->len; j++, at += n) {
-			to = e4_block(fs, e->physical + j, err);
-			if (!to)
-				return -1;
-			n = v->len - at < E4_BLOCK ? v->len - at : E4_BLOCK;
-			memcpy(to, v->data + at, n);
-		}
-	}
-	return 0;
-}
 
 struct e4_value *e4_add_value(struct e4 *fs, const uint8_t *data, uint32_t len,
 			      struct vc_error *err)
@@ -49,7 +26,7 @@ struct e4_value *e4_add_value(struct e4 *fs, const uint8_t *data, uint32_t len,
 	else
 		fs->values = v;
 	fs->last_value = v;
-	return write_value(fs, v, err) ? NULL : v;
+	return e4_write_own_file(fs, &v->ext, data, len, err) ? NULL : v;
 }
 
 void e4_fill_value_inode(const struct e4 *fs, const struct e4_value *v,
@@ -60,7 +37,7 @@ void e4_fill_value_inode(const struct e4 *fs, const struct e4_value *v,
 	in->atime = le32_put(v->hash);
 	in->version_lo = le32_put(v->nr_refs);
 	in->ctime = le32_put(0); /* the high half of the references */
-	e4_root_of(&v->ext, in->block);
+	e4_fill_block(in->block, &v->ext, NULL);
 }
 
 void e4_free_values(struct e4 *fs)

@@ -42,9 +42,11 @@ static const struct {
 	uint8_t index;
 	bool is_whole; /* the name is all there is */
 } spaces[] = {
-	{ "user.", 1, false },		{ ACL_XATTR_ACCESS, 2, true },
-	{ ACL_XATTR_DEFAULT, 3, true }, { "trusted.", 4, false },
-	{ "security.", 6, false },
+	{ "user.", E4_XATTR_USER, false },
+	{ ACL_XATTR_ACCESS, E4_XATTR_ACL_ACCESS, true },
+	{ ACL_XATTR_DEFAULT, E4_XATTR_ACL_DEFAULT, true },
+	{ "trusted.", E4_XATTR_TRUSTED, false },
+	{ "security.", E4_XATTR_SECURITY, false },
 };
 
 static uint32_t pad4(uint32_t v)
@@ -120,7 +122,8 @@ static int read_set(struct e4 *fs, const struct xset *s, struct attr *a,
 		if (!set_space(&a[i], &s->attr[i]))
 			return vc_fail(err, VC_E_INTERNAL, 0,
 				       "attribute of an unknown kind");
-		if ((a[i].index == 2 || a[i].index == 3) &&
+		if ((a[i].index == E4_XATTR_ACL_ACCESS ||
+		     a[i].index == E4_XATTR_ACL_DEFAULT) &&
 		    convert_acl(fs, &a[i], err))
 			return -1;
 	}

@@ -235,7 +235,7 @@ START_TEST(long_extents_are_cut)
 		ck_assert_int_eq(extents_append(&ext, 7, 1000, lens[i], &err),
 				 0);
 		ck_assert_uint_eq(e4_count_extents(&ext), want[i]);
-		e4_root_of(&ext, root);
+		e4_fill_block(root, &ext, NULL);
 		for (n = 0; n < want[i]; n++) {
 			ck_assert_uint_le(le16_get(e[n].len), 32768);
 			ck_assert_uint_eq(le32_get(e[n].block), 7 + sum);
