@@ -59,9 +59,8 @@ int acl_normalize(struct acl_entry *e, size_t *nr, struct vc_error *err)
 	return 0;
 }
 
-bool acl_is_mode(const struct acl_entry *e, size_t nr)
+bool acl_is_mode(size_t nr)
 {
-	(void)e;
 	return nr == 3;
 }
 
@@ -127,9 +126,10 @@ int acl_from_wire(const uint8_t *data, size_t len, struct acl_entry *e,
 	size_t nr = 0;
 
 	vc_bytes_get_le32(&c, &version);
-	if (c.bad || version != WIRE_VERSION || vc_bytes_left(&c) % 8)
+	if (c.bad || version != WIRE_VERSION ||
+	    vc_bytes_left(&c) % ACL_WIRE_ENTRY)
 		return vc_fail(err, VC_E_CORRUPT, 0, "ACL in an unknown form");
-	if (vc_bytes_left(&c) / 8 > max)
+	if (vc_bytes_left(&c) / ACL_WIRE_ENTRY > max)
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "ACL with more than %zu entries", max);
 	for (; vc_bytes_left(&c); nr++) {

@@ -10,7 +10,9 @@
 #include <vmmcore/error.h>
 
 #define ACL_MAX_ENTRIES 512 /* a block of attributes holds 505 */
-#define ACL_WIRE_BYTES(nr) (4 + 8 * (size_t)(nr))
+#define ACL_WIRE_ENTRY 8 /* bytes: tag and permissions, 16 bits each, and id */
+#define ACL_WIRE_ID 4	 /* where the id is in it */
+#define ACL_WIRE_BYTES(nr) (4 + ACL_WIRE_ENTRY * (size_t)(nr))
 
 #define ACL_XATTR_ACCESS "system.posix_acl_access"
 #define ACL_XATTR_DEFAULT "system.posix_acl_default"
@@ -33,8 +35,9 @@ struct acl_entry {
  * each of the three base kinds, no id twice. There is room for nr + 1. */
 int acl_normalize(struct acl_entry *e, size_t *nr,
 		  struct vc_error *err) VC_MUST_CHECK;
-/* Does it say no more than permission bits do? */
-bool acl_is_mode(const struct acl_entry *e, size_t nr);
+/* Does an ACL of so many entries, normalized, say no more than permission bits
+ * do? It has nothing but the three base entries then. */
+bool acl_is_mode(size_t nr);
 /* The permission bits of a file with this access ACL, as stat(2) shows them. */
 uint16_t acl_mode(const struct acl_entry *e, size_t nr);
 

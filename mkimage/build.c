@@ -144,7 +144,7 @@ int build_set_acl(struct build *b, struct node *n, bool is_default,
 		return -1;
 	if (!is_default) {
 		n->mode = (uint16_t)((n->mode & 07000) | acl_mode(e, nr));
-		if (acl_is_mode(e, nr))
+		if (acl_is_mode(nr))
 			return 0;
 	}
 	return build_set_xattr(

@@ -12,8 +12,6 @@
 #include "mkimage/mode.h"
 #include "mkimage/ops.h"
 
-#define MAX_ID (UINT32_MAX - 1)
-
 const struct op_kind op_kinds[OP_NR_VERBS] = {
 	[OP_ADD] = { "add", OP_ARG_HOST, true, true },
 	[OP_MKDIR] = { "mkdir", OP_ARG_NONE, true, true },
@@ -38,6 +36,7 @@ void op_fini(struct op *op)
 int ops_add(struct ops *o, struct op *op, struct vc_error *err)
 {
 	struct op *v;
+	size_t max;
 	int rc = 0;
 
 	if (!op->guest)
@@ -48,12 +47,14 @@ int ops_add(struct ops *o, struct op *op, struct vc_error *err)
 	else if (o->nr == OPS_MAX)
 		rc = vc_fail(err, VC_E_LIMIT, 0, "more than %d steps", OPS_MAX);
 	if (!rc && o->nr == o->max) {
-		o->max = o->max ? 2 * o->max : 16;
-		v = realloc(o->v, o->max * sizeof(*v));
-		if (v)
+		max = o->max ? 2 * o->max : 16;
+		v = realloc(o->v, max * sizeof(*v));
+		if (v) {
 			o->v = v;
-		else
+			o->max = max;
+		} else {
 			rc = vc_fail(err, VC_E_SYS, ENOMEM, "steps");
+		}
 	}
 	if (rc) {
 		op_fini(op);
@@ -83,7 +84,7 @@ static int parse_id(const char *text, size_t len, uint32_t *ret,
 		return vc_fail(err, VC_E_ARG, 0, "not of the form UID:GID");
 	memcpy(part, text, len);
 	part[len] = '\0';
-	if (vc_parse_u64(part, MAX_ID, &v, err))
+	if (vc_parse_u64(part, SOURCE_MAX_ID, &v, err))
 		return -1;
 	*ret = (uint32_t)v;
 	return 0;

@@ -4,15 +4,13 @@
 #include <vmmcore/util.h>
 #include "mkimage/cli/options.h"
 
-#define MAX_ID (UINT32_MAX - 1)
-
 static int add_exclude(struct settings *s, const char *value,
 		       struct vc_error *err)
 {
 	return patterns_add(&s->exclude, value, err);
 }
 
-/* "A:B[:C]" to numbers; *ret_nr tells how many. */
+/* "A:B:C" to numbers, at most `max` of them; *ret_nr tells how many. */
 static int parse_ids(const char *text, uint32_t *ids, size_t max,
 		     size_t *ret_nr, struct vc_error *err)
 {
@@ -26,7 +24,7 @@ static int parse_ids(const char *text, uint32_t *ids, size_t max,
 			return vc_fail(err, VC_E_ARG, 0, "not a number");
 		memcpy(part, text, len);
 		part[len] = '\0';
-		if (vc_parse_u64(part, MAX_ID, &v, err))
+		if (vc_parse_u64(part, SOURCE_MAX_ID, &v, err))
 			return -1;
 		ids[(*ret_nr)++] = (uint32_t)v;
 		if (!text[len])
@@ -58,7 +56,8 @@ static int add_range(struct id_map *map, const char *value,
 		return vc_fail(err, VC_E_ARG, 0,
 			       "not of the form HOST:GUEST:COUNT");
 	*r = (struct id_range){ ids[0], ids[1], ids[2] };
-	if (r->count - 1 > MAX_ID - r->host || r->count - 1 > MAX_ID - r->guest)
+	if (r->count - 1 > SOURCE_MAX_ID - r->host ||
+	    r->count - 1 > SOURCE_MAX_ID - r->guest)
 		return vc_fail(err, VC_E_ARG, 0, "past the last id");
 	map->nr++;
 	return 0;

@@ -26,13 +26,14 @@ struct reader {
 	struct accounts *capture; /* contents wanted here as well */
 };
 
-static int fail_archive(struct reader *r, struct vc_error *err)
+int source_fail_archive(struct archive *a, const char *what,
+			struct vc_error *err)
 {
-	/* of cpio it says nothing when there is no more */
-	const char *text = archive_error_string(r->a);
+	/* it says nothing where a cpio ends too early */
+	const char *text = archive_error_string(a);
 	char shown[200];
 
-	return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
+	return vc_fail(err, VC_E_CORRUPT, 0, "%s: %s", what,
 		       vc_printable(text ? text : "it is cut off", shown,
 				    sizeof(shown)));
 }
@@ -75,7 +76,7 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 		if (rc == ARCHIVE_EOF)
 			return check_sum(r, size, sum, err);
 		if (rc != ARCHIVE_OK)
-			return fail_archive(r, err);
+			return source_fail_archive(r->a, "read", err);
 		if (!len)
 			continue;
 		if (offset < 0 || (uint64_t)offset > size ||
@@ -371,7 +372,7 @@ static void keep_name(struct reader *r)
 
 static int fail_header(struct reader *r, struct vc_error *err)
 {
-	fail_archive(r, err);
+	source_fail_archive(r->a, "read", err);
 	if (!r->last)
 		return -1;
 	return vc_prefix(err, "after entry %llu '%s'",

@@ -7,6 +7,8 @@
  * through an O_PATH descriptor's entry in /proc.
  */
 #include <errno.h>
+#include <linux/capability.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,8 +18,7 @@
 #include "mkimage/source/meta.h"
 
 #define MAX_XATTR_NAMES 65536 /* bytes, as the kernel */
-#define CAPS_V3_BYTES 24
-#define CAPS_V3_REVISION 3
+#define CAPS_ROOTID offsetof(struct vfs_ns_cap_data, rootid)
 
 /* --- owners --------------------------------------------------------------- */
 
@@ -80,28 +81,29 @@ static int map_value(const struct source_opts *o, const char *name,
 	uint32_t id;
 	size_t at;
 
-	if (!strcmp(name, "security.capability") && len == CAPS_V3_BYTES &&
-	    value[3] == CAPS_V3_REVISION) {
-		if (!map_id(&o->uids, get_id(value + 20), &id))
+	if (!strcmp(name, "security.capability") && len == XATTR_CAPS_SZ_3 &&
+	    (get_id(value) & VFS_CAP_REVISION_MASK) == VFS_CAP_REVISION_3) {
+		if (!map_id(&o->uids, get_id(value + CAPS_ROOTID), &id))
 			return vc_fail(err, VC_E_CONFIG, 0,
 				       "capabilities for the root %u: no map "
 				       "names it",
-				       get_id(value + 20));
-		put_id(value + 20, id);
+				       get_id(value + CAPS_ROOTID));
+		put_id(value + CAPS_ROOTID, id);
 		return 0;
 	}
 	if (strcmp(name, ACL_XATTR_ACCESS) != 0 &&
 	    strcmp(name, ACL_XATTR_DEFAULT) != 0)
 		return 0;
-	for (at = 4; at + 8 <= len; at += 8) {
+	for (at = ACL_WIRE_BYTES(0); at + ACL_WIRE_ENTRY <= len;
+	     at += ACL_WIRE_ENTRY) {
 		if (value[at] != ACL_USER && value[at] != ACL_GROUP)
 			continue;
 		map = value[at] == ACL_USER ? &o->uids : &o->gids;
-		if (!map_id(map, get_id(value + at + 4), &id))
+		if (!map_id(map, get_id(value + at + ACL_WIRE_ID), &id))
 			return vc_fail(err, VC_E_CONFIG, 0,
 				       "ACL for %u: no map names it",
-				       get_id(value + at + 4));
-		put_id(value + at + 4, id);
+				       get_id(value + at + ACL_WIRE_ID));
+		put_id(value + at + ACL_WIRE_ID, id);
 	}
 	return 0;
 }

@@ -311,14 +311,16 @@ static int compare_names(const void *a, const void *b)
 
 static int add_name(struct names *n, const char *name)
 {
+	size_t max;
 	char **v;
 
 	if (n->nr == n->max) {
-		n->max = n->max ? 2 * n->max : 64;
-		v = realloc(n->v, n->max * sizeof(*v));
+		max = n->max ? 2 * n->max : 64;
+		v = realloc(n->v, max * sizeof(*v));
 		if (!v)
 			return -1;
 		n->v = v;
+		n->max = max;
 	}
 	n->v[n->nr] = strdup(name);
 	return n->v[n->nr++] ? 0 : -1;

@@ -14,20 +14,22 @@
 
 bool header_is(const uint8_t *h)
 {
-	int sum = 8 * ' ', signed_sum = 8 * ' ', want = 0;
+	const size_t end = HEADER_CHECKSUM + HEADER_ID_LEN;
+	/* the field itself counts as though it were blank */
+	int sum = HEADER_ID_LEN * ' ', signed_sum = sum, want = 0;
 	size_t i;
 
 	for (i = 0; i < TAR_BLOCK; i++) {
-		if (i >= 148 && i < 156)
+		if (i >= HEADER_CHECKSUM && i < end)
 			continue;
 		sum += h[i];
 		signed_sum += (int8_t)h[i]; /* as some have summed them up */
 	}
-	for (i = 148; i < 156 && h[i] == ' '; i++)
+	for (i = HEADER_CHECKSUM; i < end && h[i] == ' '; i++)
 		;
-	if (i == 156 || h[i] < '0' || h[i] > '7')
+	if (i == end || h[i] < '0' || h[i] > '7')
 		return false;
-	for (; i < 156 && h[i] >= '0' && h[i] <= '7'; i++)
+	for (; i < end && h[i] >= '0' && h[i] <= '7'; i++)
 		want = want * 8 + (h[i] - '0');
 	return sum == want || signed_sum == want;
 }
@@ -105,19 +107,24 @@ static int check_numbers(const uint8_t *h, struct vc_error *err)
 /* star has the other two times behind a prefix that is shorter by that. */
 static void take_star_times(const uint8_t *h, struct archive_entry *e)
 {
-	if (memcmp(h + 257, "ustar", 6) != 0 ||
-	    memcmp(h + 508, "tar", 4) != 0 || h[475])
+	const uint8_t *atime = h + HEADER_STAR_ATIME;
+	const uint8_t *ctime = h + HEADER_STAR_CTIME;
+	const size_t len = HEADER_NUMBER_LEN;
+
+	if (memcmp(h + HEADER_MAGIC, "ustar", 6) != 0 ||
+	    memcmp(h + HEADER_STAR_MAGIC, "tar", 4) != 0 ||
+	    h[HEADER_STAR_PREFIX_END])
 		return;
-	if (h[476] >= '0' && h[476] <= '7' && !archive_entry_atime_is_set(e))
-		archive_entry_set_atime(e, header_get_number(h + 476, 12), 0);
-	if (h[488] >= '0' && h[488] <= '7' && !archive_entry_ctime_is_set(e))
-		archive_entry_set_ctime(e, header_get_number(h + 488, 12), 0);
+	if (*atime >= '0' && *atime <= '7' && !archive_entry_atime_is_set(e))
+		archive_entry_set_atime(e, header_get_number(atime, len), 0);
+	if (*ctime >= '0' && *ctime <= '7' && !archive_entry_ctime_is_set(e))
+		archive_entry_set_ctime(e, header_get_number(ctime, len), 0);
 }
 
 static int check_type(struct tar *t, const uint8_t *h, struct archive_entry *e,
 		      struct vc_error *err)
 {
-	const char text[2] = { (char)h[156], '\0' };
+	const char text[2] = { (char)h[HEADER_TYPE], '\0' };
 
 	if (text[0] == '1' && !archive_entry_hardlink(e))
 		return vc_fail(err, VC_E_CORRUPT, 0, "hard link to nothing");
@@ -153,16 +160,17 @@ static int next_header(struct span *rest, char *ret_type,
 		return vc_fail(err, VC_E_LIMIT, 0,
 			       "its headers are more than %d MiB",
 			       TAR_MAX_HEADERS >> 20);
-	if (!h[156] || !strchr("xgXLKVA", h[156]) || !header_is(h))
+	if (!h[HEADER_TYPE] || !strchr("xgXLKVA", h[HEADER_TYPE]) ||
+	    !header_is(h))
 		return 0;
-	size = (uint64_t)header_get_number(h + 124, 12);
+	size = (uint64_t)header_get_number(h + HEADER_SIZE, HEADER_NUMBER_LEN);
 	if (!vc_range_ok(TAR_BLOCK, size, rest->len))
 		return next_header(&(struct span){ 0 }, ret_type, ret_content,
 				   err);
 	whole = TAR_BLOCK + vc_align_up(size, TAR_BLOCK);
 	if (whole > rest->len)
 		whole = rest->len;
-	*ret_type = (char)h[156];
+	*ret_type = (char)h[HEADER_TYPE];
 	*ret_content = (struct span){ h + TAR_BLOCK, (size_t)size };
 	*rest = (struct span){ rest->p + whole, rest->len - (size_t)whole };
 	return 0;

@@ -7,6 +7,27 @@
 
 struct archive_entry;
 
+/* Where the fields of a header are (tar(5)), and how long those with numbers. */
+enum {
+	HEADER_UID = 108,
+	HEADER_GID = 116,
+	HEADER_SIZE = 124,
+	HEADER_MTIME = 136,
+	HEADER_CHECKSUM = 148,
+	HEADER_TYPE = 156,
+	HEADER_MAGIC = 257,
+	HEADER_MAJOR = 329,
+	HEADER_MINOR = 337,
+	/* of star, where ustar has the rest of the prefix */
+	HEADER_STAR_PREFIX_END = 475,
+	HEADER_STAR_ATIME = 476,
+	HEADER_STAR_CTIME = 488,
+	HEADER_STAR_MAGIC = 508,
+
+	HEADER_ID_LEN = 8, /* uid, gid, checksum, major, minor */
+	HEADER_NUMBER_LEN = 12,
+};
+
 /* Is this block a header, by its checksum? */
 bool header_is(const uint8_t *block);
 /* A number in octal or in base 256; what is larger is INT64_MAX. */

@@ -10,7 +10,6 @@
 #include "mkimage/bytes.h"
 #include "mkimage/source/meta.h"
 
-#define NSEC 1000000000L
 /* --- times --------------------------------------------------------------- */
 
 int meta_set_time(struct build *b, const char *path, int64_t sec, long nsec,
@@ -224,7 +223,7 @@ static int check_acl(const struct meta_xattrs *x, const char *name,
 		return vc_fail(err, VC_E_CORRUPT, 0, "ACL without a mask");
 	if (is_access) {
 		m->mode = (uint16_t)((m->mode & 07000) | acl_mode(acl, nr));
-		*ret_keep = !acl_is_mode(acl, nr);
+		*ret_keep = !acl_is_mode(nr);
 	}
 	return 0;
 }

@@ -201,11 +201,15 @@ static int take_back(struct pax_entry *p, struct text key, struct vc_error *err)
 	const uint8_t *h = p->own;
 
 	if (text_is(key, "uid"))
-		archive_entry_set_uid(p->e, header_get_number(h + 108, 8));
+		archive_entry_set_uid(p->e, header_get_number(h + HEADER_UID,
+							      HEADER_ID_LEN));
 	else if (text_is(key, "gid"))
-		archive_entry_set_gid(p->e, header_get_number(h + 116, 8));
+		archive_entry_set_gid(p->e, header_get_number(h + HEADER_GID,
+							      HEADER_ID_LEN));
 	else if (text_is(key, "mtime"))
-		archive_entry_set_mtime(p->e, header_get_number(h + 136, 12),
+		archive_entry_set_mtime(p->e,
+					header_get_number(h + HEADER_MTIME,
+							  HEADER_NUMBER_LEN),
 					0);
 	else if (text_is(key, "atime"))
 		archive_entry_unset_atime(p->e);
@@ -215,11 +219,14 @@ static int take_back(struct pax_entry *p, struct text key, struct vc_error *err)
 		archive_entry_unset_birthtime(p->e);
 	else if (text_is(key, "SCHILY.devmajor"))
 		archive_entry_set_rdevmajor(
-			p->e, (dev_t)header_get_number(h + 329, 8));
+			p->e, (dev_t)header_get_number(h + HEADER_MAJOR,
+						       HEADER_ID_LEN));
 	else if (text_is(key, "SCHILY.devminor"))
 		archive_entry_set_rdevminor(
-			p->e, (dev_t)header_get_number(h + 337, 8));
-	else if (text_is(key, "size") && header_get_number(h + 124, 12))
+			p->e, (dev_t)header_get_number(h + HEADER_MINOR,
+						       HEADER_ID_LEN));
+	else if (text_is(key, "size") &&
+		 header_get_number(h + HEADER_SIZE, HEADER_NUMBER_LEN))
 		/* the parser takes it for 0, and the contents for a header */
 		return vc_fail(err, VC_E_CORRUPT, 0, "its 'size' is empty");
 	return 0;
@@ -251,9 +258,9 @@ static int put_target(struct pax_entry *p, struct text value,
 
 	if (!target)
 		return no_memory(err);
-	if (p->own[156] == '2')
+	if (p->own[HEADER_TYPE] == '2')
 		archive_entry_set_symlink(p->e, target);
-	else if (p->own[156] == '1')
+	else if (p->own[HEADER_TYPE] == '1')
 		archive_entry_set_hardlink(p->e, target);
 	return 0;
 }

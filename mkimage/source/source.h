@@ -16,6 +16,8 @@ struct id_range {
 	uint32_t host, guest, count;
 };
 
+/* The largest of an owner: the one after it stands for "no change". */
+#define SOURCE_MAX_ID (UINT32_MAX - 1)
 #define SOURCE_MAX_ID_RANGES 340 /* as a user namespace */
 
 struct id_map {
@@ -47,15 +49,16 @@ int source_dir(struct build *b, const char *path, const char *guest,
 	       const struct source_opts *opts,
 	       struct vc_error *err) VC_MUST_CHECK;
 
-/* The bytes of the contents of an entry, added up. */
+/* The checksum of an entry's contents that its header tells: their bytes, added
+ * up. */
 struct archive_sum {
-	bool is_wanted;
+	bool is_wanted; /* else there is none to compare with */
 	uint32_t want;
 };
 
 struct archive_opts {
-	/* whiteouts are obeyed, and links on the way to an entry are followed
-	 * as in a chroot */
+	/* the archive is a layer of a container image: whiteouts are obeyed,
+	 * and links on the way to an entry are followed as in a chroot */
 	bool is_layer;
 	/* Looks at the header just read, and may correct the entry; may be
 	 * NULL. */
@@ -66,6 +69,10 @@ struct archive_opts {
 	const struct archive_sum *sum;
 };
 
+/* What libarchive says of its last failure, as VC_E_CORRUPT with `what` it was
+ * about to do in front; -1. */
+int source_fail_archive(struct archive *a, const char *what,
+			struct vc_error *err);
 /* Every entry of an archive that libarchive has opened. */
 int source_archive(struct build *b, struct archive *a,
 		   const struct archive_opts *opts,

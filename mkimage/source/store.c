@@ -234,8 +234,7 @@ static int spool(struct store *s, struct archive *a, struct place *p,
 		if (rc == ARCHIVE_EOF)
 			break;
 		if (rc != ARCHIVE_OK)
-			return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
-				       archive_error_string(a));
+			return source_fail_archive(a, "read", err);
 		if (offset < 0 || (uint64_t)offset > p->size ||
 		    len > p->size - (uint64_t)offset)
 			return vc_fail(err, VC_E_CORRUPT, 0,
@@ -317,7 +316,6 @@ static int index_archive(void *opaque, struct tar *t, struct archive *a,
 {
 	struct indexer *x = opaque;
 	struct archive_entry *e;
-	char shown[200];
 	int rc;
 
 	while (!x->is_other) {
@@ -326,9 +324,7 @@ static int index_archive(void *opaque, struct tar *t, struct archive *a,
 			return 0;
 		/* ARCHIVE_RETRY too, which is a damaged header */
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-			return vc_fail(err, VC_E_CORRUPT, 0, "read: %s",
-				       vc_printable(archive_error_string(a),
-						    shown, sizeof(shown)));
+			return source_fail_archive(a, "read", err);
 		tar_pass_headers(t, a);
 		if (index_entry(x, t, a, e, err))
 			return vc_prefix(

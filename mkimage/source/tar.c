@@ -17,13 +17,13 @@
  * on the bytes of the stream are those that a decoder makes of it.
  *
  * libarchive does not tell all that it reads. So the headers it has just read are
- * looked at once more, see headers.c: in the piece they came in or, when they go
- * on in the next one, in a copy.
+ * looked at once more, see headers.c: in the piece of input they came in or, when
+ * they go on in the next piece, in a copy.
  *
- * Nor has it a limit for the name in a header of cpio and for the map of a sparse
- * file, and has them in memory: so it is not given headers without end. A map may
- * have four bytes for a run, of which it makes eighty; what ends a number is
- * counted on the way to it, wherever it is.
+ * Nor does it limit how much memory it takes for headers: the name of a cpio's
+ * entry, or the map of a sparse file, in which four bytes of text become eighty
+ * in memory. So the bytes of an entry's headers are counted as they are handed
+ * out, and in them the numbers, two of which make a run of such a map.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -39,6 +39,8 @@
 #include "mkimage/source/tar.h"
 
 #define UNPACKED_BYTES (512 * 1024)
+#define CPIO_HEADER 110 /* bytes, of the dialects with digits */
+#define CPIO_SUM_LEN 8
 #define TAR_MAX_REST (64 * 1024 * 1024) /* behind the end of an archive */
 
 /* --- the stream, for libarchive ------------------------------------------- */
@@ -53,7 +55,7 @@ void tar_pass_headers(struct tar *t, struct archive *a)
 	t->checked_pos = headers_pos(t, a);
 }
 
-/* Is it reading headers, and too many of them? */
+/* Is the parser reading the headers of one entry, and too many of them? */
 static int check_more(struct tar *t, struct archive *a)
 {
 	const uint64_t pos = headers_pos(t, a);
@@ -72,8 +74,9 @@ static int check_more(struct tar *t, struct archive *a)
 		       TAR_MAX_HEADERS >> 20);
 }
 
-/* How many have an end here, as in a map of any form; the oldest, of 24 bytes for
- * a run, needs no other limit than that of the headers. */
+/* How many numbers end in these bytes, in any of the forms that the map of a
+ * sparse file has as text. (The oldest form is not text: with 24 bytes for a
+ * run, the limit on headers is limit enough.) */
 static size_t count_numbers(const uint8_t *p, size_t len)
 {
 	size_t i, nr = 0;
@@ -194,8 +197,9 @@ static bool is_tar(struct archive *a)
 	       ARCHIVE_FORMAT_TAR;
 }
 
-/* What is at hand of the headers from `pos` on, in one piece; NULL if they are
- * not. */
+/* The headers from `pos` on, with all that is at hand behind them, in one piece
+ * of memory; NULL if their beginning is lost, as there was no memory to keep
+ * it. */
 static const uint8_t *headers_at(struct tar *t, uint64_t pos, size_t *ret_len)
 {
 	const uint64_t start = t->total - t->cur_len;
@@ -220,15 +224,17 @@ static const uint8_t *headers_at(struct tar *t, uint64_t pos, size_t *ret_len)
 	return kept;
 }
 
-/* cpio's "crc" has a sum, which libarchive does not look at. */
+/* cpio's "crc" has a sum, in hexadecimal digits at the end of the header, which
+ * libarchive does not look at. */
 static void take_sum(struct tar *t, int format, const uint8_t *h, size_t len)
 {
-	char text[9] = "";
+	char text[CPIO_SUM_LEN + 1] = "";
 
-	t->sum.is_wanted = format == ARCHIVE_FORMAT_CPIO_SVR4_CRC && len >= 110;
+	t->sum.is_wanted =
+		format == ARCHIVE_FORMAT_CPIO_SVR4_CRC && len >= CPIO_HEADER;
 	if (!t->sum.is_wanted)
 		return;
-	memcpy(text, h + 102, 8);
+	memcpy(text, h + CPIO_HEADER - CPIO_SUM_LEN, CPIO_SUM_LEN);
 	t->sum.want = (uint32_t)strtoul(text, NULL, 16);
 }
 
@@ -257,6 +263,12 @@ static bool is_cpio(const uint8_t *p, size_t len)
 	       (len < 6 || p[5] == '1' || p[5] == '2' || p[5] == '7');
 }
 
+/* Does another archive begin here, as far as it is at hand? */
+static bool is_archive(const uint8_t *p, size_t len)
+{
+	return (len >= TAR_BLOCK && header_is(p)) || is_cpio(p, len);
+}
+
 /* For the decoder: what there is of a piece or two, and those that follow. */
 static int feed_packed(void *opaque, const uint8_t **ret, size_t *ret_len,
 		       struct vc_error *err)
@@ -277,9 +289,10 @@ static int feed_packed(void *opaque, const uint8_t **ret, size_t *ret_len,
 	return 0;
 }
 
-/* Is what comes `at` this piece compressed? Then a decoder makes the stream from
- * there on, the first piece of which is there. Else of a few bytes at its end no
- * more is known than that: the next piece is there. */
+/* Is what begins at offset `at` of this piece compressed? If it is, a decoder
+ * makes the stream from there on, and `cur` is the first piece it made. If it is
+ * not, `cur` is still this piece, or the next one where only a few bytes of this
+ * were left to look at. */
 static int unpack(struct tar *t, size_t at, bool *ret, struct vc_error *err)
 {
 	uint8_t magic[TAR_MAGIC];
@@ -319,9 +332,10 @@ static int unpack(struct tar *t, size_t at, bool *ret, struct vc_error *err)
 	return 0;
 }
 
-/* Look at what follows the end of an archive at `pos`, up to the next one;
- * *ret_more if there is one, where cur_fed then points. Archives of tar fill
- * blocks, those of cpio need not. */
+/* Look at what follows an archive, whose end is at `pos` of the stream, up to
+ * the next one. *ret_more: there is one, and cur_fed is where it begins in
+ * `cur`. *ret_garbage: there was something else than zeroes. Archives of tar
+ * begin at whole blocks (`in_blocks`), those of cpio need not. */
 static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 		     bool *ret_more, bool *ret_garbage, struct vc_error *err)
 {
@@ -339,9 +353,7 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 				       t->cur_len - at);
 			if (is_all_zero(p, n))
 				continue;
-			if (!*ret_garbage &&
-			    ((t->cur_len - at >= TAR_BLOCK && header_is(p)) ||
-			     is_cpio(p, t->cur_len - at))) {
+			if (!*ret_garbage && is_archive(p, t->cur_len - at)) {
 				*ret_more = true;
 				t->cur_fed = at;
 				t->base = t->total - t->cur_len + at;
@@ -370,10 +382,10 @@ static int find_next(struct tar *t, uint64_t pos, bool in_blocks,
 	}
 }
 
-/* Was there a header where the parser has found the end? Programs leave the mark
- * out, and tar says nothing of that; a file that was cut off just between two
- * entries is the same bytes. Of one that is compressed, or has a digest, a cut
- * would have been seen before. */
+/* Did the parser find the mark at the end, or just no more bytes? Some programs
+ * leave the mark out, and tar does not mind; but a file that was cut off between
+ * two entries looks the same. Of compressed input, or such that has a digest, a
+ * cut would have been seen before. */
 static int check_end_mark(struct tar *t, struct archive *a,
 			  struct vc_error *err)
 {
@@ -389,16 +401,11 @@ static int check_end_mark(struct tar *t, struct archive *a,
 
 static int fail_open(struct tar *t, struct archive *a, struct vc_error *err)
 {
-	const char *text = archive_error_string(a);
-	char shown[200];
-
 	if (t->err.code) {
 		*err = t->err;
 		return -1;
 	}
-	return vc_fail(err, VC_E_CORRUPT, 0, "open: %s",
-		       vc_printable(text ? text : "unknown error", shown,
-				    sizeof(shown)));
+	return source_fail_archive(a, "open", err);
 }
 
 static int read_one(struct tar *t, struct archive *a,

@@ -21,28 +21,36 @@
 struct archive;
 
 struct tar {
-	struct build *b;	 /* borrowed */
-	struct stream *s;	 /* borrowed */
-	struct digest *digest;	 /* of what the stream gives; may be NULL */
-	struct decoder *decoder; /* of what follows in it, see unpack() */
-	uint8_t *unpacked;	 /* what it makes */
+	struct build *b;       /* borrowed */
+	struct stream *s;      /* borrowed */
+	struct digest *digest; /* borrowed: of what `s` gives; may be NULL */
+	struct vc_error err;   /* of `s`, while libarchive reads from it */
+
+	/* The piece of input that the parser has now. Positions count the bytes
+	 * handed out from the beginning of the stream. */
+	const uint8_t *cur;
+	size_t cur_len, cur_fed; /* cur_fed: already handed out of it */
+	uint64_t total;		 /* position of its end */
+	uint64_t base;		 /* position where this archive began */
+	bool is_padded;		 /* zeroes were added up to a whole block */
+
+	/* A compressed archive behind a plain one, see unpack(). */
 	bool may_unpack;
-	/* what it gets first of the stream */
+	struct decoder *decoder; /* owned; NULL: there is none so far */
+	uint8_t *unpacked;	 /* owned: what it made last */
+	/* its first input, which has been read already: the end of one piece,
+	 * then what is left of the next */
 	uint8_t magic[TAR_MAGIC];
 	const uint8_t *packed;
 	size_t magic_len, packed_len;
-	struct vc_error err;	 /* of the stream */
-	const uint8_t *cur;	 /* what the parser has now */
-	size_t cur_len, cur_fed; /* cur_fed: already handed out of it */
-	uint64_t total;		 /* where `cur` ends in the stream */
-	bool is_padded;		 /* beyond it, to a whole block */
-	uint64_t base;		 /* where this archive began */
-	/* headers that began before `cur`, which goes on with them; where those
-	 * begin that have been looked at */
-	uint8_t *kept;
+
+	/* Headers that began in a piece before `cur`: a copy of them. */
+	uint8_t *kept; /* owned */
 	size_t kept_len;
-	uint64_t kept_pos, checked_pos;
-	size_t nr_numbers;	    /* in what is kept, as of a map */
+	uint64_t kept_pos;    /* position of its beginning */
+	uint64_t checked_pos; /* and of the last headers that were looked at */
+	size_t nr_numbers;    /* in the copy: see check_more() */
+
 	struct pax_globals globals; /* of this archive, so far */
 	struct archive_sum sum;	    /* of this entry */
 };

@@ -21,7 +21,7 @@ START_TEST(sorts_and_adds_a_mask)
 	ck_assert_uint_eq(e[2].id, 1000);
 	ck_assert_uint_eq(e[4].tag, ACL_MASK);
 	ck_assert_uint_eq(e[4].perm, 7);
-	ck_assert(!acl_is_mode(e, nr));
+	ck_assert(!acl_is_mode(nr));
 	/* the group's bits are the mask's */
 	ck_assert_uint_eq(acl_mode(e, nr), 0770);
 }
