@@ -29,7 +29,8 @@ struct accounts {
 
 /* Another file comes in the place of what there was. */
 void accounts_clear(struct accounts *acc);
-/* Bytes of it. What is beyond ACCOUNTS_MAX_BYTES is not kept. */
+/* More bytes of the file, from `offset` on. A piece that goes beyond
+ * ACCOUNTS_MAX_BYTES is not kept. */
 int accounts_put(struct accounts *acc, uint64_t offset, const void *data,
 		 size_t len, struct vc_error *err) VC_MUST_CHECK;
 /* The number in the third field of the first line that has `name` in its first;

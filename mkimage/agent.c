@@ -23,8 +23,12 @@
 #define WANTS_DIR "/etc/systemd/system/multi-user.target.wants/"
 #define MAX_PROGRAM (64 * 1024 * 1024)
 
-const char *const agent_starter_names[] = { "systemd", "openrc", "vmm-init",
-					    "nobody" };
+const char *const agent_starter_names[] = {
+	[AGENT_BY_SYSTEMD] = "systemd",
+	[AGENT_BY_OPENRC] = "openrc",
+	[AGENT_BY_VMM_INIT] = "vmm-init",
+	[AGENT_BY_NOBODY] = "nobody",
+};
 
 static const char unit[] = "[Unit]\n"
 			   "Description=Agent for the host of this machine\n"

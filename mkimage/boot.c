@@ -15,7 +15,7 @@
 
 #define COPY_BYTES ((size_t)256 * 1024)
 
-/* --- versions -------------------------------------------------------------------- */
+/* --- versions ------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -70,7 +70,7 @@ int boot_compare_versions(const char *a, const char *b)
 	return 0;
 }
 
-/* --- looking for them ----------------------------------------------------------------- */
+/* --- looking for them ----------------------------------------------------- */
 
 static const struct node *file_at(struct tree *t, const char *path)
 {
@@ -182,7 +182,7 @@ int boot_find(struct tree *t, struct boot_found *ret, struct vc_error *err)
 	return 0;
 }
 
-/* --- copies ----------------------------------------------------------------------------- */
+/* --- copies --------------------------------------------------------------- */
 
 static int copy(const struct node *n, struct writer *w,
 		const struct boot_opts *o, const char *name,

@@ -178,7 +178,8 @@ int build_file_data(struct build *b, struct accounts *acc, uint64_t offset,
 	return acc ? accounts_put(acc, offset, data, len, err) : 0;
 }
 
-/* The ACLs of a source may name accounts. */
+/* ACLs name accounts of passwd and group; --root-password-hash and --hostname
+ * edit the other two. */
 struct accounts *build_capture_for(struct build *b, const struct tree_place *p)
 {
 	struct accounts *acc;

@@ -17,8 +17,8 @@
 #define BUILD_MIN_TIME (-INT64_C(0x80000000))
 #define BUILD_MAX_TIME INT64_C(0x37fffffff)
 
-/* Memory for ACLs that name accounts, which wait for the last source: so much,
- * and more for each entry. */
+/* How much memory ACLs may take that name accounts and so have to wait until all
+ * sources are in: so many bytes, and more for each entry. */
 #define BUILD_ACL_ROOM (UINT64_C(32) * 1024 * 1024)
 #define BUILD_ACL_ROOM_EACH 1024
 
@@ -62,24 +62,25 @@ int build_settle(struct build *b, struct vc_error *err) VC_MUST_CHECK;
 /* Nothing else comes: settle, and give a time to directories nobody spoke of.
  */
 int build_complete(struct build *b, struct vc_error *err) VC_MUST_CHECK;
-/* What at `place` will not survive a new entry there, of use to whoever made
- * it: a directory with something in it; of an earlier source, what is none. */
+/* What is at a place before a new entry comes, and whose loss somebody might
+ * not expect. */
 enum build_before {
 	BUILD_BEFORE_NOTHING,
-	BUILD_BEFORE_DIR,
-	BUILD_BEFORE_LINK,
-	BUILD_BEFORE_FILE,
+	BUILD_BEFORE_DIR,  /* a directory that is not empty */
+	BUILD_BEFORE_LINK, /* a symbolic link of an earlier source */
+	BUILD_BEFORE_FILE, /* anything else of an earlier source */
 };
 enum build_before build_look(const struct build *b,
 			     const struct tree_place *place);
-/* The new entry, `path`, is there: tell what went. */
+/* The new entry, `path`, has come: warn if a directory went with all that was
+ * in it, or if a directory replaced something else. */
 int build_warn_replaced(struct build *b, const char *path,
 			enum build_before before, bool is_dir,
 			struct vc_error *err) VC_MUST_CHECK;
 /* The time of what has none of its own: SOURCE_DATE_EPOCH, or the latest in
- * the input. */
+ * the input. In seconds since 1970. */
 int64_t build_time(const struct build *b);
-/* Of what no source brings: root's, of that time. */
+/* Owner and times of what no source brings: root, and that time. */
 struct tree_meta build_meta(const struct build *b, uint16_t mode);
 /* Put one more attribute on a node. */
 int build_set_xattr(struct build *b, struct node *n, const char *name,
@@ -91,8 +92,9 @@ int build_set_acl(struct build *b, struct node *n, bool is_default,
 		  struct acl_entry *e, size_t nr,
 		  struct vc_error *err) VC_MUST_CHECK;
 void named_acl_free(struct named_acl *a);
-/* Where to keep the contents of the file at `p`, which an ACL may need, or
- * NULL; what was there is forgotten. */
+/* Where to keep a copy of the contents of the file at `p`, if it is one that is
+ * needed later (/etc/passwd and the like), else NULL. What was kept of an earlier
+ * file is forgotten. */
 struct accounts *build_capture_for(struct build *b, const struct tree_place *p);
 /* Contents of a file that a source has begun: to the writer, to `acc` unless it
  * is NULL, and looked at. */

@@ -8,8 +8,8 @@
 
 #define GUEST_MAX_SSH_KEYS 32
 #define GUEST_MAX_KEY_BYTES (256 * 1024) /* of all files together */
-#define GUEST_MAX_HOSTNAME 64		 /* as Linux */
-#define GUEST_MAX_HASH 512
+#define GUEST_MAX_HOSTNAME 64		 /* bytes, as Linux */
+#define GUEST_MAX_HASH 512		 /* bytes */
 
 enum guest_network {
 	GUEST_NETWORK_AS_IS,

@@ -24,7 +24,7 @@ static inline uint64_t xxh3(const void *data, size_t len, uint64_t seed)
 	return XXH3_64bits_withSeed(data, len, seed);
 }
 
-/* --- piece by piece -------------------------------------------------------- */
+/* --- piece by piece ------------------------------------------------------- */
 
 struct xxh64 {
 	XXH64_state_t state;

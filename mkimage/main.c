@@ -53,8 +53,7 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 	return build_complete(b, err);
 }
 
-/* What is told must be true, and who is not told has no image: the name comes
- * last. */
+/* The report comes first: whoever could not be told of an image gets none. */
 static int publish(const struct settings *s, const struct build *b,
 		   const struct report *p, struct target *t,
 		   struct vc_error *err)
@@ -107,7 +106,7 @@ static int run(struct settings *s, struct vc_error *err)
 
 	if (vc_outfile_catch_signals("mkimage", err) || build_init(&b, err))
 		return -1;
-	/* who does not read the report is an error like a full disk */
+	/* a report that nobody reads is an error, as on a full disk: no signal */
 	signal(SIGPIPE, SIG_IGN);
 	b.warn.is_strict = s->is_strict;
 	b.warn.is_quiet = s->is_quiet;

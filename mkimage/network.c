@@ -19,7 +19,8 @@ static int enable_openrc(struct build *b, const char *name, const char *level,
 	return guest_put_symlink(b, path, target, err);
 }
 
-/* With udev the first card would have a name by where it sits. */
+/* Keep the names that the kernel gives: with udev the first card would not be
+ * eth0, but have a name that tells where it sits. */
 static int keep_names(struct build *b, struct vc_error *err)
 {
 	static const char *const udev[] = { "/usr/lib/systemd/systemd-udevd",
@@ -35,7 +36,7 @@ static int keep_names(struct build *b, struct vc_error *err)
 				 "/dev/null", err);
 }
 
-/* --- systemd-networkd --------------------------------------------------------- */
+/* --- systemd-networkd ----------------------------------------------------- */
 
 static bool has_networkd(struct build *b, bool is_dhcp)
 {
@@ -94,7 +95,7 @@ static int put_networkd(struct build *b, bool is_dhcp, struct vc_error *err)
 	return is_dhcp ? enable_networkd(b, err) : 0;
 }
 
-/* --- ifupdown ------------------------------------------------------------------- */
+/* --- ifupdown ------------------------------------------------------------- */
 
 static bool has_dhcp_client(struct build *b)
 {
@@ -160,7 +161,7 @@ static int put_ifupdown(struct build *b, bool is_dhcp, struct vc_error *err)
 			      err);
 }
 
-/* --- Gentoo's scripts -------------------------------------------------------------- */
+/* --- Gentoo's scripts ----------------------------------------------------- */
 
 static bool has_netifrc(struct build *b, bool is_dhcp)
 {
@@ -186,7 +187,7 @@ static int put_netifrc(struct build *b, bool is_dhcp, struct vc_error *err)
 	return enable_openrc(b, "net.eth0", "default", err);
 }
 
-/* --- dhcpcd ------------------------------------------------------------------------ */
+/* --- dhcpcd --------------------------------------------------------------- */
 
 static bool has_dhcpcd(struct build *b, bool is_dhcp)
 {
@@ -215,7 +216,7 @@ static int put_dhcpcd(struct build *b, bool is_dhcp, struct vc_error *err)
 				   : 0;
 }
 
-/* --- NetworkManager ---------------------------------------------------------------- */
+/* --- NetworkManager ------------------------------------------------------- */
 
 static bool has_nm(struct build *b, bool is_dhcp)
 {
@@ -226,8 +227,9 @@ static bool has_nm(struct build *b, bool is_dhcp)
 	return guest_has(b, nm);
 }
 
-/* Then it asks for an address on each card, without a word of ours. That there is
- * to be none it is told in any case, as has_nm() says. */
+/* NetworkManager that is started already asks for an address on each card, so
+ * for DHCP there is nothing to write. (That there is to be no network it is told
+ * whether it is started or not: by the entry with has_nm().) */
 static bool has_started_nm(struct build *b, bool is_dhcp)
 {
 	static const char *const enabled[] = {
@@ -252,7 +254,7 @@ static int put_nm(struct build *b, bool is_dhcp, struct vc_error *err)
 			      err);
 }
 
-/* --- which of them --------------------------------------------------------------------- */
+/* --- which of them -------------------------------------------------------- */
 
 /* In the order in which they are taken. */
 static const struct {

@@ -5,7 +5,8 @@
 
 #include "mkimage/build.h"
 
-/* Have the guest ask for an address, or leave all but its loopback device alone. */
+/* Have the guest ask for an address by DHCP (`is_dhcp`), or leave all its devices
+ * but the loopback alone. All sources are in. */
 int network_apply(struct build *b, bool is_dhcp,
 		  struct vc_error *err) VC_MUST_CHECK;
 

@@ -9,10 +9,10 @@
 
 #include "mkimage/source/source.h"
 
-#define OPS_MAX (1024 * 1024)
+#define OPS_MAX (1024 * 1024) /* steps */
 #define MANIFEST_MAX_BYTES (64 * 1024 * 1024)
-#define MANIFEST_MAX_LINE (64 * 1024)
-#define MANIFEST_MAX_WORDS 8
+#define MANIFEST_MAX_LINE (64 * 1024) /* bytes */
+#define MANIFEST_MAX_WORDS 8	      /* of a line */
 
 enum op_verb {
 	OP_ADD,
@@ -26,7 +26,7 @@ enum op_verb {
 };
 #define OP_NR_VERBS (OP_REMOVE + 1)
 
-/* What stands before the name in the image. */
+/* What a step has before the name in the image. */
 enum op_arg {
 	OP_ARG_NONE,
 	OP_ARG_HOST,
@@ -66,7 +66,7 @@ int ops_apply(struct build *b, const struct ops *o,
 	      const struct source_opts *opts,
 	      struct vc_error *err) VC_MUST_CHECK;
 
-/* What `arg` is of a step, from `text`. */
+/* Set what a step has as its `arg` from `text`, which is copied. */
 int op_set(struct op *op, enum op_arg arg, const char *text,
 	   struct vc_error *err) VC_MUST_CHECK;
 void op_fini(struct op *op);

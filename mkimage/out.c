@@ -32,14 +32,14 @@
 #define NR_BUFS 3
 #define BUF_BYTES OUT_ALIGN
 #define RESERVE_BYTES (UINT64_C(64) * 1024 * 1024) /* of space, at a time */
-/* A raw disk has this size, or half of it again and again where the host has no
- * such files, and grows by steps when more is written: what it may become can be
- * more than there can be in one file. */
+/* A raw disk begins with this size, or with half of it again and again where the
+ * host has no such files, and grows by steps when more is written: the most it
+ * could become may be more than there can be in one file. */
 #define FIRST_BYTES (UINT64_C(2) << 40)
 #define FIRST_MIN_BYTES (UINT64_C(1) << 20)
 #define STEP_BYTES (UINT64_C(64) << 30)
-#define NR_RESERVES_FREE 4 /* as many are left for others */
-/* So much in a row, and more is expected to come. */
+#define NR_RESERVES_FREE 4 /* as many stay free for others */
+/* After so much in a row, more is expected to come. */
 #define RESERVE_AFTER (UINT64_C(4) * 1024 * 1024)
 
 struct out_buf {
@@ -66,10 +66,11 @@ struct out {
 	enum vc_disk_status status;
 	struct vc_error why; /* has a code if the disk did not grow */
 
-	/* where in the file the last write ended, about; since where there was
-	 * no gap; what has been taken begins before that and ends here */
-	uint64_t file_pos, file_run, reserved_to;
-	uint64_t top; /* of the disk: end of the highest write so far */
+	/* Offsets in the file; of a format with clusters, estimates. */
+	uint64_t file_pos;    /* where the last write ended */
+	uint64_t file_run;    /* where the writes in a row up to it began */
+	uint64_t reserved_to; /* end of the space taken ahead; 0: none */
+	uint64_t top;	      /* end of the highest write so far */
 	bool cannot_reserve;
 };
 
@@ -92,7 +93,7 @@ static void write_done(struct vc_disk_req *req, enum vc_disk_status status)
 		b->out->status = status;
 }
 
-/* --- space ----------------------------------------------------------------- */
+/* --- space ---------------------------------------------------------------- */
 
 static int file_fd(const struct out *o)
 {
@@ -104,16 +105,16 @@ static bool is_raw(const struct out *o)
 	return o->stage || o->opts.format == VC_DISK_FORMAT_RAW;
 }
 
-/* What was taken and not used. Nothing of it was ever written: it was taken
- * above all else, and is given back before anything goes there but what comes
- * next. */
+/* Give back the space that was taken ahead and not used. Nothing was ever
+ * written to it: it lies above all that was, and is given back before anything
+ * but the next write of the row can get there. */
 static void give_back(struct out *o)
 {
 	if (is_raw(o) && o->reserved_to > o->file_pos &&
 	    fallocate(file_fd(o), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)o->file_pos,
 		      (off_t)(o->reserved_to - o->file_pos)))
-		o->cannot_reserve = true; /* it stays, and does no harm */
+		o->cannot_reserve = true; /* it stays taken: no harm */
 	if (is_raw(o))
 		o->reserved_to = 0;
 }
@@ -161,7 +162,7 @@ static void reserve(struct out *o, uint64_t offset, uint64_t len)
 		give_back(o);
 }
 
-/* The file has its length: end it there in every respect. */
+/* The file has its length: give back what was taken ahead behind its end. */
 static void trim(struct out *o)
 {
 	struct stat st;
@@ -169,10 +170,10 @@ static void trim(struct out *o)
 	/* a hole cannot be punched behind the end, but cut off */
 	if (o->reserved_to && !fstat(file_fd(o), &st) &&
 	    ftruncate(file_fd(o), st.st_size))
-		return; /* it stays, and does no harm */
+		return; /* it stays taken, and does no harm */
 }
 
-/* --- blocks ---------------------------------------------------------------- */
+/* --- blocks --------------------------------------------------------------- */
 
 /* May a file of the host be smaller, if it cannot be as large as that? A file
  * system without holes fills it at once. */
@@ -297,7 +298,7 @@ int out_zero(struct out *o, uint64_t nr, uint64_t count, struct vc_error *err)
 			    count * OUT_BLOCK, err);
 }
 
-/* --- bytes ----------------------------------------------------------------- */
+/* --- bytes ---------------------------------------------------------------- */
 
 int out_disk_pwrite(struct out *o, uint64_t offset, const void *data,
 		    size_t len, struct vc_error *err)
@@ -328,7 +329,7 @@ int out_pread(struct out *o, uint64_t offset, void *data, size_t len,
 			    err);
 }
 
-/* --- the file ---------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------- */
 
 int out_temp(const struct out *o, struct vc_outfile **ret, struct vc_error *err)
 {

@@ -6,7 +6,7 @@
 #include <vmmcore/error.h>
 
 #define PATTERNS_MAX 4096
-#define PATTERN_MAX_LEN 4096
+#define PATTERN_MAX_LEN 4096 /* bytes */
 
 struct patterns {
 	char **texts; /* owned */

@@ -3,8 +3,8 @@
  * The order of the work: the file is opened (nothing of it can be seen under
  * its name), partitions before the root get their places, the file system is
  * written from where the root begins; when its size is known, the table and
- * what the other partitions have; then the container. Who has opened it tells
- * what there is before it gets its name, so that nothing can fail after that.
+ * what the other partitions have; then the container. The caller prints its report
+ * before target_commit() gives the file its name: nothing can fail after that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ struct target {
 	struct boot_files boot;
 };
 
-/* --- opening ----------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------- */
 
 /* Where there is no room for a root, a block stands for it: that it is too small
  * is found, as always, when it is known what would be enough. */
@@ -95,7 +95,7 @@ int target_open(const struct target_opts *opts, struct warnings *warn,
 	return 0;
 }
 
-/* --- finishing ---------------------------------------------------------------------- */
+/* --- finishing ------------------------------------------------------------ */
 
 /* A disk has the size that was asked for, if its file system is smaller. */
 static int choose_size(const struct target *t, struct target_report *r,
@@ -140,7 +140,7 @@ static int extract_boot(struct target *t, struct tree *tree,
 	return boot_copy(&r->boot, t->writer, &opts, &t->boot, err);
 }
 
-/* Zeroes, without reading them where the file has a hole. */
+/* The sha256 of the file. A hole is not read: it counts as zeroes. */
 static int digest_file(const struct target_opts *o, int fd, uint64_t size,
 		       struct digest_id *ret, struct vc_error *err)
 {
@@ -193,7 +193,8 @@ static int look_at_file(struct target *t, struct target_report *r,
 				   : 0;
 }
 
-/* What can still go wrong goes wrong now. */
+/* With --sync: what can still go wrong goes wrong now, while no file has a name.
+ */
 static int wait_for_medium(struct target *t, struct vc_error *err)
 {
 	if ((t->boot.kernel && vc_outfile_sync(t->boot.kernel, err)) ||

@@ -43,12 +43,14 @@ struct target_report {
 
 struct target;
 
-/* *ret_writer belongs to the image. */
+/* Open the output, which has no name until target_commit(). *ret_writer is
+ * borrowed and lives as long as *ret. */
 int target_open(const struct target_opts *opts, struct warnings *warn,
 		struct target **ret, struct writer **ret_writer,
 		struct vc_error *err) VC_MUST_CHECK;
-/* Lay out `tree`, whose programs are for `machine`, and write all that is left: the
- * file is complete, and has no name. */
+/* Lay out `tree`, whose programs are for `machine`, and write all that is left.
+ * The file is complete then, and has no name yet. `time`: when the file system
+ * was made, in seconds since 1970. */
 int target_finish(struct target *t, struct tree *tree, int64_t time,
 		  enum machine machine, struct target_report *ret,
 		  struct vc_error *err) VC_MUST_CHECK;

@@ -21,8 +21,8 @@
 #define TREE_MAX_LINKS 65000 /* names of one file: ext4's limit */
 #define TREE_MAX_NODES (UINT32_C(1) << 31)
 #define TREE_MAX_LAYERS 4096
-/* Directories that only the names of others tell of: so many, and more for each
- * entry. A name may have thousands. */
+/* How many directories may be there without an entry, only as names lead through
+ * them: so many, and more for each entry. A single name can make thousands. */
 #define TREE_MAX_IMPLICIT 65536
 #define TREE_MAX_IMPLICIT_EACH 16
 
@@ -56,7 +56,8 @@ enum node_type {
 	NODE_BOUND, /* the same when it has been found; internal */
 };
 
-/* One name in a directory. One that is removed may be in no list. */
+/* One name in a directory. After it was removed it stays in memory, to be used
+ * again, and may have left the list of its directory: TREE_UNLISTED. */
 #define TREE_UNLISTED UINT16_MAX
 struct dent {
 	struct node *node; /* NULL: removed */
@@ -130,7 +131,7 @@ struct tree {
 	uint32_t nr_nodes, nr_implicit;
 	uint16_t layer;	     /* that arrives now, from 1 */
 	uint64_t nr_pruned;  /* names that whiteouts have looked at */
-	unsigned link_flags; /* TREE_*: the ways to targets of hard links */
+	unsigned link_flags; /* of tree_walk(), to the targets of hard links */
 	struct xset_table xsets;
 	/* Called for each file that has lost its last name. */
 	void (*drop)(void *opaque, struct node *file);
@@ -182,7 +183,7 @@ int tree_link(struct tree *t, const struct tree_place *place,
 /* All entries are in: bind the pending links. */
 int tree_resolve(struct tree *t, struct vc_error *err) VC_MUST_CHECK;
 
-/* --- layers: one source, or one layer of a container image, over another --- */
+/* --- layers: one source, or one layer of a container image, over another -- */
 
 /* What arrives from now on lies over what is there; binds pending links. */
 int tree_next_layer(struct tree *t, struct vc_error *err) VC_MUST_CHECK;

@@ -26,14 +26,15 @@ struct writer_ops {
 	/* Contents of `n`, a NODE_FILE without any, of n->size_bytes. */
 	int (*file_begin)(struct writer *w, struct node *n,
 			  struct vc_error *err);
-	/* Ascending and without overlap; what is left out is a hole. */
+	/* Bytes of that file, from `offset` on. Calls go upwards and do not
+	 * overlap; what they leave out is a hole. */
 	int (*file_data)(struct writer *w, uint64_t offset, const void *data,
 			 size_t len, struct vc_error *err);
 	int (*file_end)(struct writer *w, struct vc_error *err);
-	/* The contents of `n` are no longer needed. */
+	/* `n` has lost its contents: to others, or with its last name. */
 	void (*file_drop)(struct writer *w, struct node *n);
 	/* Lay out `t`, which is complete, and write all that is left; `time` is
-	 * when the file system was made. */
+	 * when the file system was made, in seconds since 1970. */
 	int (*finish)(struct writer *w, struct tree *t, int64_t time,
 		      struct writer_report *ret, struct vc_error *err);
 	/* After finish(): read contents back, within the file. */
@@ -46,8 +47,9 @@ struct writer_ops {
 /* Base of every writer. */
 struct writer {
 	const struct writer_ops *ops;
-	uint32_t max_values; /* bytes of one entry's attributes that could
-				still have room; 0: any */
+	/* The values of one entry's attributes may have so many bytes at most;
+	 * more could have no room anywhere. 0: any number. */
+	uint32_t max_values;
 };
 
 #endif

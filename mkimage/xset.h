@@ -35,8 +35,7 @@ struct xset_table {
 	struct xset **sets; /* id - 1 */
 	uint32_t nr, max;
 	uint64_t bytes;
-	uint32_t max_values; /* of one set, but for ACLs; 0: any; see writer.h
-			      */
+	uint32_t max_values; /* the writer's, see writer.h; ACLs do not count */
 	uint32_t *slots;
 	uint32_t nr_slots;
 };

@@ -127,40 +127,102 @@ static void report_text(const struct settings *s, const struct build *b,
 		       agent_starter_names[p->starter]);
 }
 
+/* Members of `root`, in the order they are put there. Returns 0, or -1 when
+ * memory is out. */
+static int put_numbers(json_t *root, const struct build *b,
+		       const struct report *p)
+{
+	const struct writer_report *r = &p->target.writer;
+	const struct {
+		const char *key;
+		uint64_t value;
+	} numbers[] = {
+		{ "size", r->size },
+		{ "used", r->used },
+		{ "free", r->free },
+		{ "data", r->data },
+		{ "disk-size", p->target.disk_bytes },
+		{ "file-size", p->target.file_bytes },
+		{ "entries", b->nr_entries },
+		{ "inodes", r->nr_inodes },
+		{ "free-inodes", r->nr_free_inodes },
+	};
+	int rc = 0;
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(numbers); i++)
+		rc |= json_object_set_new(
+			root, numbers[i].key,
+			json_integer((json_int_t)numbers[i].value));
+	return rc;
+}
+
+static int put_texts(json_t *root, const struct settings *s,
+		     const struct build *b, const struct report *p)
+{
+	const struct boot_found *boot = &p->target.boot;
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{ "machine", machine_names[machine_most(&b->machines)] },
+		{ "agent",
+		  s->has_agent ? agent_starter_names[p->starter] : NULL },
+		{ "kernel", s->boot_dir ? boot->kernel_path : NULL },
+		{ "initrd", boot->initrd ? boot->initrd_path : NULL },
+	};
+	int rc = 0;
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(texts); i++)
+		rc |= json_object_set_new(root, texts[i].key,
+					  json_of(texts[i].value));
+	return rc;
+}
+
+static int put_warnings(json_t *root, const struct warnings *w)
+{
+	json_t *list = json_array();
+	int rc = 0;
+	uint64_t i;
+
+	for (i = 0; i < w->nr && i < WARN_MAX_KEPT; i++)
+		rc |= json_array_append_new(list, json_of(w->kept[i]));
+	rc |= json_object_set_new(root, "nr-warnings",
+				  json_integer((json_int_t)w->nr));
+	return rc | json_object_set_new(root, "warnings", list);
+}
+
+static int put_all(json_t *root, const struct settings *s,
+		   const struct build *b, const struct report *p)
+{
+	const char *format = s->fs_kind == TARGET_CPIO
+				     ? "raw"
+				     : vc_disk_format_names[s->out.format - 1];
+	const char *uuid = p->target.writer.uuid;
+	int rc;
+
+	rc = json_object_set_new(root, "output", json_of(s->output));
+	rc |= json_object_set_new(root, "format", json_of(format));
+	rc |= json_object_set_new(root, "file-system",
+				  json_of(target_fs_names[s->fs_kind]));
+	rc |= put_numbers(root, b, p);
+	rc |= json_object_set_new(root, "uuid", json_of(*uuid ? uuid : NULL));
+	rc |= json_object_set_new(root, "sha256",
+				  json_of(p->target.digest.hex));
+	rc |= put_warnings(root, &b->warn);
+	return rc | put_texts(root, s, b, p);
+}
+
 static int report_json(const struct settings *s, const struct build *b,
 		       const struct report *p, struct vc_error *err)
 {
-	const struct writer_report *r = &p->target.writer;
-	json_t *warnings = json_array(), *root;
-	uint64_t i;
+	json_t *root = json_object();
 	int rc;
 
-	for (i = 0; i < b->warn.nr && i < WARN_MAX_KEPT; i++)
-		json_array_append_new(warnings, json_of(b->warn.kept[i]));
-	root = json_pack(
-		"{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:s?, s:s, s:I, s:o, s:s?, s:s?, s:o, s:o}",
-		"output", json_of(s->output), "format",
-		s->fs_kind == TARGET_CPIO
-			? "raw"
-			: vc_disk_format_names[s->out.format - 1],
-		"file-system", target_fs_names[s->fs_kind], "size",
-		(json_int_t)r->size, "used", (json_int_t)r->used, "free",
-		(json_int_t)r->free, "data", (json_int_t)r->data, "disk-size",
-		(json_int_t)p->target.disk_bytes, "file-size",
-		(json_int_t)p->target.file_bytes, "entries",
-		(json_int_t)b->nr_entries, "inodes", (json_int_t)r->nr_inodes,
-		"free-inodes", (json_int_t)r->nr_free_inodes, "uuid",
-		r->uuid[0] ? r->uuid : NULL, "sha256", p->target.digest.hex,
-		"nr-warnings", (json_int_t)b->warn.nr, "warnings", warnings,
-		"machine", machine_names[machine_most(&b->machines)], "agent",
-		s->has_agent ? agent_starter_names[p->starter] : NULL, "kernel",
-		json_of(s->boot_dir ? p->target.boot.kernel_path : NULL),
-		"initrd",
-		json_of(p->target.boot.initrd ? p->target.boot.initrd_path
-					      : NULL));
-	if (!root)
+	if (put_all(root, s, b, p)) {
+		json_decref(root);
 		return vc_fail(err, VC_E_SYS, ENOMEM, "report");
+	}
 	rc = json_dumpf(root, stdout, JSON_INDENT(2));
 	json_decref(root);
 	if (rc || putchar('\n') == EOF)

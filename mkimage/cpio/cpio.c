@@ -73,7 +73,7 @@ static struct cpio *to_cpio(struct writer *w)
 	return vc_container_of(w, struct cpio, base);
 }
 
-/* --- contents ----------------------------------------------------------------- */
+/* --- contents ------------------------------------------------------------- */
 
 static int file_begin(struct writer *w, struct node *n, struct vc_error *err)
 {
@@ -126,7 +126,7 @@ static int file_read(struct writer *w, const struct node *n, uint64_t offset,
 	return 0;
 }
 
-/* --- the archive ---------------------------------------------------------------- */
+/* --- the archive ---------------------------------------------------------- */
 
 static int put(struct cpio *c, const void *data, size_t len,
 	       struct vc_error *err)

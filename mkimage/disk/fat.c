@@ -86,7 +86,7 @@ static void put32(uint8_t *to, uint64_t v)
 	memcpy(to, &le, sizeof(le));
 }
 
-/* --- sizes ---------------------------------------------------------------------- */
+/* --- sizes ---------------------------------------------------------------- */
 
 static uint32_t cluster_sectors(uint64_t size)
 {
@@ -179,7 +179,7 @@ static void set_time(struct layout *l, int64_t sec)
 	l->time = (uint16_t)(tm.tm_hour << 11 | tm.tm_min << 5 | tm.tm_sec / 2);
 }
 
-/* --- clusters ---------------------------------------------------------------------- */
+/* --- clusters ------------------------------------------------------------- */
 
 static int alloc(struct layout *l, struct fat_node *n, struct vc_error *err)
 {
@@ -276,7 +276,7 @@ static int write_tables(struct layout *l, struct vc_error *err)
 	return rc;
 }
 
-/* --- directories ------------------------------------------------------------------- */
+/* --- directories ---------------------------------------------------------- */
 
 static void put_entry(const struct layout *l, uint8_t *to, const char name[11],
 		      uint8_t attr, uint32_t cluster, uint64_t size)
@@ -361,7 +361,7 @@ static int write_dir(struct layout *l, const struct fat_node *dir,
 	return 0;
 }
 
-/* --- files ---------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------- */
 
 static int write_file(struct layout *l, const struct fat_node *n, uint8_t *buf,
 		      struct vc_error *err)
@@ -399,7 +399,7 @@ static int write_files(struct layout *l, const struct fat_node *dir,
 	return 0;
 }
 
-/* --- the boot sector -------------------------------------------------------------------- */
+/* --- the boot sector ------------------------------------------------------ */
 
 static void fill_boot(const struct layout *l, uint8_t *b)
 {

@@ -22,7 +22,7 @@ static int fail_name(const char *name, const char *why, struct vc_error *err)
 	return vc_fail(err, VC_E_UNSUPPORTED, 0, "'%s': %s", shown, why);
 }
 
-/* --- long names ------------------------------------------------------------- */
+/* --- long names ----------------------------------------------------------- */
 
 /* One character of UTF-8; -1 when it is none. */
 static int32_t decode(const uint8_t **p)
@@ -83,7 +83,7 @@ static int set_long_name(struct fat_node *n, struct vc_error *err)
 	return 0;
 }
 
-/* --- short names ------------------------------------------------------------- */
+/* --- short names ---------------------------------------------------------- */
 
 static bool is_short_char(char c)
 {
@@ -157,7 +157,7 @@ static int set_short_name(struct fat_node *dir, struct fat_node *n,
 	return fail_name(n->name, "too many names of its kind", err);
 }
 
-/* --- the tree ----------------------------------------------------------------- */
+/* --- the tree ------------------------------------------------------------- */
 
 void fat_init(struct fat *f)
 {

@@ -22,7 +22,7 @@
 
 #define COPY_BYTES ((size_t)1024 * 1024)
 
-/* --- types --------------------------------------------------------------------- */
+/* --- types ---------------------------------------------------------------- */
 
 /* The Discoverable Partitions Specification, and three more. A machine that finds
  * one of those with is_mounted mounts it, and does not start if it cannot. */
@@ -85,7 +85,7 @@ static int parse_type(const char *text, struct vc_guid *ret,
 		       shown);
 }
 
-/* --- options -------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 void part_opts_init(struct part_opts *o)
 {
@@ -228,7 +228,7 @@ int part_add_esp(struct part_opts *o, const char *text, struct vc_error *err)
 	return fat_add(&o->files, host, colon + 1, err);
 }
 
-/* --- places --------------------------------------------------------------------------- */
+/* --- places --------------------------------------------------------------- */
 
 static int look_at_file(struct part_spec *p, struct vc_error *err)
 {
@@ -324,7 +324,7 @@ uint64_t part_disk_size(uint64_t root_bytes, uint64_t fs_bytes)
 	return vc_align_up(root_bytes + fs_bytes, PART_ALIGN) + PART_ALIGN;
 }
 
-/* --- contents --------------------------------------------------------------------------- */
+/* --- contents ------------------------------------------------------------- */
 
 struct esp_out {
 	struct out *out;
@@ -369,7 +369,7 @@ static int copy_file(const struct part_spec *p, struct out *out,
 	return 0;
 }
 
-/* --- the table ------------------------------------------------------------------------------ */
+/* --- the table ------------------------------------------------------------ */
 
 static void derive(uint64_t identity, unsigned nr, struct vc_guid *ret)
 {

@@ -30,7 +30,7 @@
 #define SPILL_STEP (UINT64_C(64) << 20)
 #define COPY_BLOCKS 256u
 
-/* --- past the end ---------------------------------------------------------- */
+/* --- past the end --------------------------------------------------------- */
 
 static bool may_spill(const struct e4 *fs, uint64_t at)
 {
@@ -77,7 +77,7 @@ static int read_blocks(struct e4 *fs, uint64_t nr, uint8_t *data, size_t count,
 	return 0;
 }
 
-/* --- holes ----------------------------------------------------------------- */
+/* --- holes ---------------------------------------------------------------- */
 
 struct mover {
 	struct e4 *fs;
@@ -186,7 +186,7 @@ static int copy_blocks(struct mover *m, uint64_t from, uint64_t to,
 	return 0;
 }
 
-/* --- what moves ------------------------------------------------------------ */
+/* --- what moves ----------------------------------------------------------- */
 
 static uint64_t end_of(const struct extents *ext)
 {

@@ -107,7 +107,7 @@ static int fill(struct ahead *a, uint64_t nr, size_t *ret_len,
 	return 0;
 }
 
-/* --- pieces: all under `lock` ------------------------------------------------ */
+/* --- pieces: all under `lock` --------------------------------------------- */
 
 static struct ahead_piece *piece(struct ahead *a, uint64_t nr)
 {
@@ -175,7 +175,7 @@ static void wait_for_piece(struct ahead *a)
 	}
 }
 
-/* --- who uses them ---------------------------------------------------------- */
+/* --- who uses them -------------------------------------------------------- */
 
 /* The next piece, which stays where it is. */
 static int get_piece(struct ahead *a, const uint8_t **ret, size_t *ret_len,
@@ -224,7 +224,7 @@ int ahead_next(struct ahead *a, const uint8_t **ret, size_t *ret_len,
 	return rc;
 }
 
-/* --- who helps --------------------------------------------------------------- */
+/* --- who helps ------------------------------------------------------------ */
 
 bool ahead_help(struct ahead *a)
 {
@@ -255,7 +255,7 @@ void ahead_help_on(struct ahead *a)
 	}
 }
 
-/* --- all ------------------------------------------------------------------- */
+/* --- all ------------------------------------------------------------------ */
 
 void ahead_stop(struct ahead *a)
 {

@@ -87,12 +87,15 @@ static int check_numbers(const uint8_t *h, struct vc_error *err)
 		size_t at, len;
 		bool is_device;
 	} fields[] = {
-		{ "mode", 100, 8, false },    { "uid", 108, 8, false },
-		{ "gid", 116, 8, false },     { "size", 124, 12, false },
-		{ "mtime", 136, 12, false },  { "devmajor", 329, 8, true },
-		{ "devminor", 337, 8, true },
+		{ "mode", HEADER_MODE, HEADER_ID_LEN, false },
+		{ "uid", HEADER_UID, HEADER_ID_LEN, false },
+		{ "gid", HEADER_GID, HEADER_ID_LEN, false },
+		{ "size", HEADER_SIZE, HEADER_NUMBER_LEN, false },
+		{ "mtime", HEADER_MTIME, HEADER_NUMBER_LEN, false },
+		{ "devmajor", HEADER_MAJOR, HEADER_ID_LEN, true },
+		{ "devminor", HEADER_MINOR, HEADER_ID_LEN, true },
 	};
-	const bool has_device = h[156] == '3' || h[156] == '4';
+	const bool has_device = h[HEADER_TYPE] == '3' || h[HEADER_TYPE] == '4';
 	size_t i;
 
 	for (i = 0; i < VC_ARRAY_SIZE(fields); i++)

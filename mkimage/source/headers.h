@@ -9,6 +9,7 @@ struct archive_entry;
 
 /* Where the fields of a header are (tar(5)), and how long those with numbers. */
 enum {
+	HEADER_MODE = 100,
 	HEADER_UID = 108,
 	HEADER_GID = 116,
 	HEADER_SIZE = 124,
@@ -24,7 +25,7 @@ enum {
 	HEADER_STAR_CTIME = 488,
 	HEADER_STAR_MAGIC = 508,
 
-	HEADER_ID_LEN = 8, /* uid, gid, checksum, major, minor */
+	HEADER_ID_LEN = 8, /* mode, uid, gid, checksum, major, minor */
 	HEADER_NUMBER_LEN = 12,
 };
 

@@ -128,7 +128,7 @@ void sq_data_close(struct sq_data *d)
 	*d = (struct sq_data){ 0 };
 }
 
-/* --- as they come ------------------------------------------------------------ */
+/* --- as they come --------------------------------------------------------- */
 
 static struct sq_slot *new_slot(struct sq_fs *fs)
 {
@@ -317,7 +317,7 @@ void sq_file_drop(struct writer *w, struct node *n)
 	n->ino = 0;
 }
 
-/* --- when all are there ------------------------------------------------------ */
+/* --- when all are there --------------------------------------------------- */
 
 static int open_reader(struct sq_fs *fs, const sqfs_super_t *super,
 		       sqfs_data_reader_t **ret, struct vc_error *err)

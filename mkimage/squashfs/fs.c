@@ -106,7 +106,7 @@ static const struct writer_ops ops = {
 	.free = fs_free,
 };
 
-/* --- options ------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 struct given {
 	uint64_t block_bytes;

@@ -38,7 +38,7 @@ int sq_file_new(struct out *out, struct vc_outfile *temp, struct sq_file **ret,
 		struct vc_error *err) VC_MUST_CHECK;
 int sq_file_flush(struct sq_file *f);
 
-/* --- data.c: contents ------------------------------------------------------ */
+/* --- data.c: contents ----------------------------------------------------- */
 
 /* The contents of one file. libsquashfs may write to *inode until it is told
  * to finish, whatever has become of the file. */
@@ -147,7 +147,7 @@ void sq_file_drop(struct writer *w, struct node *n);
 int sq_file_read(struct writer *w, const struct node *n, uint64_t offset,
 		 void *data, size_t len, struct vc_error *err);
 
-/* --- tree.c: all but contents ------------------------------------------------ */
+/* --- tree.c: all but contents --------------------------------------------- */
 
 int sq_write_tree(struct sq_fs *fs, struct vc_error *err) VC_MUST_CHECK;
 

@@ -42,7 +42,7 @@ static int sorted(const struct node *dir, struct dent ***ret, size_t *ret_nr,
 	return 0;
 }
 
-/* --- numbers ------------------------------------------------------------------ */
+/* --- numbers -------------------------------------------------------------- */
 
 /* Until then `ino` of a file says where its contents are. */
 static void give_number(struct sq_fs *fs, struct node *n)
@@ -72,7 +72,7 @@ static int number_dir(struct sq_fs *fs, const struct node *dir,
 	return 0;
 }
 
-/* --- inodes -------------------------------------------------------------------- */
+/* --- inodes --------------------------------------------------------------- */
 
 /* What all inodes have; writes it. */
 static int write_inode(struct sq_fs *fs, struct node *n,
@@ -152,7 +152,7 @@ static int write_special(struct sq_fs *fs, struct node *n, struct vc_error *err)
 	return write_inode(fs, n, in, err);
 }
 
-/* --- directories ----------------------------------------------------------------- */
+/* --- directories ---------------------------------------------------------- */
 
 static int write_dir_inode(struct sq_fs *fs, struct node *dir,
 			   struct dent *const *list, size_t nr,
@@ -193,7 +193,7 @@ static int write_dir(struct sq_fs *fs, struct node *dir, struct vc_error *err)
 	return rc ? -1 : write_dir_inode(fs, dir, list, nr, err);
 }
 
-/* --- the tables --------------------------------------------------------------------- */
+/* --- the tables ----------------------------------------------------------- */
 
 static int flush_meta(struct sq_fs *fs)
 {
