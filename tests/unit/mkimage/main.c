@@ -20,5 +20,5 @@ Suite *suite_xset(void);
 
 TEST_MAIN(suite_accounts, suite_acl, suite_ahead, suite_boot, suite_csum,
 	  suite_digest, suite_dirhash, suite_fat, suite_layer, suite_layout,
-	  suite_machine, suite_part, suite_pattern, suite_stream,
-	  suite_tree, suite_xset)
+	  suite_machine, suite_part, suite_pattern, suite_stream, suite_tree,
+	  suite_xset)
