@@ -179,7 +179,8 @@ static int kept(struct build *b, const char *path, const struct accounts *acc,
 	*ret_len = 0;
 	if (!n || !n->size_bytes)
 		return 0;
-	if (n->type != NODE_FILE || !acc->text || acc->len != n->size_bytes)
+	if (n->type != NODE_FILE || !acc->text || acc->len != n->size_bytes ||
+	    strlen(acc->text) != acc->len)
 		return vc_fail(err, VC_E_UNSUPPORTED, 0,
 			       "'%s': not a file that can be edited", path);
 	*ret = acc->text;

@@ -85,6 +85,11 @@ build --root-password-hash "$hash" a.tar
 debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
 printf 'joe:!:2::::::\nroot:%s:1' "$hash" | cmp - shadow || fail "$(cat shadow)"
 refuses "'/etc/hosts': not a file that can be edited" 1 --hostname h a.tar
+# nothing behind a NUL would be left of it
+printf '127.0.0.1 localhost\n\0\n::1 localhost\n' >nul
+mkdir -p nul.d/etc
+cp nul nul.d/etc/hosts
+refuses "'/etc/hosts': not a file that can be edited" 1 --hostname h nul.d
 refuses "'/root/.ssh/authorized_keys' of the image replaced" 1 --strict \
 	--ssh-key key.pub a.tar
 build --ssh-key key2.pub --ssh-key key.pub a.tar
