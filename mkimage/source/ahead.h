@@ -54,7 +54,7 @@ void ahead_fini(struct ahead *a);
 int ahead_peek(struct ahead *a, const uint8_t **ret, size_t *ret_len,
 	       struct vc_error *err) VC_MUST_CHECK;
 /* The next piece, which ends the life of the one before; *ret_len is 0 at the
- * end. */
+ * end, and the last piece stays. */
 int ahead_next(struct ahead *a, const uint8_t **ret, size_t *ret_len,
 	       struct vc_error *err) VC_MUST_CHECK;
 

@@ -403,24 +403,6 @@ static int filter_fail(struct decoder *d, struct vc_error *err)
 	return -1;
 }
 
-static int filter_start(struct decoder *d, struct vc_error *err)
-{
-	struct archive_entry *entry;
-	int rc;
-
-	d->a = archive_read_new();
-	if (!d->a)
-		return no_memory(err);
-	archive_read_support_format_raw(d->a);
-	archive_read_support_format_empty(d->a);
-	if (d->kind->filter(d->a) != ARCHIVE_OK ||
-	    archive_read_open(d->a, d, NULL, filter_feed, NULL) != ARCHIVE_OK)
-		return filter_fail(d, err);
-	rc = archive_read_next_header(d->a, &entry);
-	d->is_done = rc == ARCHIVE_EOF;
-	return d->is_done || rc == ARCHIVE_OK ? 0 : filter_fail(d, err);
-}
-
 /* What the filter had no use for goes back; it may begin before the last piece. */
 static int filter_end(struct decoder *d, struct vc_error *err)
 {
@@ -445,6 +427,25 @@ static int filter_end(struct decoder *d, struct vc_error *err)
 	return d->kind->is == is_bzip2 && !memcmp(head, "BZh", 3)
 		       ? fail_cut(err)
 		       : 0;
+}
+
+static int filter_start(struct decoder *d, struct vc_error *err)
+{
+	struct archive_entry *entry;
+	int rc;
+
+	d->a = archive_read_new();
+	if (!d->a)
+		return no_memory(err);
+	archive_read_support_format_raw(d->a);
+	archive_read_support_format_empty(d->a);
+	if (d->kind->filter(d->a) != ARCHIVE_OK ||
+	    archive_read_open(d->a, d, NULL, filter_feed, NULL) != ARCHIVE_OK)
+		return filter_fail(d, err);
+	rc = archive_read_next_header(d->a, &entry);
+	if (rc == ARCHIVE_EOF) /* nothing comes of it */
+		return filter_end(d, err);
+	return rc == ARCHIVE_OK ? 0 : filter_fail(d, err);
 }
 
 static int filter_step(struct decoder *d, uint8_t *out, size_t len,

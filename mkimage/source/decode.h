@@ -17,7 +17,7 @@
 struct decoder;
 
 /* More of the input: *ret_len is 0 at its end. The bytes stay until the next
- * call. */
+ * call that gives some. */
 typedef int decode_feed(void *opaque, const uint8_t **ret, size_t *ret_len,
 			struct vc_error *err);
 

@@ -38,7 +38,7 @@ bool stream_has_rest(const struct stream *s);
  * the first stream_next(). */
 int stream_get_plain(const struct stream *s, uint64_t *ret_start);
 /* The next piece, which ends the life of the one before; *ret_len is 0 at the
- * end. */
+ * end, and the last piece stays. */
 int stream_next(struct stream *s, const uint8_t **ret_data, size_t *ret_len,
 		struct vc_error *err) VC_MUST_CHECK;
 /* How much of the input has been read, and its size (0: not known). */

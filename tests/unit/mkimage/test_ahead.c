@@ -55,8 +55,9 @@ static void *help(void *arg)
 
 static void start(struct ahead_input in, bool with_helper)
 {
-	in.memory = malloc(AHEAD_BYTES);
-	ck_assert(in.memory);
+	in.memory = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert(in.memory != MAP_FAILED);
 	in.stop_fd = eventfd(0, EFD_CLOEXEC);
 	ahead_init(&a, &in);
 	has_helper = with_helper;
@@ -74,26 +75,32 @@ static void stop(void)
 		pthread_join(helper, NULL);
 	close(a.in.stop_fd);
 	close(a.in.fd);
-	free(a.in.memory);
+	munmap(a.in.memory, AHEAD_BYTES);
 	ahead_fini(&a);
 }
 
 /* To its end, which must be where `want` ends. */
 static void expect(const uint8_t *want, size_t len)
 {
-	const uint8_t *p;
-	size_t at = 0, n;
+	const uint8_t *p, *last = NULL;
+	size_t at = 0, n, last_len = 0;
 
-	do {
+	for (;;) {
 		ck_ok(ahead_next(&a, &p, &n, &err), &err);
 		ck_assert_uint_le(n, len - at);
 		ck_assert(!n || !memcmp(p, want + at, n));
+		if (!n)
+			break;
 		at += n;
-	} while (n);
+		last = p;
+		last_len = n;
+	}
 	ck_assert_uint_eq(at, len);
 	ck_assert(ahead_is_at_end(&a));
 	ck_ok(ahead_next(&a, &p, &n, &err), &err);
 	ck_assert_uint_eq(n, 0);
+	ck_assert(!ahead_help(&a));
+	ck_assert(!last || !memcmp(last, want + at - last_len, last_len));
 }
 
 static const size_t lengths[] = { 0,
@@ -193,7 +200,7 @@ static void on_signal(int nr)
 }
 
 /* Signals end its wait, but it waits again and not for the bytes alone. */
-START_TEST(is_stopped_behind_a_signal)
+START_TEST(goes_on_behind_a_signal)
 {
 	const struct sigaction sa = { .sa_handler = on_signal };
 	int fd[2], i;
@@ -206,8 +213,13 @@ START_TEST(is_stopped_behind_a_signal)
 		pthread_kill(helper, SIGUSR1);
 	}
 	usleep(30000);
+	if (_i) {
+		ck_ok(vc_write_full(fd[1], data, 1000), &err);
+		vc_close(&fd[1]);
+		expect(data, 1000);
+	}
 	stop();
-	close(fd[1]);
+	vc_close(&fd[1]);
 }
 END_TEST
 
@@ -277,6 +289,58 @@ START_TEST(tells_an_error_where_it_is)
 }
 END_TEST
 
+/* Of a piece in the middle, whatever was read of those behind it. */
+START_TEST(tells_an_error_behind_what_is_right)
+{
+	const size_t bad = 3 * AHEAD_PIECE_BYTES;
+	const uint8_t *p;
+	size_t at, n;
+	int i;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      false);
+	/* where it cannot be read to */
+	ck_assert(!mprotect(a.in.memory + bad, AHEAD_PIECE_BYTES, PROT_NONE));
+	has_helper = _i;
+	if (has_helper)
+		ck_assert(!pthread_create(&helper, NULL, help, NULL));
+	for (at = 0; at < bad; at += n) {
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+		ck_assert(n == AHEAD_PIECE_BYTES && !memcmp(p, data + at, n));
+	}
+	for (i = 0; i < 2; i++) {
+		err = (struct vc_error){ 0 };
+		ck_fails(ahead_next(&a, &p, &n, &err), &err, VC_E_SYS);
+		ck_assert_int_eq(err.sys, EFAULT);
+	}
+	stop();
+}
+END_TEST
+
+/* What is appended meanwhile does not follow what was there: some would be left
+ * out in between. */
+START_TEST(ends_where_the_file_ended)
+{
+	const size_t len = AHEAD_PIECE_BYTES + 1000;
+	const uint8_t *p;
+	size_t n;
+	int fd = file_of(len);
+
+	start((struct ahead_input){ .fd = fd, .size = UINT64_MAX }, false);
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert_uint_eq(n, AHEAD_PIECE_BYTES);
+	ck_assert(ahead_help(&a));
+	ck_assert(ahead_is_at_end(&a));
+	ck_ok(vc_pwrite_full(fd, data, AHEAD_BYTES, len), &err);
+	ck_assert(!ahead_help(&a));
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert_uint_eq(n, 1000);
+	ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	ck_assert_uint_eq(n, 0);
+	stop();
+}
+END_TEST
+
 /* A file that somebody cuts off meanwhile ends there, whatever was read of it
  * from behind that place. */
 START_TEST(ends_where_the_file_was_cut)
@@ -309,11 +373,13 @@ TEST_SUITE(suite_ahead)
 	tcase_add_loop_test(tc, reads_for_its_digest_in_order, 0, 2);
 	tcase_add_loop_test(tc, gives_a_pipe, 0, 2);
 	tcase_add_test(tc, is_stopped_in_a_wait);
-	tcase_add_test(tc, is_stopped_behind_a_signal);
+	tcase_add_loop_test(tc, goes_on_behind_a_signal, 0, 2);
 	tcase_add_test(tc, gives_nothing_once_stopped);
 	tcase_add_test(tc, shows_the_first_before_it_is_used);
 	tcase_add_test(tc, helps_as_long_as_there_is_room);
 	tcase_add_loop_test(tc, tells_an_error_where_it_is, 0, 2);
+	tcase_add_loop_test(tc, tells_an_error_behind_what_is_right, 0, 2);
+	tcase_add_test(tc, ends_where_the_file_ended);
 	tcase_add_loop_test(tc, ends_where_the_file_was_cut, 0, 2);
 	return s;
 }
