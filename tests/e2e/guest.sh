@@ -31,12 +31,22 @@ end_vm() {
 	wait "$vmm" || status=$?
 }
 
-# The ids of processes named vmm, all but those that have ended.
+# process PID: its name, state, parent and process group
+process() {
+	sed 's/^[^(]*(\(.*\)) \(. [0-9]* [0-9]*\) .*/\1 \2/' "/proc/$1/stat" \
+		2>/dev/null
+}
+
+# The ids of processes named vmm, all but those that have ended; those of this
+# process group, for a host may have others.
+own_group=$(process $$)
+own_group=${own_group##* }
 vmm_processes() {
 	for p in /proc/[0-9]*; do
-		[ "$(cat "$p/comm" 2>/dev/null)" = vmm ] &&
-			! grep -q '^State:.Z' "$p/status" 2>/dev/null &&
-			echo "${p#/proc/}"
+		case $(process "${p#/proc/}") in
+		'vmm Z '*) ;;
+		'vmm '*" $own_group") echo "${p#/proc/}" ;;
+		esac
 	done
 	return 0
 }

@@ -2,6 +2,7 @@
 # Shared by the tests in which QEMU is the VMM and our devices serve it.
 set -u
 testbed=$top_srcdir/tests/lib/testbed
+accel=
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vhost-user.XXXXXX")
 pids=()
 cleanup() {
@@ -43,7 +44,8 @@ wait_for() { # SECONDS WHAT COMMAND...
 start_guest() {
 	local name=$1 words=$2
 	shift 2
-	timeout 300 qemu-system-x86_64 -M q35 -accel tcg -smp 2 -m 256 \
+	[ -n "$accel" ] || accel=$("$testbed" accel) || exit 1 # which says why
+	timeout 300 qemu-system-x86_64 -M q35 -accel "$accel" -smp 2 -m 256 \
 		-nodefaults -display none -serial stdio -no-reboot \
 		-object memory-backend-memfd,id=mem,size=256M,share=on \
 		-numa node,memdev=mem "$@" \

@@ -51,7 +51,9 @@ gzip -1 <"$dir/truncated" >"$dir/gzipped"
 cat >"$dir/guest" <<'END'
 #!/bin/sh
 echo "guest: $(nproc) vCPUs, $(grep -c ^00: /proc/ioports) ports"
-dmesg | grep -iE 'ACPI.*(error|exception)|BIOS bug|firmware bug|out of range'
+# (KVM does not let a guest on an AMD processor see what this one asks for)
+dmesg | grep -v "TSC doesn't count with P0 frequency" |
+	grep -iE 'ACPI.*(error|exception)|BIOS bug|firmware bug|out of range'
 END
 "$testbed" initrd -o "$dir/initrd" --script "$dir/guest"
 

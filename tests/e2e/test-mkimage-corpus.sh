@@ -18,14 +18,16 @@ fail() {
 	echo "FAIL: $*"
 	exit 1
 }
-# the tests that make the images want it
+# some of the tests that make the images want it: where there is none, theirs are
+# missing, and all others are booted
 can_mount() {
 	truncate -s 8M "$dir/probe"
 	mke2fs -q -t ext4 "$dir/probe"
 	mkdir "$dir/mnt"
 	mount -o loop "$dir/probe" "$dir/mnt" 2>/dev/null && umount "$dir/mnt"
 }
-can_mount || { echo "SKIP: no loop mount"; exit 77; }
+may_skip=none least=300
+can_mount || may_skip=77 least=200
 guest_image
 export MKIMAGE_CORPUS=$dir/corpus
 unset VMMKIT_JUDGE # which takes longer than all of this
@@ -45,10 +47,15 @@ without="cpio interrupt memory report same-out squashfs"
 } >"$dir/tests"
 # shellcheck disable=SC2016 # for the other shell
 xargs -P 2 -I % sh -c '
-	"$top_srcdir/tests/tools/test-mkimage-$1.sh" >"$2/$1.log" 2>&1 || {
+	status=0
+	"$top_srcdir/tests/tools/test-mkimage-$1.sh" >"$2/$1.log" 2>&1 || status=$?
+	case $status in
+	0) ;;
+	$3) echo "LEFT OUT: images of test-mkimage-$1.sh: $(tail -n 1 "$2/$1.log")" ;;
+	*)
 		tail -n 20 "$2/$1.log"
 		exit 255
-	}' - % "$dir" <"$dir/tests" || fail "a test of mkimage"
+	esac' - % "$dir" "$may_skip" <"$dir/tests" || fail "a test of mkimage"
 sort -u "$MKIMAGE_CORPUS/list" | cut -d ' ' -f 2 | sort | uniq -c
 
 # What there is room for: for the init and a file, for a file, or for neither.
@@ -68,7 +75,7 @@ for f in *.raw; do
 			print f, how
 		}'
 done >"$dir/images"
-[ "$(wc -l <"$dir/images")" -ge 300 ] || fail "$(wc -l <"$dir/images") images only"
+[ "$(wc -l <"$dir/images")" -ge $least ] || fail "$(wc -l <"$dir/images") images only"
 
 clean_and_written() { # FILE HOW
 	e2fsck -fn "$1" >"$1.log" 2>&1 || {
@@ -132,8 +139,7 @@ cd "$dir"
 "$testbed" initrd -o initrd --init init \
 	--module virtio_pci --module virtio_blk --module crc32c_generic \
 	--module ext4 --module quota_v2 --add run-in-root:/run-in-root
-accel=tcg
-[ "$("$testbed" how)" = tcg ] || accel=kvm
+accel=$("$testbed" accel) # which says why
 machine() { # FILE OPTION...
 	file=$1
 	shift
@@ -182,7 +188,8 @@ cut -d ' ' -f 1 images | diff - booted || fail "not each of them was booted"
 echo "$(wc -l <booted) images booted as root, written to and clean:" \
 	"$(grep -c ' init$' images) with an init of their own," \
 	"$(grep -c ' room$' images) that had no room for one," \
-	"$(grep -c ' full$' images) without room for a file; left out: none"
+	"$(grep -c ' full$' images) without room for a file; left out:" \
+	"$([ $may_skip = none ] && echo none || echo 'what needs a loop mount to make')"
 
 # --- one of each kind, by vmm run: a tree with all there is, in every kind of image
 many() {

@@ -65,8 +65,7 @@ poweroff -f
 X
 "$testbed" initrd -o initrd --init init --module virtio_pci --module virtio_blk \
 	--module crc32c_generic --module ext4 --module quota_v2
-accel=tcg
-[ "$("$testbed" how)" = tcg ] || accel=kvm
+accel=$("$testbed" accel) # which says why
 set --
 for name in $images; do
 	cp --sparse=always "$name.raw" "$name.was"

@@ -31,8 +31,7 @@ partuuid=$(sfdisk -J disk.raw | jq -r '.partitiontable.partitions[] |
 	select(.name == "root").uuid')
 rm disk.raw
 
-accel=tcg
-[ "$("$testbed" how)" = tcg ] || accel=kvm
+accel=$("$testbed" accel) # which says why
 mkfifo in
 exec 5<>in
 : >console

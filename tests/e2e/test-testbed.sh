@@ -60,4 +60,58 @@ expect "files left" "" "$(ls "$dir/tmp")"
 status=0
 "$testbed" run -- "$dir/none" >/dev/null 2>&1 || status=$?
 expect "a missing script" 125 "$status"
+
+# what a script leaves behind goes with it
+cat >"$dir/leaves" <<END
+#!/bin/sh
+mktemp
+sh -c 'while :; do sleep 1; done' left-by-$$ >/dev/null 2>&1 &
+END
+"$testbed" run -- "$dir/leaves" >"$dir/made" 2>/dev/null
+expect "files left by a script" "" "$(ls "$dir/tmp")"
+[ ! -e "$(cat "$dir/made")" ] || expect "its file" "" "$(cat "$dir/made")"
+expect "processes left by a script" "" "$(pgrep -f "left-by-$$\$")"
+
+# --- the choice, and its reason
+how() { # WHAT PATTERN COMMAND...: how it is done, and why
+	what=$1 pattern=$2
+	shift 2
+	said=$("$@" "$testbed" how 2>&1 | tr '\n' ' ')
+	echo "$what: $said"
+	echo "$said" | grep -qE "$pattern" && return
+	expect "$what" "$pattern" "$said"
+}
+how "as told" '^testbed: in a machine .*: by order tcg $' \
+	env VMMKIT_TESTBED=tcg
+how "as told" '^testbed: on this host.*: by order direct $' \
+	env VMMKIT_TESTBED=direct
+how "told nonsense" '^testbed: VMMKIT_TESTBED=maybe: must be tcg or direct $' \
+	env VMMKIT_TESTBED=maybe
+export VMMKIT_TESTBED=
+how "this host" '^testbed: .* (tcg|direct) $'
+# hosts with another /dev/kvm, or none
+cat >"$dir/host" <<'END'
+#!/bin/sh
+exec unshare -m sh -c 'mount -t tmpfs -o mode=755 dev /dev &&
+	mknod -m 666 /dev/null c 1 3 && eval "$KVM" && exec "$@"' sh "$@"
+END
+cat >"$dir/nobody" <<'END'
+#!/bin/sh
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+END
+chmod 755 "$dir" "$dir/host" "$dir/nobody"
+if KVM=: "$dir/host" true 2>/dev/null; then
+	emulated='^testbed: in a machine emulated by QEMU: '
+	export KVM
+	KVM=:
+	how "no KVM" "$emulated"'this host has no /dev/kvm tcg $' "$dir/host"
+	KVM='mknod -m 600 /dev/kvm c 10 232'
+	how "no permission" "$emulated"'/dev/kvm: open: Permission denied tcg $' \
+		"$dir/host" "$dir/nobody"
+	KVM='mknod -m 666 /dev/kvm c 10 254'
+	how "no driver" "$emulated"'/dev/kvm: open: No such (device|file).* tcg $' \
+		"$dir/host"
+else
+	echo "not root: another /dev/kvm cannot be arranged"
+fi
 exit $failed

@@ -5,8 +5,7 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need qemu-system-x86_64 mmdebstrap sfdisk sgdisk jq
 testbed=$top_srcdir/tests/lib/testbed
-accel=tcg
-[ "$("$testbed" how)" = tcg ] || accel=kvm
+accel=$("$testbed" accel) # which says why
 wants=/etc/systemd/system/multi-user.target.wants
 
 # A Debian with systemd, its own kernel, that kernel's usual initrd and one of dracut

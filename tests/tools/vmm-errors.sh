@@ -31,12 +31,9 @@ finish() {
 
 # Processes of session $1 that have not ended.
 session() {
-	for p in /proc/[0-9]*; do
-		# after the name, which is in brackets: state ppid pgrp session
-		# shellcheck disable=SC2046
-		set -- "$1" $(sed 's/.*) //' "$p/stat" 2>/dev/null)
-		[ "${5-}" = "$1" ] && [ "$2" != Z ] && echo "${p#/proc/}"
-	done
+	# after the name, which is in brackets: state ppid pgrp session
+	cat /proc/[0-9]*/stat 2>/dev/null |
+		sed -n "s/^\\([0-9]*\\) (.*) [^Z] [0-9]* [0-9]* $1 .*/\\1/p"
 }
 
 # refused STATUS TEXT COMMAND...: COMMAND, in a session of its own, ends soon

@@ -2,7 +2,8 @@
 /*
  * A real KVM runs a few bytes of code here. They are chosen so that a KVM that
  * emulates guest kernels runs them too. Without /dev/kvm the program is
- * skipped; in the testbed it meets one with (emulated) hardware.
+ * skipped; tests/e2e/test-host.sh runs it where there is one with hardware, which
+ * may be emulated.
  */
 #include <fcntl.h>
 #include <poll.h>
