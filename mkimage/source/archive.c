@@ -24,18 +24,24 @@ struct reader {
 	size_t max_last;
 	bool has_absolute;	  /* names */
 	struct accounts *capture; /* contents wanted here as well */
+	char remark[200]; /* what libarchive says of the entry, if it does */
 };
 
 int source_fail_archive(struct archive *a, const char *what,
 			struct vc_error *err)
 {
-	/* it says nothing where a cpio ends too early */
 	const char *text = archive_error_string(a);
 	char shown[200];
 
+	/* it says nothing where a cpio ends too early, nor of tar where the map
+	 * of a sparse file is none */
+	if (!text)
+		text = (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) ==
+				       ARCHIVE_FORMAT_TAR
+			       ? "a header that is not understood"
+			       : "it is cut off";
 	return vc_fail(err, VC_E_CORRUPT, 0, "%s: %s", what,
-		       vc_printable(text ? text : "it is cut off", shown,
-				    sizeof(shown)));
+		       vc_printable(text, shown, sizeof(shown)));
 }
 
 /* --- contents ------------------------------------------------------------ */
@@ -62,11 +68,33 @@ static int check_sum(const struct reader *r, uint64_t size, uint32_t sum,
 		       "its contents have another checksum than its header");
 }
 
+/* Of a sparse file as much as its map says is there: libarchive makes zeroes of
+ * what is not. A file that is all one hole may have no map. */
+static int check_amount(const struct reader *r, uint64_t size, uint64_t amount,
+			struct vc_error *err)
+{
+	la_int64_t offset, len;
+	uint64_t want = 0;
+	/* which frees a map of one run that is the whole file: reset() would
+	 * leave a pointer to it */
+	const bool has_map = archive_entry_sparse_count(r->e) > 0;
+
+	if (has_map)
+		archive_entry_sparse_reset(r->e);
+	while (has_map &&
+	       archive_entry_sparse_next(r->e, &offset, &len) == ARCHIVE_OK)
+		want += (uint64_t)len;
+	if (amount == (has_map ? want : size) || (!has_map && !amount))
+		return 0;
+	return vc_fail(err, VC_E_CORRUPT, 0,
+		       "less contents than the map of a sparse file has");
+}
+
 static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 {
 	const void *data;
 	la_int64_t offset;
-	uint64_t pos = 0;
+	uint64_t pos = 0, amount = 0;
 	uint32_t sum = 0;
 	size_t len;
 	int rc;
@@ -74,7 +102,10 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 	for (;;) {
 		rc = archive_read_data_block(r->a, &data, &len, &offset);
 		if (rc == ARCHIVE_EOF)
-			return check_sum(r, size, sum, err);
+			return check_amount(r, size, amount, err) ||
+					       check_sum(r, size, sum, err)
+				       ? -1
+				       : 0;
 		if (rc != ARCHIVE_OK)
 			return source_fail_archive(r->a, "read", err);
 		if (!len)
@@ -88,6 +119,7 @@ static int copy_data(struct reader *r, uint64_t size, struct vc_error *err)
 			return vc_fail(err, VC_E_CORRUPT, 0,
 				       "contents out of order");
 		pos = (uint64_t)offset + len;
+		amount += len;
 		if (wants_sum(r))
 			sum = add_up(sum, data, len);
 		if (build_file_data(r->b, r->capture, (uint64_t)offset, data,
@@ -342,12 +374,33 @@ static int add_entry(struct reader *r, struct vc_error *err)
 
 	if (r->opts->check && r->opts->check(r->opts->opaque, r->a, r->e, err))
 		return -1;
+	/* behind what is known better here */
+	if (*r->remark && warn_add(&r->b->warn, err, "entry '%s': %s",
+				   tree_show(r->path).s, r->remark))
+		return -1;
 	/* also of what a pattern matches: it takes away, and brings nothing */
 	if (r->opts->is_layer && do_whiteout(r, &is_done, err))
 		return -1;
 	if (is_done || patterns_match(r->b->exclude, r->path))
 		return 0;
 	return add_named(r, err);
+}
+
+/* What it says of a header, and goes on with contents that are others then, or
+ * without a name or size that there was. */
+static bool is_damage(const char *text)
+{
+	static const char *const texts[] = {
+		"Malformed sparse map data",
+		"Unrecognized GNU sparse file format",
+		"Ignoring malformed pax extended attribute",
+	};
+	size_t i;
+
+	for (i = 0; i < VC_ARRAY_SIZE(texts); i++)
+		if (text && starts_with(text, texts[i]))
+			return true;
+	return false;
 }
 
 static bool is_charset_warning(const char *text)
@@ -384,9 +437,9 @@ static int fail_header(struct reader *r, struct vc_error *err)
 static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 {
 	const char *text;
-	char shown[200];
 	int rc;
 
+	*r->remark = '\0';
 	if (r->path)
 		keep_name(r);
 	rc = archive_read_next_header(r->a, &r->e);
@@ -404,11 +457,13 @@ static int next_entry(struct reader *r, bool *ret_done, struct vc_error *err)
 		return vc_fail(err, VC_E_CORRUPT, 0,
 			       "entry %llu: it has no name",
 			       (unsigned long long)r->b->nr_entries + 1);
+	if (rc == ARCHIVE_WARN && is_damage(text)) {
+		source_fail_archive(r->a, "read", err);
+		return warn_prefix(err, tree_show(r->path).s);
+	}
 	if (rc == ARCHIVE_WARN && !is_charset_warning(text))
-		return warn_add(&r->b->warn, err, "entry '%s': %s",
-				tree_show(r->path).s,
-				vc_printable(text ? text : "?", shown,
-					     sizeof(shown)));
+		vc_printable(text ? text : "a header that is not understood",
+			     r->remark, sizeof(r->remark));
 	return 0;
 }
 

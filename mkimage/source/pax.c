@@ -100,6 +100,33 @@ static int check_number(struct pax_entry *p, struct text key, struct text value,
 	return warn_entry(p, what, value, err);
 }
 
+/* "0,512,8192,512", pairs; and the same with a record for each. libarchive
+ * forgets a map that it cannot read. */
+static int check_map(struct text key, struct text value, struct vc_error *err)
+{
+	static const char *const numbers[] = { "GNU.sparse.offset",
+					       "GNU.sparse.numbytes",
+					       "GNU.sparse.numblocks", NULL };
+	const bool is_list = text_is(key, "GNU.sparse.map");
+	size_t n, nr = 0;
+
+	if (!is_list && !text_is_one_of(key, numbers))
+		return 0;
+	while (value.len) {
+		n = text_count_digits(value);
+		if (!n || (n < value.len && value.p[n] != ','))
+			break;
+		nr++;
+		n += n < value.len && n + 1 < value.len;
+		value = (struct text){ value.p + n, value.len - n };
+	}
+	if (!value.len && (is_list ? !(nr % 2) : nr == 1))
+		return 0;
+	return vc_fail(err, VC_E_CORRUPT, 0,
+		       "its '%.*s' is no map of a sparse file", (int)key.len,
+		       key.p);
+}
+
 /* "-12.5" and the like. False for what is no number, or has no room. */
 static bool parse_time(struct text t, struct pax_time *ret)
 {
@@ -524,7 +551,7 @@ static int read_record(struct pax_entry *p, struct text key, struct text value,
 		return 0;
 	if (!value.len)
 		return take_back(p, key, err);
-	if (check_number(p, key, value, err))
+	if (check_number(p, key, value, err) || check_map(key, value, err))
 		return -1;
 	set_number(p->e, key, value);
 	if (text_is(key, "linkpath"))

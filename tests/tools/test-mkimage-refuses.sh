@@ -168,6 +168,46 @@ refuses 'headers of one entry take more than 4 MiB' 1 b.tar
 	yes name | head -c 20000000
 } >c.cpio
 refuses 'headers of one entry take more than 4 MiB' 1 c.cpio
+# a map that has more than there is, or is none; a pax header that is damaged
+runs() {
+	printf 'pax GNU.sparse.name h\npax GNU.sparse.size 9000\n'
+	printf '%s\n' "$@" end
+}
+runs 'pax GNU.sparse.map 0,3,4096,2' 'file x size=5' | gen
+build --strict a.tar
+runs 'pax GNU.sparse.map 0,3,4096,2' 'file x size=3' | gen
+refuses "entry 'h': less contents than the map of a sparse file has" 1 a.tar
+runs 'pax GNU.sparse.map 0,9000' 'file x size=3' | gen
+refuses "entry 'h': less contents than the map of a sparse file has" 1 a.tar
+for map in 0,x -5,3 0,3,4096 , 0,,3 0,3, x; do
+	runs "pax GNU.sparse.map $map" 'file x size=3' | gen
+	refuses "entry 'h': its 'GNU.sparse.map' is no map of a sparse" 1 a.tar
+done
+for n in x 1,2; do
+	runs "pax GNU.sparse.offset $n" 'pax GNU.sparse.numbytes 3' \
+		'file x size=3' | gen
+	refuses "its 'GNU.sparse.offset' is no map of a sparse file" 1 a.tar
+done
+runs 'pax GNU.sparse.map 9223372036854775807,3' 'file x size=3' | gen
+refuses "entry 'h': read: Malformed sparse map" 1 a.tar
+runs 'pax GNU.sparse.major 1' 'pax GNU.sparse.minor 1' 'file x size=3' | gen
+refuses "entry 'h': read: Unrecognized GNU sparse file format" 1 a.tar
+runs 'pax GNU.sparse.major 1' 'pax GNU.sparse.minor 0' 'file x text=x\x0a' |
+	sed '/^pax GNU.sparse.size/d' | gen
+refuses 'read: a header that is not understood' 1 a.tar
+# as old GNU tar: LENGTH in octal
+old_sparse() {
+	printf 'type S h size=512 format=gnu at=386,00000000000\\x00%s\\x00' "$1"
+	many 73 | sed 's/n/\\x00/g'
+	printf '00000001000\\x00\nend\n'
+}
+old_sparse 00000001000 | gen
+build --strict a.tar
+old_sparse 00000002000 | sed 's/00000001000\\x00$/00000002000\\x00/' | gen
+refuses "entry 'h': " 1 a.tar
+printf 'pax mtime 5\nfile a\nfile b\nend\n' | gen
+sed 's/11 mtime=5/99 mtime=5/' a.tar >bad.tar
+refuses "entry 'a': read: Ignoring malformed pax" 1 bad.tar
 # contents of what is passed over are none
 {
 	echo 'file oci-layout zeroes=20000000'
