@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <vmmcore/checked.h>
 #include "mkimage/source/ahead.h"
@@ -247,6 +248,7 @@ START_TEST(shows_the_first_before_it_is_used)
 	      false);
 	ck_ok(ahead_peek(&a, &p, &n, &err), &err);
 	ck_assert_uint_eq(n, AHEAD_PIECE_BYTES);
+	ck_assert(!ahead_is_at_end(&a));
 	ck_assert(!memcmp(p, data, n));
 	expect(data, MANY);
 	stop();
@@ -271,6 +273,107 @@ START_TEST(helps_as_long_as_there_is_room)
 		ck_ok(ahead_next(&a, &p, &n, &err), &err);
 	ck_assert(!memcmp(p, data + 2 * AHEAD_PIECE_BYTES, n));
 	ck_assert(ahead_help(&a) && ahead_help(&a) && !ahead_help(&a));
+	stop();
+}
+END_TEST
+
+/* How many pieces are read or being read, and whether the helper waits. */
+static unsigned nr_ahead(bool *ret_waiting)
+{
+	unsigned ret;
+
+	pthread_mutex_lock(&a.lock);
+	ret = (unsigned)(a.claimed - a.used);
+	*ret_waiting = a.is_helper_waiting;
+	pthread_mutex_unlock(&a.lock);
+	return ret;
+}
+
+static void wait_for_full_ring(void)
+{
+	bool is_waiting = false;
+	int i;
+
+	for (i = 0; nr_ahead(&is_waiting) < AHEAD_NR_PIECES || !is_waiting;
+	     i++) {
+		ck_assert_int_lt(i, 2000);
+		usleep(1000);
+	}
+}
+
+/* Woken up when there is much room, and not for each piece. */
+START_TEST(helps_again_when_there_is_room)
+{
+	const uint8_t *p;
+	bool is_waiting;
+	size_t n;
+	int i;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      true);
+	wait_for_full_ring();
+	for (i = 0; i < 3; i++)
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	usleep(20000);
+	ck_assert_uint_eq(nr_ahead(&is_waiting), AHEAD_NR_PIECES - 2);
+	ck_assert(is_waiting);
+	for (; i <= AHEAD_NR_PIECES / 2; i++)
+		ck_ok(ahead_next(&a, &p, &n, &err), &err);
+	wait_for_full_ring();
+	stop();
+}
+END_TEST
+
+START_TEST(helps_up_to_the_end)
+{
+	const size_t len = 3 * AHEAD_PIECE_BYTES;
+	struct timespec t;
+
+	start((struct ahead_input){ .fd = file_of(len), .size = UINT64_MAX },
+	      true);
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec += 20;
+	ck_assert(!pthread_timedjoin_np(helper, NULL, &t));
+	has_helper = false;
+	expect(data, len);
+	stop();
+}
+END_TEST
+
+static void *take_first(void *arg)
+{
+	const uint8_t **ret = arg;
+	size_t n;
+
+	if (ahead_next(&a, ret, &n, &err) || n != AHEAD_PIECE_BYTES)
+		*ret = NULL;
+	return NULL;
+}
+
+/* Who waits for a piece that another reads reads those behind it. */
+START_TEST(reads_on_while_it_waits)
+{
+	const uint8_t *first = NULL;
+	pthread_t user;
+	bool is_waiting;
+	int i;
+
+	start((struct ahead_input){ .fd = file_of(MANY), .size = UINT64_MAX },
+	      false);
+	a.claimed = a.nr_reading = 1; /* by us */
+	ck_assert(!pthread_create(&user, NULL, take_first, &first));
+	for (i = 0; nr_ahead(&is_waiting) < AHEAD_NR_PIECES; i++) {
+		ck_assert_int_lt(i, 2000);
+		usleep(1000);
+	}
+	memcpy(a.in.memory, data, AHEAD_PIECE_BYTES);
+	pthread_mutex_lock(&a.lock);
+	a.nr_reading--;
+	a.piece[0] = (struct ahead_piece){ AHEAD_PIECE_BYTES, true };
+	pthread_cond_signal(&a.changed);
+	pthread_mutex_unlock(&a.lock);
+	pthread_join(user, NULL);
+	ck_assert_ptr_eq(first, a.in.memory);
 	stop();
 }
 END_TEST
@@ -377,6 +480,9 @@ TEST_SUITE(suite_ahead)
 	tcase_add_test(tc, gives_nothing_once_stopped);
 	tcase_add_test(tc, shows_the_first_before_it_is_used);
 	tcase_add_test(tc, helps_as_long_as_there_is_room);
+	tcase_add_test(tc, helps_again_when_there_is_room);
+	tcase_add_test(tc, helps_up_to_the_end);
+	tcase_add_test(tc, reads_on_while_it_waits);
 	tcase_add_loop_test(tc, tells_an_error_where_it_is, 0, 2);
 	tcase_add_loop_test(tc, tells_an_error_behind_what_is_right, 0, 2);
 	tcase_add_test(tc, ends_where_the_file_ended);
