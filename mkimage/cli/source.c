@@ -40,6 +40,18 @@ static int set_owner(struct settings *s, const char *value,
 	return op_parse_owner(value, &s->source.uid, &s->source.gid, err);
 }
 
+/* Which of two ranges an id of the host is in must be plain. */
+static bool overlaps(const struct id_map *map, const struct id_range *r)
+{
+	const struct id_range *o;
+
+	for (o = map->ranges; o < map->ranges + map->nr; o++)
+		if (r->host <= o->host ? o->host - r->host < r->count
+				       : r->host - o->host < o->count)
+			return true;
+	return false;
+}
+
 static int add_range(struct id_map *map, const char *value,
 		     struct vc_error *err)
 {
@@ -59,6 +71,9 @@ static int add_range(struct id_map *map, const char *value,
 	if (r->count - 1 > SOURCE_MAX_ID - r->host ||
 	    r->count - 1 > SOURCE_MAX_ID - r->guest)
 		return vc_fail(err, VC_E_ARG, 0, "past the last id");
+	if (overlaps(map, r))
+		return vc_fail(err, VC_E_ARG, 0,
+			       "ids that an earlier range has");
 	map->nr++;
 	return 0;
 }

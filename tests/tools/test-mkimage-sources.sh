@@ -134,6 +134,13 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 refuses 'HOST:GUEST:COUNT' 2 --map-uid 1:2 d
 refuses 'past the last id' 2 --map-uid 1:4294967290:10 d
+for second in 10:0:1 19:50:10 5:0:6 0:0:4294967294 10:5:10; do
+	refuses '--map-gid: ids that an earlier range has' 2 \
+		--map-gid 10:5:10 --map-gid $second d
+done
+mkdir none
+mkimage -q --owner 0:0 --map-gid 10:5:10 --map-gid 9:5:1 --map-gid 20:5:1 \
+	--map-uid 10:5:10 -o ranges.cpio none || fail "ranges side by side"
 refuses 'UID:GID' 2 --owner 1 d
 refuses '--owner' 2 --owner root:root d
 
