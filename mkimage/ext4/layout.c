@@ -161,7 +161,8 @@ static bool set_geometry(struct e4_geometry *g, uint64_t nr_blocks,
 		return false;
 	per_group = vc_div_round_up(nr_inodes, g->nr_groups);
 	per_group = vc_align_up(per_group, E4_BLOCK_INODES);
-	if (per_group > E4_MAX_GROUP_INODES)
+	if (per_group > E4_MAX_GROUP_INODES ||
+	    per_group * g->nr_groups > UINT32_MAX)
 		return false;
 	g->inodes_per_group = (uint32_t)per_group;
 	g->table_blocks = g->inodes_per_group / E4_BLOCK_INODES;
@@ -200,14 +201,18 @@ static bool try_size(const struct e4 *fs, struct e4_geometry *g,
 }
 
 /* Enough inodes to live with: by the ratio, and unless that was asked for half
- * as many again as there are files. */
+ * as many again as there are files. Their numbers have 32 bits. */
 static uint64_t wanted_inodes(const struct e4 *fs, uint64_t nr_blocks)
 {
-	const uint64_t used = fs->nr_inodes;
+	const uint64_t used = fs->nr_inodes, nr_groups = groups_of(nr_blocks);
+	const uint64_t most = UINT32_MAX / nr_groups / E4_BLOCK_INODES *
+			      E4_BLOCK_INODES * nr_groups;
+	uint64_t nr;
 
-	if (fs->opts.inode_ratio)
-		return max_u64(nr_blocks * E4_BLOCK / fs->opts.inode_ratio,
-			       used);
+	if (fs->opts.inode_ratio) {
+		nr = nr_blocks * E4_BLOCK / fs->opts.inode_ratio;
+		return max_u64(vc_min_u64(nr, most), used);
+	}
 	return max_u64(nr_blocks * E4_BLOCK / EXT4_INODE_RATIO,
 		       used + used / 2);
 }

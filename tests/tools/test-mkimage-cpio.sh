@@ -141,7 +141,7 @@ refuses ': 1 paths of more than 4095 bytes: as an initramfs, the kernel passes' 
 # an initrd as distributions have it: microcode in a plain archive, which the
 # kernel reads first, and the rest in a compressed one behind it
 mkdir -p early/kernel/x86 main/bin main/kernel
-image_size=+4M
+image_size=+3M
 echo microcode >early/kernel/x86/code.bin
 echo 'a program' >main/bin/init
 head -c 700000 /dev/urandom >main/kernel/module

@@ -4,7 +4,7 @@
 # is missing, wrong, or too much: plain and of each kind.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs gzip bzip2 xz zstd lz4
-image_size=+4M
+image_size=+3M
 
 # only for those that are there: the kinds that few programs write
 kinds='gzip bzip2 xz zstd lz4 lzma'

@@ -32,7 +32,7 @@
 #	by programs in Go			I
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs tar cpio gzip zstd
-image_size=+4M
+image_size=+3M
 
 long=$(printf '%0120d' 0)
 

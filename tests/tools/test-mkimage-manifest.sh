@@ -3,7 +3,7 @@
 # What goes over the sources: options and manifests.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs setfacl cpio
-image_size=+4M
+image_size=+3M
 
 "$gentar" >a.tar <<'X' || fail gentar
 dir etc

@@ -38,7 +38,7 @@
 #	O_TMPFILE and rename (U); root or not, hosts, locales, threads (S)
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs tar zstd
-image_size=+4M
+image_size=+3M
 
 # value FILE NAME BYTES-AS-PRINTF
 value() {

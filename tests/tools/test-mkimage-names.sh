@@ -4,7 +4,7 @@
 # arrives, what is warned of, and what is refused.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs setfattr
-image_size=+4M
+image_size=+3M
 
 # lines TABLE-FIELD: the entries of a case, ';' between them
 lines() {

@@ -23,7 +23,7 @@
 #	as other programs write and read it	test-mkimage-interop.sh
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 . "$top_srcdir/tests/tools/mkimage-oci.sh"
-image_size=+4M # there is much to compare
+image_size=+3M # there is much to compare
 need e2fsck debugfs tar gzip zstd sha256sum sha512sum cpio unsquashfs
 
 # same_each: the layout as a folder, an archive, compressed, from a pipe

@@ -5,7 +5,7 @@
 # decoder's memory has a limit.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs gzip xz zstd bzip2 lz4
-image_size=+4M
+image_size=+3M
 
 "$gentar" >a.tar <<'X'
 dir d

@@ -7,7 +7,7 @@
 need e2fsck debugfs tar cpio setfattr getfattr setfacl getfacl
 [ "$(id -u)" -eq 0 ] || skip "needs root"
 can_mount || skip "a loop mount is needed"
-image_size=+4M
+image_size=+3M
 
 # --- what is packed ------------------------------------------------------------
 # every form has room for this

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Folders, several sources, what is left out.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
-image_size=+4M # there is much to compare
+image_size=+3M # there is much to compare
 need e2fsck debugfs tar setfattr getfattr setfacl getfacl
 
 

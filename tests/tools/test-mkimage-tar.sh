@@ -4,7 +4,7 @@
 # writes.
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs tar gzip bzip2 xz zstd
-image_size=+4M # there is much to compare
+image_size=+3M # there is much to compare
 
 
 # compression, by several members as well

@@ -270,6 +270,34 @@ START_TEST(journals_are_those_of_mke2fs)
 }
 END_TEST
 
+/* An inode to a block of 16 TiB would be one more than 32 bits can count. */
+START_TEST(inodes_have_32_bits)
+{
+	const struct ext4_opts opts = {
+		.size_bytes = EXT4_MAX_BYTES,
+		.inode_ratio = E4_BLOCK,
+		.journal_bytes = EXT4_JOURNAL_AUTO,
+	};
+	const struct e4_geometry *g;
+	struct image im;
+	uint64_t nr;
+	uint32_t head;
+
+	open_image(&im, &opts, 0);
+	to_e4(im.w)->nr_inodes = 20;
+	ck_ok(e4_choose_geometry(to_e4(im.w), &head, &err), &err);
+	g = &to_e4(im.w)->geo;
+	ck_assert_uint_eq(g->nr_groups, 1u << 17);
+	nr = (uint64_t)g->nr_groups * g->inodes_per_group;
+	ck_assert_uint_le(nr, UINT32_MAX);
+	ck_assert_uint_eq(nr, UINT64_C(0xfffe0000) - (15u << 17));
+	im.w->ops->free(im.w);
+	out_abort(im.out);
+	tree_fini(&im.tree);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
 /* More than 32 bits of sectors: contents that are there, of zeroes that nobody has
  * written. */
 START_TEST(a_file_of_more_than_2_tib)
@@ -314,5 +342,6 @@ TEST_SUITE(suite_layout)
 	tcase_add_test(tc, long_extents_are_cut);
 	tcase_add_test(tc, a_file_of_more_than_2_tib);
 	tcase_add_test(tc, journals_are_those_of_mke2fs);
+	tcase_add_test(tc, inodes_have_32_bits);
 	return s;
 }
