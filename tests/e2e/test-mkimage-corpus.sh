@@ -11,6 +11,7 @@
 # has a machine of its own that goes on from there: it finds the disk, mounts it,
 # makes it its root and runs the init.
 . "$top_srcdir/tests/e2e/lib.sh"
+. "$top_srcdir/tests/tools/gentar.sh"
 need e2fsck debugfs dumpe2fs resize2fs setfattr sfdisk jq qemu-system-x86_64
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mkimage-corpus.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
@@ -192,18 +193,10 @@ echo "$(wc -l <booted) images booted as root, written to and clean:" \
 	"$([ $may_skip = none ] && echo none || echo 'what needs a loop mount to make')"
 
 # --- one of each kind, by vmm run: a tree with all there is, in every kind of image
-many() {
-	head -c "$1" /dev/zero | tr '\0' n
-}
 {
 	echo 'repeat 4000'
 	echo 'file many/a-name-in-an-indexed-directory-# text=n#'
-	printf 'pax GNU.sparse.name holes\npax GNU.sparse.size 16384000\n'
-	printf 'pax GNU.sparse.map 0,1'
-	for ((i = 1; i < 2000; i++)); do
-		printf ',%d,1' $((i * 8192))
-	done
-	printf '\nfile x size=2000\n'
+	file_of_runs 2000 16384000
 	echo "pax SCHILY.xattr.security.selinux $(many 200)"
 	echo "pax SCHILY.xattr.user.large $(many 3000)"
 	echo 'pax SCHILY.acl.access user::rw-,user:7:r--,group::r--,mask::r--,other::---'

@@ -2,6 +2,7 @@
 # Sourced by the tests of mkimage: a scratch folder that goes away, and checks.
 set -eu
 . "$top_srcdir/tests/lib/rootfs.sh"
+. "$top_srcdir/tests/tools/gentar.sh"
 LC_ALL=C
 export LC_ALL
 unset SOURCE_DATE_EPOCH
@@ -56,22 +57,10 @@ gen() {
 	"$gentar" >a.tar || fail gentar
 }
 
-# many N [LETTER]: so many of it
-many() {
-	head -c "$1" /dev/zero | tr '\0' "${2:-n}"
-}
-
-# file_of_runs N SIZE: for gentar, the file "holes" with a byte at every 8 KiB, N of
-# them, in the format called 0.1
-file_of_runs() {
-	printf 'pax GNU.sparse.name holes\npax GNU.sparse.size %d\n' "$2"
-	printf 'pax GNU.sparse.map 0,1'
-	i=1
-	while [ $i -lt "$1" ]; do
-		printf ',%d,1' $((i * 8192))
-		i=$((i + 1))
-	done
-	printf '\nfile x size=%d\n' "$1"
+# elf CLASS ORDER MACHINE: the beginning of a program, in octal
+elf() {
+	# shellcheck disable=SC2059
+	printf "\\177ELF\\$1\\$2\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0$3"
 }
 
 # clean IMAGE: nothing for e2fsck to say
@@ -156,6 +145,14 @@ has() {
 		cat debugfs.log
 		fail "$1: no '$2'"
 	}
+}
+
+# absent NAME...: image.raw has none of them
+absent() {
+	for n; do
+		debugfs -R "stat $n" image.raw 2>&1 |
+			grep -q 'File not found' || fail "$n is there"
+	done
 }
 
 # minbase: $rootfs is a Debian

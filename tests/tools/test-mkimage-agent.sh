@@ -57,14 +57,10 @@ has 'stat /etc/runlevels/default/vmm-agent' 'Type: symlink'
 
 # an agent for another processor cannot run there; of a 32-bit image's kernel
 # there may be one that runs both
-elf() { # CLASS MACHINE, in octal
-	# shellcheck disable=SC2059
-	printf "\\177ELF\\$1\\1\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0$2"
-}
 mkdir -p elf32/bin elf64/bin
-elf 1 '\3\0' >elf32/bin/sh
-elf 2 '\267\0' >elf64/bin/sh
-elf 2 '\076\0' >amd64-agent
+elf 1 1 '\3\0' >elf32/bin/sh
+elf 2 1 '\267\0' >elf64/bin/sh
+elf 2 1 '\076\0' >amd64-agent
 mkimage --force -q -o image.raw --agent-binary amd64-agent \
 	--init-binary init elf32 ||
 	fail "an agent of 64 bits among programs of 32"

@@ -99,10 +99,6 @@ same_esp into.img want
 
 # the root's type is that of the processor its programs are for, with the names
 # that sfdisk has for them
-elf() { # CLASS ORDER MACHINE: the beginning of a program, in octal
-	# shellcheck disable=SC2059
-	printf "\\177ELF\\$1\\$2\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0$3"
-}
 mkdir -p programs/bin
 elf 1 1 '\3\0' >programs/bin/other
 sfdisk -T --label gpt >types

@@ -6,10 +6,6 @@
 . "$top_srcdir/tests/tools/mkimage-oci.sh"
 need e2fsck dumpe2fs resize2fs jq tar
 
-field() {
-	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
-}
-
 # exact ARCHIVE OPTION...
 exact() {
 	mkimage --force --json --size exact -o image.raw "$@" >report.json
@@ -18,7 +14,7 @@ exact() {
 	[ "$(stat -c %s image.raw)" -eq "$size" ] || fail "$*: not its size"
 	[ "$(($(jq .used report.json) + $(jq .free report.json)))" -eq \
 		"$size" ] || fail "$*: used and free are not all"
-	[ "$(($(field image.raw 'Free blocks') * 4096))" -eq \
+	[ "$(($(super image.raw 'Free blocks') * 4096))" -eq \
 		"$(jq .free report.json)" ] || fail "$*: not what is free"
 	# what is left is less than the smallest thing there is to place
 	[ "$(jq .free report.json)" -le $((64 * 4096)) ] ||
@@ -39,10 +35,10 @@ exact() {
 	# nor can resize2fs find any more to take away
 	resize2fs -fM image.raw >resize.log 2>&1 || fail "$(cat resize.log)"
 	clean image.raw
-	[ "$(field image.raw 'Block count')" -le $((size / 4096)) ] ||
+	[ "$(super image.raw 'Block count')" -le $((size / 4096)) ] ||
 		fail "$*: it grew"
-	[ "$(field image.raw 'Block count')" -ge $((size / 4096 - 64)) ] ||
-		fail "$*: resize2fs saves $((size / 4096 - $(field image.raw \
+	[ "$(super image.raw 'Block count')" -ge $((size / 4096 - 64)) ] ||
+		fail "$*: resize2fs saves $((size / 4096 - $(super image.raw \
 			'Block count'))) blocks"
 }
 
@@ -76,9 +72,9 @@ done
 for s in 200K 1M; do
 	mkimage -q --force --size $s -o image.raw small.tar || fail "$s"
 	clean image.raw
-	[ "$(field image.raw 'Free blocks')" -ge \
+	[ "$(super image.raw 'Free blocks')" -ge \
 		$(($(numfmt --from=iec $s) / 4096 - 16)) ] ||
-		fail "$s: $(field image.raw 'Free blocks') blocks free"
+		fail "$s: $(super image.raw 'Free blocks') blocks free"
 done
 for a in small many large; do
 	exact $a.tar
@@ -180,14 +176,14 @@ mkimage --json --partition --size exact -o disk.raw many.tar >report.json
 
 # more than the descriptors a size begins with are for
 mkimage -q --force --size +3T -o image.raw small.tar
-[ "$(field image.raw 'Free blocks')" -ge $((3 << 28)) ] || fail "+3T: less is free"
+[ "$(super image.raw 'Free blocks')" -ge $((3 << 28)) ] || fail "+3T: less is free"
 clean image.raw
 mkimage -q --force --size +3T -o image.qcow2 small.tar
 rm image.qcow2
 refuses 'do not fit in the 16 TiB of ext4' 1 --size +16T small.tar
 
 uuid() {
-	field "$1" 'Filesystem UUID'
+	super "$1" 'Filesystem UUID'
 }
 mkimage -q --size exact --seed me -o s1.raw small.tar
 mkimage -q --size exact --seed me -o s2.raw many.tar

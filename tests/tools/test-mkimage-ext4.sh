@@ -6,7 +6,7 @@
 need e2fsck debugfs dumpe2fs mke2fs resize2fs
 
 field() {
-	dumpe2fs -h image.raw 2>/dev/null | sed -n "s/^$1: *//p"
+	super image.raw "$1"
 }
 features() {
 	field 'Filesystem features'

@@ -5,10 +5,6 @@
 . "$top_srcdir/tests/tools/mkimage-functions.sh"
 need e2fsck debugfs
 
-hasnot() {
-	debugfs -R "stat $1" image.raw 2>&1 | grep -q 'Type:' &&
-		fail "$1 is there" || :
-}
 echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 someone@somewhere' >key.pub
 printf 'ssh-rsa AAAAB3NzaC1yc2E another' >key2.pub
 printf '%s\n' '-----BEGIN OPENSSH PRIVATE KEY-----' AAAA >key
@@ -23,7 +19,7 @@ end
 X
 build a.tar
 for f in /etc/hostname /root /etc/fstab /etc/systemd /sbin; do
-	hasnot $f
+	absent $f
 done
 has 'cat /etc/shadow' '^root:\*:1::::::$'
 
@@ -50,7 +46,7 @@ build --network none --fstab \
 	--fs-option uuid=01234567-89ab-cdef-0123-456789abcdef a.tar
 has 'cat /etc/fstab' '^UUID=01234567-89ab-cdef-0123-456789abcdef	/'
 has 'cat /etc/systemd/network/10-vmm.network' '^Unmanaged=yes$'
-hasnot /etc/systemd/system
+absent /etc/systemd/system
 
 # nothing there yet, or through links that lead out of the tree
 gen <<'X'
@@ -106,8 +102,8 @@ build --strict --root-password-hash "$hash" --network dhcp a.tar
 debugfs -R 'cat /etc/shadow' image.raw 2>/dev/null >shadow
 printf 'root:%s::0:99999:7:::\nrooty:x:1::::::\njoe:!:2::::::' "$hash" |
 	cmp - shadow || fail "$(cat shadow)"
-hasnot /etc/systemd
-hasnot /etc/network
+absent /etc/systemd
+absent /etc/network
 refuses '--fstab: a label of letters' 2 --fstab --label 'a b' a.tar
 # a root who needed no password, or had it elsewhere: the hash is what counts
 for field in '' '*' '$1$a$b'; do
@@ -154,8 +150,8 @@ for what in sbin/openrc-run etc/x; do
 	printf 'file %s text=x\nend\n' $what | gen
 	refuses 'nothing written' 1 --strict --network dhcp a.tar
 	build --strict --network none a.tar
-	hasnot /etc/network
-	hasnot /etc/runlevels
+	absent /etc/network
+	absent /etc/runlevels
 done
 
 # Debian's takes the first card, whatever its name is; without a client it is not
@@ -169,13 +165,13 @@ file lib/systemd/systemd-networkd text=x'
 printf '%s\nend\n' "$debian" | gen
 build --strict --network dhcp a.tar
 has 'cat /etc/systemd/network/10-vmm.network' '^DHCP=yes$'
-hasnot /etc/network/interfaces
+absent /etc/network/interfaces
 for client in sbin/dhclient usr/sbin/dhcpcd; do
 	printf '%s\nfile %s text=x\nend\n' "$debian" $client | gen
 	build --strict --network dhcp a.tar
 	has 'cat /etc/network/interfaces' '^auto /e\*/1=vmm$'
 	has 'cat /etc/network/interfaces' '^iface vmm inet dhcp$'
-	hasnot /etc/systemd
+	absent /etc/systemd
 done
 # what is started already goes on; that there is to be none is told to all
 u=etc/systemd/system/multi-user.target.wants
@@ -186,8 +182,8 @@ for by in NetworkManager dhcpcd; do
 	printf 'file usr/lib/systemd/system/dhcpcd.service text=x\nend\n' >>more
 	gen <more
 	build --strict --network dhcp a.tar
-	hasnot /etc/network
-	hasnot /etc/systemd/network
+	absent /etc/network
+	absent /etc/systemd/network
 	build --strict --network none a.tar
 	has 'cat /etc/dhcpcd.conf' '^denyinterfaces \*$'
 	has 'cat /etc/systemd/network/10-vmm.network' '^Unmanaged=yes$'
@@ -232,7 +228,7 @@ has 'stat /etc/init.d/net.eth0' 'link dest: "net.lo"'
 has 'stat /etc/runlevels/default/net.eth0' 'link dest: "/etc/init.d/net.eth0"'
 build --network none a.tar
 [ "$(words)" = null ] || fail "netifrc: $(words)"
-hasnot /etc/init.d/net.eth0
+absent /etc/init.d/net.eth0
 gen <<'X'
 file sbin/openrc-run text=x
 file etc/init.d/dhcpcd text=x

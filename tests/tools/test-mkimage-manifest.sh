@@ -89,12 +89,6 @@ for m in u q+r u+q 8 17777 u=r, ,u=r 'u=r g=r' u=rg- ''; do
 	refuses 'line 1: chmod: ' 2 --manifest all.manifest a.tar
 done
 
-absent() {
-	for n; do
-		debugfs -R "stat $n" image.raw 2>&1 |
-			grep -q 'File not found' || fail "$n is there"
-	done
-}
 check() {
 	has 'cat /opt/new/hello' '^hello$'
 	has 'stat /opt/new/hello' 'Mode: +0640'

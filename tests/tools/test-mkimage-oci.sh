@@ -117,12 +117,6 @@ end
 X
 finish
 same_each
-absent() {
-	for n; do
-		debugfs -R "stat $n" image.raw 2>&1 |
-			grep -q 'File not found' || fail "$n is there"
-	done
-}
 has 'cat /a/lower' '^1$'
 has 'cat /a/both' '^upper$'
 absent /gone /gone-dir /.wh.gone /.wh.never-was /no-such-dir /.wh..wh.plnk \

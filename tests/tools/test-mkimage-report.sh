@@ -30,9 +30,6 @@ says() {
 	[ "$(get "$1")" = "$2" ] ||
 		fail "$kind: $1 is $(get "$1"), not $2: $(cat report.json)"
 }
-field() {
-	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
-}
 
 for kind in x.raw x.qcow2 x.qcow2:-czlib x.img.zst x.simg x.squashfs x.cpio \
 	x.cpio.gz p.raw:--partition q.qcow2:-tsquashfs \
@@ -78,11 +75,11 @@ for kind in x.raw x.qcow2 x.qcow2:-czlib x.img.zst x.simg x.squashfs x.cpio \
 	case $kind in
 	x.raw*) # what dumpe2fs finds
 		says size "$(stat -c %s x.raw)"
-		says free "$(($(field x.raw 'Free blocks') * 4096))"
+		says free "$(($(super x.raw 'Free blocks') * 4096))"
 		says used "$(($(get size) - $(get free)))"
-		says inodes "$(field x.raw 'Inode count')"
-		says free-inodes "$(field x.raw 'Free inodes')"
-		says uuid "$(field x.raw 'Filesystem UUID')"
+		says inodes "$(super x.raw 'Inode count')"
+		says free-inodes "$(super x.raw 'Free inodes')"
+		says uuid "$(super x.raw 'Filesystem UUID')"
 		# 40 of two blocks, 3 and 2 and perhaps an agent of one
 		[ "$(get agent)" = null ] && files=5 || files=7
 		says data $(((80 + files) * 4096))

@@ -51,7 +51,7 @@ for f in raw qcow2; do
 done
 
 uuid() {
-	dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p'
+	super "$1" 'Filesystem UUID'
 }
 # other content, another identity
 echo more >>src/file-3

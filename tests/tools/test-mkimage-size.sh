@@ -14,21 +14,17 @@ file attr size=3
 end
 X
 
-field() {
-	dumpe2fs -h "$1" 2>/dev/null | sed -n "s/^$2: *//p"
-}
-
 # auto: a GiB to live in, and inodes
 build a.tar
 judge=${VMMKIT_JUDGE-}
 VMMKIT_JUDGE= # the same content from here on
-[ "$(field image.raw 'Free blocks')" -ge 262144 ] || fail "less than 1 GiB free"
-[ "$(field image.raw 'Free inodes')" -ge 60000 ] || fail "too few inodes"
+[ "$(super image.raw 'Free blocks')" -ge 262144 ] || fail "less than 1 GiB free"
+[ "$(super image.raw 'Free inodes')" -ge 60000 ] || fail "too few inodes"
 [ "$(du -m image.raw | cut -f1)" -le 45 ] || fail "the image is not sparse"
 for f in has_journal ext_attr resize_inode dir_index filetype extent 64bit \
 	flex_bg sparse_super large_file huge_file dir_nlink extra_isize \
 	metadata_csum; do
-	field image.raw 'Filesystem features' | grep -qw $f || fail "no $f"
+	super image.raw 'Filesystem features' | grep -qw $f || fail "no $f"
 done
 # all of it is there for the kernel: nothing is left to initialise
 dumpe2fs image.raw 2>/dev/null | grep '^Group [0-9]' | grep -v ITABLE_ZEROED &&
@@ -39,7 +35,7 @@ for o in '' '--size exact' '--size 129M --journal-size 0' '--size 20G' \
 	can_mount || break
 	# shellcheck disable=SC2086 # a list
 	build $o a.tar
-	before=$(field image.raw 'Overhead clusters')
+	before=$(super image.raw 'Overhead clusters')
 	# a kernel without quotas writes to nothing that has them
 	mount -o loop image.raw "$mnt" 2>mount.err || case $o in
 	*quota*) continue ;;
@@ -47,20 +43,20 @@ for o in '' '--size exact' '--size 129M --journal-size 0' '--size 20G' \
 	esac
 	umount "$mnt"
 	[ -n "$before" ] &&
-		[ "$before" = "$(field image.raw 'Overhead clusters')" ] ||
+		[ "$before" = "$(super image.raw 'Overhead clusters')" ] ||
 		fail "$o: another overhead: $before"
 done
 # just that much free, and the journal that mke2fs makes for that size
 for free in 0 1 10M 100M 300M 2G; do
 	build --size +$free a.tar
-	[ "$(field image.raw 'Free blocks')" -eq \
+	[ "$(super image.raw 'Free blocks')" -eq \
 		$((($(numfmt --from=iec $free) + 4095) / 4096)) ] ||
-		fail "+$free: $(field image.raw 'Free blocks') blocks free"
+		fail "+$free: $(super image.raw 'Free blocks') blocks free"
 	truncate -s "$(stat -c %s image.raw)" peer.raw
 	mke2fs -q -F -t ext4 -b 4096 peer.raw
-	[ "$(field image.raw 'Total journal size')" = \
-		"$(field peer.raw 'Total journal size')" ] ||
-		fail "+$free: a journal of $(field image.raw 'Total journal size')"
+	[ "$(super image.raw 'Total journal size')" = \
+		"$(super peer.raw 'Total journal size')" ] ||
+		fail "+$free: a journal of $(super image.raw 'Total journal size')"
 done
 rm peer.raw
 VMMKIT_JUDGE=$judge
@@ -116,7 +112,7 @@ sync -f "$mnt/new/data"
 cp --sparse=always image.raw crashed.raw
 umount "$mnt"
 clean image.raw
-field crashed.raw 'Filesystem features' | grep -q needs_recovery ||
+super crashed.raw 'Filesystem features' | grep -q needs_recovery ||
 	fail "the copy has nothing to recover"
 e2fsck -fy crashed.raw >fsck.log 2>&1 || [ $? -le 1 ] || fail "$(cat fsck.log)"
 clean crashed.raw
@@ -128,7 +124,7 @@ mount -o loop image.raw "$mnt"
 if resize2fs "$(findmnt -no SOURCE "$mnt")" >resize.log 2>&1; then
 	umount "$mnt"
 	clean image.raw
-	[ "$(field image.raw 'Block count')" -eq 524288 ] || fail "did not grow"
+	[ "$(super image.raw 'Block count')" -eq 524288 ] || fail "did not grow"
 else
 	# needs CAP_SYS_RESOURCE, which a container may lack
 	grep -q 'Permission denied' resize.log || fail "$(cat resize.log)"
