@@ -41,6 +41,10 @@ struct build {
 	const struct patterns *exclude; /* borrowed; no source brings what they
 					 * match */
 	bool is_verbose;		/* log every entry */
+	/* the file that --force is to replace, which is in no folder then */
+	bool has_old;
+	dev_t old_dev;
+	ino_t old_ino;
 	bool has_epoch;
 	int64_t epoch;	  /* SOURCE_DATE_EPOCH: no time is later */
 	int64_t max_time; /* the latest in the input */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vmmcore/log.h>
 #include <vmmcore/outfile.h>
@@ -84,7 +85,13 @@ static int write_image(struct settings *s, struct build *b, struct report *p,
 		.digest_progress = s->digest_progress,
 	};
 	vc_auto(target) struct target *t = NULL;
+	struct stat old;
 
+	if (!stat(s->output, &old)) {
+		b->has_old = true;
+		b->old_dev = old.st_dev;
+		b->old_ino = old.st_ino;
+	}
 	if (target_open(&opts, &b->warn, &t, &b->writer, err))
 		return -1;
 	b->tree.xsets.max_values = b->writer->max_values;

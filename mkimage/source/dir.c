@@ -415,6 +415,11 @@ static int add_other(struct walker *w, const struct item *it,
 		return warn_add(&w->b->warn, err,
 				"entry '%s' left out: a socket",
 				tree_show(w->path).s);
+	if (w->b->has_old && it->st.st_dev == w->b->old_dev &&
+	    it->st.st_ino == w->b->old_ino)
+		return warn_add(&w->b->warn, err,
+				"entry '%s' left out: it is the output",
+				tree_show(w->path).s);
 	if (it->st.st_nlink > 1 && find_linked(w, &it->st, &first, err))
 		return -1;
 	if (first)

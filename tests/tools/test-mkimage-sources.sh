@@ -138,6 +138,21 @@ for second in 10:0:1 19:50:10 5:0:6 0:0:4294967294 10:5:10; do
 	refuses '--map-gid: ids that an earlier range has' 2 \
 		--map-gid 10:5:10 --map-gid $second d
 done
+# an image in the folder it is made of is not in the next one
+mkdir self
+echo 1 >self/file
+mkimage -q -o self/out.raw --size $image_size --owner 0:0 self
+touch -d @1000000000 self self/file
+mkimage --force -o self/out.raw --size $image_size self 2>err.log
+grep -q "warning: entry 'out.raw' left out: it is the output$" err.log ||
+	fail "$(cat err.log)"
+cp self/out.raw second.raw
+touch -d @1000000000 self
+mkimage -q --force -o self/out.raw --size $image_size self
+cmp self/out.raw second.raw || fail "the output is in the output"
+touch -d @1000000000 self
+refuses "entry 'out.raw' left out: it is the output (--strict)" 1 --strict \
+	--force -o self/out.raw self
 mkdir none
 mkimage -q --owner 0:0 --map-gid 10:5:10 --map-gid 9:5:1 --map-gid 20:5:1 \
 	--map-uid 10:5:10 -o ranges.cpio none || fail "ranges side by side"
