@@ -336,9 +336,11 @@ START_TEST(does_not_wait_for_more_of_a_pipe)
 	ck_assert(!vc_write_full(pipe_fd[1], packed, first));
 	ck_assert(dup2(pipe_fd[0], STDIN_FILENO) == STDIN_FILENO);
 	vc_close(&pipe_fd[0]);
-	ck_ok(stream_open("-", &s, &err), &err);
+	ck_ok(stream_open("/dev/stdin", &s, &err), &err);
 	while (at < 2 * PIECE)
 		at += take(at, len);
+	/* it has a name, and is no file */
+	ck_assert(!stream_is_file(s));
 	ck_assert(
 		!vc_write_full(pipe_fd[1], packed + first, packed_len - first));
 	vc_close(&pipe_fd[1]);
