@@ -194,6 +194,7 @@ static void open_stream(enum way way)
 static void close_stream(void)
 {
 	s = stream_close(s);
+	ck_assert(fd < 0 || fcntl(fd, F_GETFD) >= 0); /* it is ours */
 	vc_close(&fd);
 	close(STDIN_FILENO);
 	if (has_writer)
