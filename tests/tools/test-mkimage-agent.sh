@@ -10,7 +10,7 @@ agent() {
 	rm -f image.raw
 	mkimage -o image.raw --agent-binary agent --init-binary init "$@" \
 		a.tar >out.log 2>err.log || fail "$(cat err.log)"
-	clean image.raw
+	made --agent "$@" a.tar
 	has 'cat /usr/lib/vmm/vmm-agent' 'ELF-agent'
 	has 'stat /usr/lib/vmm/vmm-agent' 'Mode: +0755'
 }
@@ -64,6 +64,7 @@ elf 2 1 '\076\0' >amd64-agent
 mkimage --force -q -o image.raw --agent-binary amd64-agent \
 	--init-binary init elf32 ||
 	fail "an agent of 64 bits among programs of 32"
+made --agent elf32
 rm image.raw
 ! mkimage -q -o image.raw --agent-binary amd64-agent --init-binary init elf64 \
 	2>err.log || fail "an agent for another processor"

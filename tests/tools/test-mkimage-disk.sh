@@ -57,12 +57,6 @@ table() {
 	fi
 }
 
-# judge_root SOURCE: image.raw, out of its partition, is what any image has to be
-judge_root() {
-	clean image.raw
-	[ "${VMMKIT_JUDGE-}" != yes ] || (judge "$1") || exit 1
-}
-
 # same_esp FILE DIR: what mtools reads is what is in DIR
 same_esp() {
 	fsck.vfat -n "$1" >fsck.log 2>&1 || fail "fsck.vfat: $(cat fsck.log)"
@@ -81,7 +75,7 @@ table a.raw
 sfdisk -d a.raw | grep -q 'type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709.*name="root"' ||
 	fail "root: $(sfdisk -d a.raw)"
 part a.raw 1 image.raw
-judge_root a.tar
+made a.tar
 debugfs -R 'cat /boot/vmlinuz-6.1.0-9-amd64' image.raw 2>/dev/null |
 	grep -q '^kernel 6.1.0-9' || fail "not the root file system"
 
@@ -194,7 +188,7 @@ LC_ALL=C.UTF-8 mdir -i esp.img -/ :: | grep -q 'LONGNA~2 TEX' ||
 part b.raw 2 data.back
 cmp -n 3000000 data.img data.back || fail "another file in its partition"
 part b.raw 5 image.raw
-judge_root a.tar
+made a.tar
 if can_mount && grep -qw vfat /proc/filesystems; then
 	mount -t vfat -o loop,ro,utf8 esp.img "$mnt"
 	diff -r whole "$mnt" >diff.log || { umount "$mnt"; fail "$(cat diff.log)"; }
@@ -254,7 +248,7 @@ for size in 4M 33M 34M 270M; do
 	rm -rf want && mkdir want && cp grub.cfg want
 	same_esp esp.img want
 	part e.raw 2 image.raw
-	clean image.raw
+	made a.tar
 done
 
 # clusters of 8 and 16 KiB: what is in use comes first, the rest is a hole

@@ -9,7 +9,7 @@ need e2fsck dumpe2fs resize2fs jq tar
 # exact ARCHIVE OPTION...
 exact() {
 	mkimage --force --json --size exact -o image.raw "$@" >report.json
-	clean image.raw
+	made "$@"
 	size=$(jq .size report.json)
 	[ "$(stat -c %s image.raw)" -eq "$size" ] || fail "$*: not its size"
 	[ "$(($(jq .used report.json) + $(jq .free report.json)))" -eq \
@@ -63,7 +63,7 @@ echo end | "$gentar" >empty.tar
 # (4), the block of the resize inode, two bitmaps, inodes; and of the file.
 for t in empty:12 small:13; do
 	mkimage --force --size exact --json -o image.raw ${t%:*}.tar >report.json
-	clean image.raw
+	made ${t%:*}.tar
 	[ "$(jq .free report.json)" -eq 0 ] || fail "${t%:*}: a block is left"
 	[ "$(jq .size report.json)" -eq $((${t#*:} * 4096)) ] ||
 		fail "${t%:*}: $(jq .size report.json) bytes"
@@ -71,7 +71,7 @@ done
 # so a small size that is given holds what can be in it
 for s in 200K 1M; do
 	mkimage -q --force --size $s -o image.raw small.tar || fail "$s"
-	clean image.raw
+	made small.tar
 	[ "$(super image.raw 'Free blocks')" -ge \
 		$(($(numfmt --from=iec $s) / 4096 - 16)) ] ||
 		fail "$s: $(super image.raw 'Free blocks') blocks free"
@@ -161,7 +161,7 @@ printf 'file s text=%s\nfile z size=9000\nend\n' secret-that-is-replaced |
 	"$gentar" >base.tar
 printf 'file s text=other\nend\n' | "$gentar" >app.tar
 mkimage -q --force -o image.raw base.tar app.tar
-clean image.raw
+made base.tar app.tar
 ! grep -q secret-that-is image.raw || fail "what was replaced is in the image"
 rm exact.qcow2
 
@@ -177,7 +177,7 @@ mkimage --json --partition --size exact -o disk.raw many.tar >report.json
 # more than the descriptors a size begins with are for
 mkimage -q --force --size +3T -o image.raw small.tar
 [ "$(super image.raw 'Free blocks')" -ge $((3 << 28)) ] || fail "+3T: less is free"
-clean image.raw
+clean image.raw # to judge it takes minutes
 mkimage -q --force --size +3T -o image.qcow2 small.tar
 rm image.qcow2
 refuses 'do not fit in the 16 TiB of ext4' 1 --size +16T small.tar

@@ -226,6 +226,7 @@ printf 'pax VENDOR.unknown y\nfile x text=1\nend\n' | gen
 mkimage --force --size $image_size -o image.raw a.tar 2>err.log
 [ "$(grep -c "warning: .*'VENDOR.unknown'" err.log)" -eq 1 ] ||
 	fail "$(cat err.log)"
+made a.tar
 has 'cat /x' '^1$'
 # two of them before one entry
 printf 'pax uid 5\ntype x h zeroes=0\nfile x text=1\nend\n' | gen
@@ -367,7 +368,7 @@ for format in newc crc odc bin hpodc hpbin; do
 	has 'stat /dir' 'Type: directory'
 	has 'stat /fifo' 'Type: FIFO'
 	gzip -c c.cpio | cat | mkimage -q --force -o image.raw -
-	clean image.raw
+	made c.cpio
 	head -c 100 c.cpio >cut
 	refuses cut 1 cut
 done
@@ -428,6 +429,7 @@ for kind in door:0150644 whiteout:0160644 nothing:0000644; do
 		>json 2>err.log || fail "$(cat err.log)"
 	[ "$(grep -c warning: err.log)" -eq 1 ] || fail "$(cat err.log)"
 	grep -q "entry '${kind%:*}' left out" json || fail "$(cat json)"
+	made c.cpio
 	has 'stat /after' 'Type: regular'
 	has "stat /${kind%:*}" 'File not found'
 done
@@ -501,5 +503,6 @@ cat 1.tar a.tar >cat.tar
 mkimage --force -o image.raw cat.tar >/dev/null 2>err.log
 grep -q 'what follows the end-of-archive mark is left out' err.log ||
 	fail "$(cat err.log)"
+odd 'b|both|c' made cat.tar
 has 'cat /c' '^3$'
 refuses 'what follows the end-of-archive' 1 --strict cat.tar

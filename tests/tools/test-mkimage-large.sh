@@ -107,9 +107,10 @@ else
 fi
 
 # contents across several superblock copies, through a pipe
-"$gentar" <<'X' | { mkimage -q --force -o image.raw - && clean image.raw; }
-file big size=1500000000
+"$gentar" <<'X' | tee a.tar | mkimage -q --force -o image.raw -
+file big size=700000000
 file after text=end
 end
 X
+made a.tar
 has 'cat /after' '^end$'

@@ -232,3 +232,5 @@ X
 # nobody waits for the writer of a fifo
 mkfifo waits
 refuses "--manifest: 'waits': not a file of at most" 1 --manifest waits a.tar
+
+judged edits 7

@@ -54,7 +54,7 @@ warns() {
 		2>err.log || fail "$(cat err.log)"
 	[ "$(grep -c "^mkimage: warning: .*$1" err.log)" -eq 1 ] ||
 		fail "no warning '$1': $(cat err.log)"
-	clean image.raw
+	made a.tar
 }
 # content FILE: as it is in the image
 content() {
@@ -341,7 +341,7 @@ file g text=1
 end
 X
 mkimage -q --force --size $image_size -o image.raw a.tar
-clean image.raw
+made a.tar
 has 'ea_list /f' 'user.a \(3\) = "two"'
 has 'ea_list /f' 'user.b \(4\) = "same"'
 has 'ea_list /g' 'user.a \(3\) = "one"'
@@ -588,3 +588,5 @@ if ! head -c 1 /proc/self/mem >/dev/null 2>&1; then
 			</proc/self/mem
 	done
 fi
+
+judged times 1

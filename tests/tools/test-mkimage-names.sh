@@ -51,7 +51,7 @@ awk -F '|' '{
 	print "file " w[1] " text=" NR " " (n > 1 ? w[2] : "")
 } END { print "end" }' names.good | gen
 mkimage -q --force --size $image_size -o image.raw a.tar || fail names
-clean image.raw
+made a.tar
 same_names() { # from image.raw, in its own words
 	rm -rf out
 	mkdir out
@@ -79,7 +79,7 @@ printf '%s|%s\n' "$(many 255 m)" "$(many 255 m)" \
 awk -F '|' '{ print "pax path " $1; print "file x text=" NR }
 	END { print "end" }' names.good | gen
 mkimage -q --force --size $image_size -o image.raw a.tar || fail names
-clean image.raw
+made a.tar
 same_names
 # targets of links: as they are, to the byte
 while IFS='|' read -r target shown; do
@@ -298,7 +298,8 @@ while IFS='|' read -r entries want ask says; do
 		2>err.log || fail "$(cat err.log)"
 	[ "$(grep -cF "warning: $(echo $want)" err.log)" -eq 1 ] ||
 		fail "$(cat err.log)"
-	clean image.raw
+	# a file in place of a directory, and two that tar and bsdtar pass over
+	odd 'x.*' made a.tar
 	has "$(echo $ask)" "$(echo $says)"
 done <<'X'
 dir x ; file x/f ; file x text=2 | entry 'x' replaces a directory and what it had | cat /x | ^2$
@@ -417,7 +418,7 @@ mkimage --json --force -o image.raw a.tar >json 2>err.log || fail "$(cat err.log
 [ "$(grep -c "of unknown type '[QZNI]', taken for a file" err.log)" -eq 4 ] ||
 	fail "$(cat err.log)"
 [ "$(grep -o 'of unknown type' json | wc -l)" -eq 4 ] || fail "$(cat json)"
-clean image.raw
+made a.tar
 has 'cat /strange' '^1$'
 has 'stat /other' 'Size: 3000'
 has 'cat /after' '^1$'
@@ -439,7 +440,7 @@ echo 1 >folder/a/passwd
 refuses "folder: entry 'a', a directory, replaces a symbolic link of an earlier" \
 	1 --strict base.tar folder
 mkimage -q --force --size $image_size -o image.raw base.tar folder
-clean image.raw
+made base.tar folder
 has 'cat /a/passwd' '^1$'
 printf 'symlink d /etc\nfile d/passwd\nend\n' | gen
 refuses "entry 'd/passwd': 'd' on its way is a symbolic link out of the tree" 1 \

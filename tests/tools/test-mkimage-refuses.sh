@@ -529,7 +529,7 @@ X
 refuses "attribute 'com.apple.x' left out" 1 --strict a.tar
 mkimage --force -o image.raw a.tar 2>err.log || fail "$(cat err.log)"
 grep -q "^mkimage: warning: entry 'x': attribute" err.log || fail "no warning"
-clean image.raw
+made a.tar
 
 # an output that is there, or cannot be
 gen <<'X'

@@ -216,7 +216,7 @@ link etc/d etc/a
 end
 X
 mkimage --size $image_size --force -o image.raw base.tar over a.tar 2>err.log
-clean image.raw
+made base.tar over a.tar
 grep -q "warning: entry 'lib', a directory, replaces a symbolic link" err.log ||
 	grep -c . err.log | grep -q '^[01]$' || fail "$(cat err.log)"
 has 'cat /etc/a' '^base$'
@@ -254,7 +254,7 @@ dir d
 end
 X
 cat a.tar | mkimage -q --size $image_size --force -o image.raw over - base.tar
-clean image.raw
+made over a.tar base.tar
 has 'stat /d' 'Type: directory'
 
 # a folder says the same of what it takes away, alone or by --add
@@ -271,7 +271,8 @@ X
 for s in over2 '--add over2:.'; do
 	# shellcheck disable=SC2086
 	mkimage --size $image_size --force -o image.raw a.tar $s 2>err.log
-	clean image.raw
+	# shellcheck disable=SC2086
+	made a.tar $s
 	for w in "usr/lib' replaces a directory and what it had" \
 		"lib', a directory, replaces a symbolic link of an earlier" \
 		"etc/a', a directory, replaces a file of an earlier source"; do
@@ -319,11 +320,12 @@ file usr/doc/x text=1
 end
 X
 build --exclude /var/cache/apt --exclude '*.pyc' --exclude ./doc/ a.tar
-for n in /var/cache/apt /usr/a.pyc /a.pyc; do
+for n in /var/cache/apt /usr/a.pyc /a.pyc /doc; do
 	debugfs -R "stat $n" image.raw 2>&1 | grep -q 'not found' ||
 		fail "$n is there"
 done
 has 'stat /var/cache/keep' 'Type: regular'
+has 'stat /usr/doc/x' 'Type: regular'
 has 'stat /usr/cache/a' 'Type: regular'
 build --exclude cache a.tar
 debugfs -R 'ls /var' image.raw 2>&1 | grep -q cache && fail "cache is there"
@@ -342,4 +344,6 @@ refuses "entry 'b': hard link to 'a', which --exclude leaves out" 1 \
 	--exclude a a.tar
 refuses 'empty pattern' 2 --exclude / a.tar
 
-judged "the folder" 3
+judged folder 3
+judged sources 5
+judged exclude 3

@@ -114,8 +114,8 @@ build --size +10M --journal-size 0 a.tar
 # and nothing got lost between the source and tar
 tar -C src --format=pax --xattrs --xattrs-include='*' --acls --sparse \
 	--numeric-owner -cf - . |
-	mkimage -q --force -o image.raw -
-clean image.raw
+	tee a.tar | mkimage -q --force -o image.raw -
+made a.tar
 same_tree src
 has stats 'Filesystem state: +clean'
 
@@ -125,3 +125,5 @@ mkimage -q --force --size +10M -o image.raw a.tar
 qcow-tool convert -O raw image.qcow2 back.raw 2>/dev/null ||
 	{ need qemu-img; qemu-img convert -O raw image.qcow2 back.raw; }
 cmp image.raw back.raw || fail "qcow2 and raw differ"
+
+judged times 1

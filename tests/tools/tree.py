@@ -19,6 +19,7 @@ KINDS = {
     stat.S_IFSOCK: "socket",
 }
 ROOM = 2 * 4096 // 512
+PIECE = 1 << 16
 
 
 def shown(name):
@@ -69,31 +70,38 @@ def attributes(path):
     return ",".join(pairs)
 
 
-def digest(path):
+def pieces(fd, size):
+    """(offset, what is there), but for most of the holes."""
+    if size <= PIECE: # of one of them it is quicker to read it
+        yield 0, os.read(fd, size)
+        return
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            at = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError:
+            break
+        while start < at:
+            data = os.pread(fd, min(at - start, PIECE), start)
+            if not data:
+                raise EOFError(fd)
+            yield start, data
+            start += len(data)
+
+
+def digest(path, size):
+    """Where there are no data there are zeroes: not read, but counted."""
     result = hashlib.md5()
-    # where there are no data there are zeroes: not read, but counted
-    with open(path, "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-                end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            except OSError:
-                break
-            os.lseek(file.fileno(), start, os.SEEK_SET)
-            while start < end:
-                # holes end where blocks do: so do pieces
-                data = file.read(min(end - start, 1 << 16))
-                if not data:
-                    raise EOFError(path)
-                for block in range(0, len(data), 4096):
-                    piece = data[block:block + 4096]
-                    if piece.count(0) != len(piece):
-                        result.update(b"%d " % (start + block))
-                        result.update(piece)
-                start += len(data)
-            at = end
+    fd = os.open(path, os.O_RDONLY)
+    for start, data in pieces(fd, size):
+        # holes end where blocks do: so do pieces
+        for block in range(0, len(data), 4096):
+            piece = data[block:block + 4096]
+            if piece.count(0) != len(piece):
+                result.update(b"%d " % (start + block))
+                result.update(piece)
+    os.close(fd)
     return result.hexdigest()
 
 
@@ -112,7 +120,7 @@ def line(path, name, info):
     elif kind == "symlink":
         fields += [shown(os.readlink(name))]
     elif kind == "file":
-        fields += ["%d" % info.st_size, digest(name)]
+        fields += ["%d" % info.st_size, digest(name, info.st_size)]
     return fields + [attributes(name)]
 
 
