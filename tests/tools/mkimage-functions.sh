@@ -189,10 +189,17 @@ try_mount() {
 	rm probe.img
 }
 
-# mounted [OPTION]: image.raw is, at $mnt; others may take the loop device that was
-# free a moment ago
+# mounted [OPTION]: image.raw is, at $mnt. A loop device that somebody has just looked
+# at outlives its umount by a moment; mount would take it again, with what it has
+# cached of a file that was changed since. Others may take the one that was free a
+# moment ago.
 mounted() {
 	for try in 1 2 3 4 5 6 7 8; do
+		[ -z "$(losetup -j image.raw)" ] || {
+			echo "image.raw: its loop device stays" >mount.err
+			sleep 0.$try
+			continue
+		}
 		if mount -o "loop${1:+,$1}" image.raw "$mnt" 2>mount.err; then
 			return 0
 		fi
