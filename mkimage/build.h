@@ -50,6 +50,8 @@ struct build {
 	int64_t max_time; /* the latest in the input */
 	bool has_time;
 	uint64_t nr_entries;
+	/* of the host, and container images: what some options are for */
+	bool has_folder, has_image;
 	struct accounts passwd, group, shadow, hosts;
 	struct machine_count machines;
 	struct named_acl *acls;

@@ -45,7 +45,8 @@ static int fill(const struct settings *s, struct build *b, struct report *p,
 								sizeof(shown))
 						 : "standard input");
 	}
-	if (build_settle(b, err) || ops_apply(b, &s->ops, &s->source, err))
+	if (build_settle(b, err) || ops_apply(b, &s->ops, &s->source, err) ||
+	    source_check_used(b, &s->source, err))
 		return -1;
 	if (s->has_agent && agent_install(b, &s->agent, &p->starter, err))
 		return -1;

@@ -112,3 +112,23 @@ int source_add(struct build *b, const char *path,
 		rc = add_archive(b, path, opts, err);
 	return rc || tree_next_layer(&b->tree, err) ? -1 : 0;
 }
+
+int source_check_used(struct build *b, const struct source_opts *opts,
+		      struct vc_error *err)
+{
+	const bool is_folders = opts->has_owner || opts->uids.nr ||
+				opts->gids.nr || opts->one_file_system;
+	const bool is_images = opts->platform || opts->image;
+
+	if (is_folders && !b->has_folder &&
+	    warn_add(&b->warn, err,
+		     "--owner, --map-uid, --map-gid and --one-file-system are "
+		     "for folders, and no source is one"))
+		return -1;
+	if (is_images && !b->has_image &&
+	    warn_add(&b->warn, err,
+		     "--platform and --image are for container images, and no "
+		     "source is one"))
+		return -1;
+	return 0;
+}

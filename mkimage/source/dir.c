@@ -523,6 +523,7 @@ int source_dir(struct build *b, const char *path, const char *guest,
 	int rc;
 
 	raise_limit();
+	b->has_folder = true;
 	b->tree.link_flags = TREE_CHROOT;
 	w.buf = malloc(BUF_BYTES);
 	if (!w.buf)

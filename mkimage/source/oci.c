@@ -283,6 +283,7 @@ bool oci_is_image(struct store *s)
 int oci_to_tree(struct build *b, struct store *s,
 		const struct source_opts *opts, struct vc_error *err)
 {
+	b->has_image = true;
 	if (store_has(s, "oci-layout") && store_has(s, "index.json"))
 		return layout_to_tree(b, s, opts, err);
 	if (store_has(s, "manifest.json"))

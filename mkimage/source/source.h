@@ -44,6 +44,10 @@ struct source_opts {
 int source_add(struct build *b, const char *path,
 	       const struct source_opts *opts,
 	       struct vc_error *err) VC_MUST_CHECK;
+/* All of them are in: warn of options for another kind of source, which have done
+ * nothing. */
+int source_check_used(struct build *b, const struct source_opts *opts,
+		      struct vc_error *err) VC_MUST_CHECK;
 /* A folder, or a single file, as `guest` ("" is the root) in the image. */
 int source_dir(struct build *b, const char *path, const char *guest,
 	       const struct source_opts *opts,

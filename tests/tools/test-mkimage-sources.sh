@@ -132,6 +132,29 @@ if [ "$(id -u)" -eq 0 ]; then
 		left_out "no capabilities of a namespace here"
 	fi
 fi
+# options for another kind of source do nothing, which is told; one of several is
+# enough, and so is what --add brings
+printf 'file f mode=600\nend\n' | "$gentar" >plain.tar
+for opts in '--owner 5:6' '--map-uid 0:5:9' '--map-gid 0:5:9' -x; do
+	# shellcheck disable=SC2086
+	refuses 'are for folders, and no source is one (--strict)' 1 \
+		--strict $opts plain.tar
+done
+for opts in '--platform linux/amd64' '--image x'; do
+	# shellcheck disable=SC2086
+	refuses 'are for container images, and no source is one (--strict)' 1 \
+		--strict $opts plain.tar
+done
+mkimage --size $image_size --force -o image.raw --owner 5:6 plain.tar 2>err.log ||
+	fail "$(cat err.log)"
+grep -q '^mkimage: warning: --owner, .* for folders' err.log ||
+	fail "no warning: $(cat err.log)"
+build --strict --owner 5:6 --add plain.tar:/added plain.tar
+has 'stat /f' 'User: +0 +Group: +0'
+has 'stat /added' 'User: +5 +Group: +6'
+mkdir empty
+build --strict --owner 5:6 empty plain.tar
+has 'stat /f' 'User: +0 +Group: +0'
 refuses 'HOST:GUEST:COUNT' 2 --map-uid 1:2 d
 refuses 'past the last id' 2 --map-uid 1:4294967290:10 d
 for second in 10:0:1 19:50:10 5:0:6 0:0:4294967294 10:5:10; do
