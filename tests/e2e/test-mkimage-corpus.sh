@@ -37,7 +37,7 @@ mkdir "$MKIMAGE_CORPUS"
 # --- the images of the tests, those of every test that makes one for e2fsck to look
 # at: of all of them, but for those that look at something else
 first="size same programs disk debian large" # the longest
-without="cpio interrupt memory report same-out squashfs"
+without="cpio interrupt limits memory report same-out squashfs tune"
 # shellcheck disable=SC2086 # lists
 {
 	printf '%s\n' $first
