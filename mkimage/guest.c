@@ -300,18 +300,21 @@ static bool find_root(const char *text, size_t len, size_t *ret_from,
 	return true;
 }
 
-/* `path`, whose text is `old`, with another word in place of from..to. */
+/* `path`, whose text is `old`, with another word in place of from..to. Whatever
+ * else is in it stays. */
 static int put_field(struct build *b, const char *path, const char *old,
 		     size_t len, size_t from, size_t to, const char *word,
 		     struct vc_error *err)
 {
-	vc_auto_free char *text = NULL;
-	const int n = asprintf(&text, "%.*s%s%.*s", (int)from, old, word,
-			       (int)(len - to), old + to);
+	const size_t word_len = strlen(word), rest = len - to;
+	vc_auto_free char *text = malloc(from + word_len + rest + 1);
 
-	if (n < 0)
+	if (!text)
 		return vc_fail(err, VC_E_SYS, ENOMEM, "'%s'", path);
-	return rewrite(b, path, 0600, text, (size_t)n, err);
+	memcpy(text, old, from);
+	memcpy(text + from, word, word_len);
+	memcpy(text + from + word_len, old + to, rest);
+	return rewrite(b, path, 0600, text, from + word_len + rest, err);
 }
 
 /* What has another word than "x" there, or none, needs no hash. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vmmcore/util.h>
+#include "mkimage/bytes.h"
 #include "mkimage/pattern.h"
 
 /* Without what does not count. */
@@ -38,7 +39,7 @@ static char *clean(const char *path)
 
 int patterns_add(struct patterns *p, const char *text, struct vc_error *err)
 {
-	bool is_rooted = *text == '/' || !strncmp(text, "./", 2);
+	bool is_rooted = *text == '/' || starts_with(text, "./");
 	vc_auto_free char *cleaned = clean(text);
 	char **texts, *pattern = NULL;
 

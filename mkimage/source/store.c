@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <vmmcore/log.h>
+#include "mkimage/bytes.h"
 #include "mkimage/source/image.h"
 #include "mkimage/source/store.h"
 #include "mkimage/tree.h"
@@ -65,7 +66,7 @@ static bool is_image_name(const char *name)
 		if (!strcmp(name, names[i]))
 			return true;
 	/* a configuration of crane's, kaniko's or ko's */
-	if (!strncmp(name, "sha256:", 7))
+	if (starts_with(name, "sha256:"))
 		return is_hex(name + 7, 64) && !name[7 + 64];
 	/* a folder of Docker's, a configuration, a layer of skopeo's or jib's */
 	return is_hex(name, 64) &&
@@ -77,7 +78,7 @@ static bool is_image_name(const char *name)
 static bool is_layout_name(const char *name)
 {
 	return !strcmp(name, "oci-layout") ||
-	       !strncmp(name, "blobs/sha256/", 13);
+	       starts_with(name, "blobs/sha256/");
 }
 
 /* Without "./" in front and "/" at the end; NULL if nothing is left. */

@@ -119,6 +119,14 @@ X
 	has 'stat /etc/passwd' 'Mode: +0644'
 	has 'cat /etc/shadow' '^root:\$6\$salt.*:1::::::$'
 done
+# and nothing else there is lost, a NUL neither
+rm -rf nul.d
+mkdir -p nul.d/etc
+printf 'a\0b:x:1:1::/:/bin/sh\nroot::0:0::/root:/bin/sh\n\0\njoe:x:2:2::/:\n' \
+	>nul.d/etc/passwd
+build --root-password-hash "$hash" nul.d
+debugfs -R 'cat /etc/passwd' image.raw 2>/dev/null >passwd
+sed 's/^root:/&x/' nul.d/etc/passwd | cmp - passwd || fail "what is behind a NUL"
 
 # of the same name, but not in /etc
 gen <<'X'

@@ -237,16 +237,18 @@ refuses 'no image for linux/s390x; there is one for linux/arm64, linux/amd64' \
 refuses 'no image of that name; there is one' 1 --image two l
 refuses '--platform' 2 --platform amd64 l
 # a variant counts where one is asked for
-arm_v() {
+# variant ARCH V [MORE]: prints the descriptor of an image with a file called vV,
+# with MORE in its platform
+variant() {
 	: >layers
 	: >diffs
-	echo "file v$1 text=v$1
+	echo "file v$2 text=v$2
 end" | layer
-	manifest arm '' "\"platform\": {\"os\": \"linux\",
-		\"architecture\": \"arm\", \"variant\": \"v$1\"}"
+	manifest "$1" '' "\"platform\": {\"os\": \"linux\",
+		\"architecture\": \"$1\"${3-}}"
 }
-arm_v 6 >v6
-arm_v 7 >v7
+variant arm 6 ', "variant": "v6"' >v6
+variant arm 7 ', "variant": "v7"' >v7
 index "$arm" "$(cat v6)" "$(cat v7)" "$amd"
 cp index.json l/
 for v in 6 7; do
@@ -259,17 +261,9 @@ refuses 'several images, linux/arm/v6, linux/arm/v7: choose' 1 \
 	--platform linux/arm l
 # where there is one without a variant, that is meant; and a first variant by its
 # name
-amd_v() {
-	: >layers
-	: >diffs
-	echo "file v$1 text=v$1
-end" | layer
-	manifest amd64 '' "\"platform\": {\"os\": \"linux\",
-		\"architecture\": \"amd64\"$2}"
-}
-amd_v 3 ', "variant": "v3"' >v3
-amd_v 1 '' >v1
-amd_v 2 ', "variant": "v2"' >v2
+variant amd64 3 ', "variant": "v3"' >v3
+variant amd64 1 >v1
+variant amd64 2 ', "variant": "v2"' >v2
 index "$(cat v3)" "$(cat v1)" "$(cat v2)"
 cp index.json l/
 build l
